@@ -1,0 +1,481 @@
+"""Run commands, scripts and code.
+
+A command leads a process group of its own inside the session of its job: a timeout kills the command with all its
+children, and a signal to the job's session reaches every command of the job."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import fnmatch
+import grp
+import os
+import pwd
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+try:
+    from salt.exceptions import CommandExecutionError
+except ImportError:
+
+    class CommandExecutionError(Exception):  # type: ignore[no-redef]
+        """A sentence for the user, which becomes the job's return."""
+
+
+__context__: dict[str, Any]
+__opts__: dict[str, Any]
+__salt__: Mapping[str, Any]
+
+OPTIONS: dict[str, Any] = {  # the keywords of all functions that run a command
+    "cwd": None,  # an absolute directory; else the home of the user, or /
+    "stdin": None,  # text for its standard input; a backslash and an n are a line's end
+    "stdin_raw_newlines": False,  # ... but not with this
+    "runas": None,  # a user: uid, all groups and login environment, and nothing of the minion's environment
+    "group": None,  # its primary group
+    "shell": None,  # path; else $SHELL or /bin/sh
+    "python_shell": None,  # False: split into words, no shell; None: a shell only for a job, not for another module
+    "env": None,  # map, or list of maps, of more variables
+    "clean_env": False,  # no variables but `env`
+    "prepend_path": None,
+    "reset_system_locale": True,  # LC_* are C unless given in `env`
+    "umask": None,  # in octal
+    "timeout": None,  # seconds, then the command's process group is killed, retcode 1
+    "rstrip": True,  # without white space at the end of text
+    "output_encoding": None,  # else UTF-8, and bytes if it is not
+    "hide_output": False,
+    "redirect_stderr": False,  # stderr goes into stdout; True for cmd.run
+    "ignore_retcode": False,  # a non-zero retcode is not the job's failure
+    "raise_err": False,  # cmd.run: it is an error with the output as its message
+    "success_retcodes": None,  # number, list, or text with commas: what counts as 0
+    "bg": False,  # do not wait, keep no output
+}
+WITHOUT_EFFECT = {"encoded_cmd", "log_callback", "output_loglevel", "password", "saltenv", "use_vt"}  # Salt's callers
+LOCALE = """LANGUAGE LC_ADDRESS LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME
+    LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME""".split()
+LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOGIN_SECONDS = 10  # for a login shell to say what its environment is
+LOGIN_MARK = "--environment--"
+RETURN_SIZE = 16 * 1024 * 1024
+
+
+class Stream:
+    """The first `limit` bytes that come out of a pipe; the others are counted, not kept."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name, self.limit, self.data, self.cut = name, limit, bytearray(), 0
+
+    def add(self, chunk: bytes) -> None:
+        room = self.limit - len(self.data)
+        self.data += chunk[:room]
+        self.cut += max(0, len(chunk) - room)
+
+    def result(self, encoding: str | None, rstrip: bool, room: int) -> str | bytes:
+        """Text, or bytes if it is not in that encoding, of at most `room` bytes and a line that says what was cut."""
+        decode = codecs.getincrementaldecoder(encoding or "utf-8")().decode
+        try:
+            raw, is_text = decode(bytes(self.data), not self.cut).encode("utf-8", "replace"), True
+        except UnicodeDecodeError:
+            raw, is_text = bytes(self.data), False
+        if cut := self.cut + max(0, len(raw) - room):
+            end = f"\n[{self.name}: {cut} more bytes were cut, max_return_size is {self.limit}]"
+            return raw[:room].decode("utf-8", "ignore") + end if is_text else raw[:room] + end.encode()
+        if not is_text:
+            return raw
+        return raw.decode().rstrip() if rstrip else raw.decode()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command with all its children, and reap it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+def _feed(pipe: Any, data: bytes) -> bytes:
+    """Write what fits of `data` into a pipe and give the rest; close it at the end, or when nobody reads it."""
+    try:
+        data = data[os.write(pipe.fileno(), data[:65536]) :]
+    except BlockingIOError:
+        return data
+    except BrokenPipeError:
+        data = b""
+    if not data:
+        pipe.close()
+    return data
+
+
+def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float | None, limit: int) -> list[Stream]:
+    """Feed and read a process until it ends: [stdout, stderr]. Raises subprocess.TimeoutExpired; whatever is raised,
+    nothing of its process group is left."""
+    streams = [Stream("stdout", limit), Stream("stderr", limit)]
+    deadline = time.monotonic() + timeout if timeout else None
+    try:
+        with selectors.DefaultSelector() as selector:
+            for pipe, stream in zip((process.stdout, process.stderr), streams, strict=True):
+                if pipe:
+                    selector.register(pipe, selectors.EVENT_READ, stream)
+            if process.stdin:
+                os.set_blocking(process.stdin.fileno(), False)
+                selector.register(process.stdin, selectors.EVENT_WRITE)
+            while selector.get_map():
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise subprocess.TimeoutExpired(process.args, timeout or 0)
+                for key, _ in selector.select(left):
+                    if key.data is None:
+                        stdin = _feed(key.fileobj, stdin)
+                        if not stdin:
+                            selector.unregister(key.fd)
+                    elif chunk := os.read(key.fd, 65536):
+                        key.data.add(chunk)
+                    else:
+                        selector.unregister(key.fd)
+        process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except BaseException:
+        _kill_group(process)
+        raise
+    finally:
+        for end in (process.stdin, process.stdout, process.stderr):
+            if end:
+                end.close()
+    return streams
+
+
+def _default_shell() -> str:
+    return os.environ.get("SHELL") or "/bin/sh"
+
+
+def _identity(runas: str | None, group: str | None) -> dict[str, Any]:
+    """The arguments of Popen that make a process `runas`' with all groups of that user."""
+    try:
+        entry = pwd.getpwnam(runas) if runas else None
+    except KeyError:
+        raise CommandExecutionError(f"User '{runas}' is not available") from None
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid if entry else os.getegid()
+    except KeyError:
+        raise CommandExecutionError(f"Group '{group}' is not available") from None
+    if entry and entry.pw_uid != os.geteuid():
+        return {"user": entry.pw_uid, "group": gid, "extra_groups": os.getgrouplist(entry.pw_name, gid)}
+    return {"group": gid} if group else {}
+
+
+def _login_environment(runas: str, shell: str, who: Mapping[str, Any]) -> dict[str, str]:
+    """What a login shell of `runas` has in its environment; only the basis of it if the shell does not say so."""
+    entry = pwd.getpwnam(runas)
+    basis = {"HOME": entry.pw_dir, "USER": runas, "LOGNAME": runas, "SHELL": entry.pw_shell, "PATH": LOGIN_PATH}
+    try:
+        process = _start([shell, "-l", "-c", f"printf %s {LOGIN_MARK}; env -0"], cwd="/", env=basis, **who)
+        printed = bytes(_communicate(process, b"", LOGIN_SECONDS, RETURN_SIZE)[0].data)
+    except (OSError, subprocess.SubprocessError):
+        return basis
+    pairs = [pair.partition(b"=") for pair in printed.partition(LOGIN_MARK.encode())[2].split(b"\0") if b"=" in pair]
+    found = {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs}
+    for shells_own in ("_", "PWD", "OLDPWD", "SHLVL"):
+        found.pop(shells_own, None)
+    return basis | found | {"HOME": entry.pw_dir, "USER": runas}
+
+
+def _environment(want: Mapping[str, Any], shell: str, who: Mapping[str, Any]) -> dict[str, str]:
+    """The variables a command starts with."""
+    given = want["env"] or {}
+    maps = given if isinstance(given, list) else [given]
+    if not all(isinstance(each, Mapping) for each in maps):
+        raise CommandExecutionError("env must be a map, or a list of maps")
+    env = {str(key): "" if value is None else str(value) for each in maps for key, value in each.items()}
+    if want["reset_system_locale"]:
+        env = dict.fromkeys(LOCALE, "C") | env
+    if want["runas"]:
+        env = _login_environment(want["runas"], shell, who) | env
+    elif not want["clean_env"]:
+        inherited = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}  # the minion's own
+        env = inherited | env
+    if want["prepend_path"]:
+        env["PATH"] = f"{want['prepend_path']}:{env.get('PATH', LOGIN_PATH)}"
+    return env
+
+
+def _directory(cwd: Any, runas: str | None) -> str:
+    """Where a command starts."""
+    if not cwd:
+        home = os.path.expanduser(f"~{runas or ''}")
+        return home if os.path.isdir(home) and os.access(home, os.R_OK | os.X_OK) else "/"
+    if not os.path.isabs(str(cwd)) or not os.path.isdir(str(cwd)):
+        raise CommandExecutionError(f"Specified cwd '{cwd}' either not absolute or does not exist")
+    return str(cwd)
+
+
+def _octal(umask: object) -> int:
+    """A umask as people write it."""
+    if not str(umask).lstrip("0"):
+        raise CommandExecutionError("Zero umask is not allowed.")
+    try:
+        return int(str(umask), 8)
+    except ValueError:
+        raise CommandExecutionError(f"Invalid umask: '{umask}'") from None
+
+
+def _words(value: Any) -> list[str]:
+    """A list of texts, given as such or with commas."""
+    if value is None:
+        return []
+    return [str(each).strip() for each in (value if isinstance(value, (list, tuple)) else str(value).split(","))]
+
+
+def _check_permission(cmd: str) -> None:
+    """Whether cmd_blacklist_glob and cmd_whitelist_glob of the configuration let `cmd` run."""
+    denied, allowed = (__salt__["config.get"](f"cmd_{name}_glob") or [] for name in ("blacklist", "whitelist"))
+    matching = [any(fnmatch.fnmatch(cmd, pattern) for pattern in patterns) for patterns in (denied, allowed)]
+    if matching[0] or (allowed and not matching[1]):
+        raise CommandExecutionError(f'The shell command "{cmd}" is not permitted')
+
+
+def _wanted(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """OPTIONS as a call wants them."""
+    known = {name: value for name, value in given.items() if name in OPTIONS}
+    unknown = {name for name in given if name not in OPTIONS and not name.startswith("__")} - WITHOUT_EFFECT
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise CommandExecutionError(f"There is no keyword {names}; those of commands are: {', '.join(OPTIONS)}")
+    want = {**OPTIONS, **own, **known}
+    if want["python_shell"] is None:
+        want["python_shell"] = "__pub_jid" in given  # Salt's rule: what another module puts together is no shell code
+    if want["timeout"] and type(want["timeout"]) not in (int, float):
+        raise CommandExecutionError(f"Error: timeout {want['timeout']} must be a number")
+    try:
+        want["success_retcodes"] = [int(each) for each in _words(want["success_retcodes"])]
+    except ValueError:
+        raise CommandExecutionError("success_retcodes must be a list of integers") from None
+    try:
+        codecs.lookup(want["output_encoding"] or "utf-8")
+    except LookupError as error:
+        raise CommandExecutionError(f"Unknown output_encoding: {error}") from None
+    return want
+
+
+def _arguments(cmd: Any, python_shell: bool, shell: str) -> list[str]:
+    """The argv of a command: a list as it is, text for the shell or split into words."""
+    if isinstance(cmd, (list, tuple)):
+        return [str(each) for each in cmd]
+    if python_shell:
+        return [shell, "-c", str(cmd)]
+    try:
+        return shlex.split(str(cmd))
+    except ValueError as error:
+        raise CommandExecutionError(f"Unable to split the command '{cmd}' into words: {error}") from error
+
+
+def _start(argv: list[str], background: bool = False, **popen: Any) -> subprocess.Popen[bytes]:
+    """A process that leads its process group or, in the background, a session, which outlives the job."""
+    pipe = subprocess.DEVNULL if background else subprocess.PIPE
+    how = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0, **popen}
+    return subprocess.Popen(argv, start_new_session=background, preexec_fn=None if background else os.setpgrp, **how)
+
+
+def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
+    """Run a command for a function whose defaults are `own`: {pid, retcode, stdout, stderr}; its retcode becomes the
+    job's. Raises CommandExecutionError if it cannot be started."""
+    want = _wanted(given, own)
+    shell = str(want["shell"] or _default_shell())
+    if not os.path.isfile(shell) or not os.access(shell, os.X_OK):
+        raise CommandExecutionError(f"The shell {shell} is not available")
+    line = " ".join(map(str, cmd)) if isinstance(cmd, (list, tuple)) else str(cmd)
+    _check_permission(line)
+    who = _identity(want["runas"], want["group"])
+    popen = {"cwd": _directory(want["cwd"], want["runas"]), "env": _environment(want, shell, who), **who}
+    if want["umask"] is not None:
+        popen["umask"] = _octal(want["umask"])
+    if want["stdin"] is not None and not want["bg"]:
+        popen["stdin"] = subprocess.PIPE
+    if want["redirect_stderr"] and not want["bg"]:
+        popen["stderr"] = subprocess.STDOUT
+    try:
+        process = _start(_arguments(cmd, want["python_shell"], shell), want["bg"], **popen)
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
+        raise CommandExecutionError(f"Unable to run command '{line}', reason: {error}") from error
+    if want["bg"]:
+        process.returncode = 0  # nobody waits for it here
+        return {"pid": process.pid, "retcode": None, "stdout": "", "stderr": ""}
+    ret = {"pid": process.pid, **_finish(process, line, want)}
+    __context__["retcode"] = 0 if want["ignore_retcode"] else ret["retcode"]
+    return ret
+
+
+def _finish(process: subprocess.Popen[bytes], line: str, want: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait for a command: its {retcode, stdout, stderr}, of which both outputs together keep to max_return_size."""
+    stdin = want["stdin"] if isinstance(want["stdin"], bytes) else str(want["stdin"]).encode("utf-8", "surrogateescape")
+    if not want["stdin_raw_newlines"]:
+        stdin = stdin.replace(b"\\n", b"\n")
+    limit = int(__opts__.get("max_return_size") or RETURN_SIZE)
+    try:
+        out, err = _communicate(process, stdin, want["timeout"], limit)
+    except subprocess.TimeoutExpired:
+        return {"retcode": 1, "stdout": f"{line} : Timed out after {want['timeout']} seconds", "stderr": ""}
+    retcode = 0 if process.returncode in want["success_retcodes"] else process.returncode
+    if want["hide_output"]:
+        return {"retcode": retcode, "stdout": "", "stderr": ""}
+    how = want["output_encoding"], want["rstrip"]
+    room = max(limit // 2, limit - len(out.data))
+    stderr = err.result(*how, room)
+    return {"retcode": retcode, "stdout": out.result(*how, limit - min(room, len(err.data))), "stderr": stderr}
+
+
+@contextlib.contextmanager
+def _temporary_script(code: bytes, runas: str | None, suffix: str = "") -> Iterator[str]:
+    """A file that only `runas` can read and run; it is gone afterwards."""
+    who = _identity(runas, None)
+    descriptor, path = tempfile.mkstemp(suffix=suffix)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(code)
+            os.fchmod(file.fileno(), 0o500)
+            os.fchown(file.fileno(), who.get("user", -1), -1)
+        yield path
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
+def _local_copy(source: str, saltenv: str) -> str:
+    """The path of a script on this machine, "" if there is none."""
+    scheme = re.match(r"([a-z0-9+]+)://", source)
+    if scheme and scheme[1] != "file":
+        if "cp.cache_file" not in __salt__:
+            raise CommandExecutionError(f"{source}: {scheme[1]}:// is not supported yet; give a path on the minion")
+        return __salt__["cp.cache_file"](source, saltenv) or ""
+    path = source.removeprefix("file://")
+    return path if os.path.isabs(path) and os.path.isfile(path) else ""
+
+
+def exec_code(lang, code, cwd=None, args=None, **options):
+    """Run `code` with the interpreter `lang` and return its output.
+
+    CLI Example: salt '*' cmd.exec_code python3 'import sys; print(sys.version)'"""
+    more = [args] if isinstance(args, str) else [str(each) for each in args or ()]
+    with _temporary_script(str(code).encode(), options.get("runas")) as path:
+        return _run([lang, path, *more], {"cwd": cwd, **options})["stdout"]
+
+
+def has_exec(cmd):
+    """Whether the command is on this machine.
+
+    CLI Example: salt '*' cmd.has_exec cat"""
+    return which(cmd) is not None
+
+
+def retcode(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command and return only its return code.
+
+    CLI Example: salt '*' cmd.retcode 'file /bin/bash'"""
+    return _run(cmd, {"cwd": cwd, "stdin": stdin, "runas": runas, **options}, redirect_stderr=True)["retcode"]
+
+
+def run(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command in a shell and return its output, stderr included. Its return code becomes the job's.
+
+    Keywords: cwd stdin stdin_raw_newlines runas group shell python_shell env clean_env prepend_path
+    reset_system_locale umask timeout rstrip output_encoding hide_output redirect_stderr ignore_retcode raise_err
+    success_retcodes bg
+
+    The first max_return_size bytes are returned, as bytes if they are neither UTF-8 nor in output_encoding.
+
+    CLI Example:
+        salt '*' cmd.run "ls -l | awk '/foo/{print \\$2}'"
+        salt '*' cmd.run 'cat' stdin='one\\ntwo' cwd=/tmp runas=nobody timeout=10
+        salt '*' cmd.run 'echo $A' env='{A: b}'"""
+    ret = _run(cmd, {"cwd": cwd, "stdin": stdin, "runas": runas, **options}, redirect_stderr=True)
+    if options.get("raise_err") and ret["retcode"]:
+        raise CommandExecutionError(ret["stdout"])
+    return ret["stdout"]
+
+
+def run_all(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command in a shell and return pid, retcode, stdout and stderr.
+
+    CLI Example: salt '*' cmd.run_all 'ls -l | grep foo'"""
+    return _run(cmd, {"cwd": cwd, "stdin": stdin, "runas": runas, **options})
+
+
+def run_bg(cmd, cwd=None, runas=None, **options):
+    """Start a command and return its pid without waiting for it.
+
+    CLI Example: salt '*' cmd.run_bg 'fstrim-all'"""
+    return {"pid": _run(cmd, {"cwd": cwd, "runas": runas, **options, "bg": True})["pid"]}
+
+
+def run_stderr(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command in a shell and return only its standard error.
+
+    CLI Example: salt '*' cmd.run_stderr 'ls -l /nowhere'"""
+    return run_all(cmd, cwd, stdin, runas, **options)["stderr"]
+
+
+def run_stdout(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command in a shell and return only its standard output.
+
+    CLI Example: salt '*' cmd.run_stdout 'ls -l'"""
+    return run_all(cmd, cwd, stdin, runas, **options)["stdout"]
+
+
+def script(source, args=None, cwd=None, stdin=None, runas=None, **options):
+    """Run a private copy of a script and return pid, retcode, stdout and stderr. `args` is text or a list.
+
+    CLI Example: salt '*' cmd.script /srv/scripts/runme.sh 'arg1 "arg 2"'"""
+    for name in ("bg", "template"):
+        if options.pop(name, None):
+            raise CommandExecutionError(f"cmd.script does not know {name} yet; leave it out")
+    path = _local_copy(str(source), options.get("saltenv") or "base")
+    if not path:
+        __context__["retcode"] = 1
+        return {"pid": 0, "retcode": 1, "stdout": "", "stderr": "", "cache_error": True}
+    code = Path(path).read_bytes()
+    more = shlex.split(args) if isinstance(args, str) else [str(each) for each in args or ()]
+    with _temporary_script(code, runas, Path(path).suffix) as copied:
+        plain = not code.startswith((b"#!", b"\x7fELF"))  # the kernel would not run it
+        interpreter = [options.get("shell") or _default_shell()] if plain else []
+        return run_all([*interpreter, copied, *more], cwd, stdin, runas, **options)
+
+
+def script_retcode(source, args=None, cwd=None, stdin=None, runas=None, **options):
+    """Run a private copy of a script and return only its return code.
+
+    CLI Example: salt '*' cmd.script_retcode /srv/scripts/runme.sh"""
+    return script(source, args, cwd, stdin, runas, **options)["retcode"]
+
+
+def shell(cmd, cwd=None, stdin=None, runas=None, **options):
+    """Run a command as cmd.run does, always in a shell.
+
+    CLI Example: salt '*' cmd.shell "grep f" stdin='one\\ntwo\\nthree\\nfour\\nfive\\n'"""
+    return run(cmd, cwd, stdin, runas, **{**options, "python_shell": True})
+
+
+def shells():
+    """The login shells that /etc/shells lists.
+
+    CLI Example: salt '*' cmd.shells"""
+    lines = Path("/etc/shells").read_text().split("\n") if os.path.exists("/etc/shells") else []
+    return [line.strip() for line in lines if line.startswith("/")]
+
+
+def which(cmd):
+    """The path of a command, None if it is not on this machine.
+
+    CLI Example: salt '*' cmd.which cat"""
+    return shutil.which(str(cmd), path=f"{os.environ.get('PATH', os.defpath)}:{LOGIN_PATH}")
+
+
+def which_bin(cmds):
+    """The path of the first of these commands that is on this machine.
+
+    CLI Example: salt '*' cmd.which_bin '[pip3, pip, pip-python]'"""
+    return next((path for path in map(which, _words(cmds)) if path), None)

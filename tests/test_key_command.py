@@ -1,0 +1,232 @@
+"""`saltlite key`: every verb moves files, and says which. No master needs to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+import yaml
+from live import Master, command, pem, public, running_master, walk
+
+import saltlite
+
+DIRECTORIES = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+KEYS = {
+    "minions": ["db1", "web1"],
+    "minions_pre": ["db2", "new1", "web2"],
+    "minions_rejected": ["bad1", "web3"],
+    "minions_denied": ["db1"],
+}
+
+
+@pytest.fixture
+def tree(tmp_path) -> Master:
+    """A key tree as a master leaves it, with KEYS in it; no master runs."""
+    master = Master(tmp_path / "master", {})
+    for directory in ("", *DIRECTORIES, "minions_autosign"):
+        (master.pki / directory).mkdir(mode=0o700, parents=True)
+    (master.pki / "master.pem").write_bytes(pem(2))
+    (master.pki / "master.pub").write_text(public(2))
+    for directory, ids in KEYS.items():
+        for name in ids:
+            (master.pki / directory / name).write_text(public(int(directory == "minions_denied")))
+    return master
+
+
+def keys(master: Master) -> dict[str, list[str]]:
+    return {directory: master.ids(directory) for directory in DIRECTORIES}
+
+
+def after(**changed: str) -> dict[str, list[str]]:
+    """KEYS with other ids in some directories."""
+    return KEYS | {directory: ids.split() for directory, ids in changed.items()}
+
+
+def test_list_all_prints_as_salt_key_does(tree):
+    done = tree.key("-L")
+    assert done.returncode == 0
+    assert done.stdout.split("\n") == [
+        "Accepted Keys:",
+        "db1",
+        "web1",
+        "Denied Keys:",
+        "db1",
+        "Unaccepted Keys:",
+        "db2",
+        "new1",
+        "web2",
+        "Rejected Keys:",
+        "bad1",
+        "web3",
+        "",
+    ]
+    assert tree.key().stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    "state, directory",
+    [
+        ("acc", "minions"),
+        ("accepted", "minions"),
+        ("pre", "minions_pre"),
+        ("un", "minions_pre"),
+        ("unaccepted", "minions_pre"),
+        ("rej", "minions_rejected"),
+        ("den", "minions_denied"),
+    ],
+)
+def test_list_of_one_state(tree, state, directory):
+    assert tree.key("-l", state).stdout.split("\n")[1:-1] == KEYS[directory]
+
+
+def test_an_unknown_state_is_refused(tree):
+    done = tree.key("-l", "maybe")
+    assert done.returncode != 0 and done.stdout == "" and "acc" in done.stderr
+
+
+def test_lists_as_json_and_yaml(tree):
+    assert json.loads(tree.key("-L", "--out", "json").stdout) == KEYS
+    assert yaml.safe_load(tree.key("-L", "--out", "yaml").stdout) == KEYS
+    assert json.loads(tree.key("-l", "acc", "--out", "json").stdout) == {"minions": KEYS["minions"]}
+
+
+MOVES = [
+    # arguments, the tree after, what is said to be done
+    (["-a", "web2"], after(minions="db1 web1 web2", minions_pre="db2 new1"), ["mv minions_pre/web2 minions/"]),
+    (["-a", "web*"], after(minions="db1 web1 web2", minions_pre="db2 new1"), ["mv minions_pre/web2 minions/"]),
+    (["-a", "n*,d*"], after(minions="db1 db2 new1 web1", minions_pre="web2"), ["mv minions_pre/new1 minions/"]),
+    (["-A"], after(minions="db1 db2 new1 web1 web2", minions_pre=""), ["mv minions_pre/db2 minions/"]),
+    (
+        ["-a", "web*", "--include-rejected"],
+        after(minions="db1 web1 web2 web3", minions_pre="db2 new1", minions_rejected="bad1"),
+        ["mv minions_rejected/web3 minions/", "mv minions_pre/web2 minions/"],
+    ),
+    (["-a", "db1", "--include-denied"], after(minions_denied=""), ["mv minions_denied/db1 minions/"]),
+    (
+        ["-A", "--include-all"],
+        after(minions="bad1 db1 db2 new1 web1 web2 web3", minions_pre="", minions_rejected="", minions_denied=""),
+        ["mv minions_rejected/bad1 minions/", "mv minions_denied/db1 minions/"],
+    ),
+    (["-r", "new1"], after(minions_pre="db2 web2", minions_rejected="bad1 new1 web3"), ["mv minions_pre/new1 "]),
+    (["-R"], after(minions_pre="", minions_rejected="bad1 db2 new1 web2 web3"), ["mv minions_pre/web2 "]),
+    (
+        ["-r", "web*", "--include-accepted"],
+        after(minions="db1", minions_pre="db2 new1", minions_rejected="bad1 web1 web2 web3"),
+        ["mv minions/web1 minions_rejected/"],
+    ),
+    (["-d", "web1"], after(minions="db1"), ["rm minions/web1"]),
+    (["-d", "db1"], after(minions="web1", minions_denied=""), ["rm minions/db1", "rm minions_denied/db1"]),
+    (["-D"], after(minions="", minions_pre="", minions_rejected="", minions_denied=""), ["rm minions_pre/new1"]),
+]
+
+
+@pytest.mark.parametrize("argv, wanted, said", MOVES, ids=[" ".join(row[0]) for row in MOVES])
+def test_verbs_move_files_and_name_the_move(tree, argv, wanted, said):
+    before = walk(tree.pki)
+    done = tree.key("-y", *argv)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert keys(tree) == wanted
+    assert all(text in done.stdout for text in said), done.stdout
+    modes = {os.path.basename(name): mode for name, mode in before.items()}
+    assert all(modes[os.path.basename(name)] == mode for name, mode in walk(tree.pki).items())
+
+
+def test_accepting_a_denied_key_replaces_the_key(tree):
+    assert (tree.pki / "minions/db1").read_text() == public(0)
+    tree.key("-y", "-a", "db1", "--include-denied")
+    assert (tree.pki / "minions/db1").read_text() == public(1)
+
+
+@pytest.mark.parametrize("argv", [["-a", "nobody*"], ["-r", "nobody"], ["-d", "nobody"], ["-a", "web1"]])
+def test_a_glob_without_a_key_changes_nothing_and_says_so(tree, argv):
+    done = tree.key("-y", *argv)
+    assert argv[1] in done.stdout and "does not match" in done.stdout
+    assert keys(tree) == KEYS
+
+
+@pytest.mark.parametrize("answer, done", [("y\n", True), ("n\n", False), ("\n", True), ("", False), ("what\n", False)])
+def test_accept_asks_first(tree, answer, done):
+    said = tree.key("-a", "web2", input=answer).stdout
+    assert "web2" in said and "Proceed? [n/Y]" in said
+    assert ("web2" in tree.ids("minions")) is done
+    assert done or keys(tree) == KEYS
+
+
+@pytest.mark.parametrize("answer, done", [("y\n", True), ("\n", False), ("", False)])
+def test_delete_asks_and_no_is_the_default(tree, answer, done):
+    assert "Proceed? [N/y]" in tree.key("-d", "web2", input=answer).stdout
+    assert ("web2" not in tree.ids("minions_pre")) is done
+
+
+def test_verbs_as_json_say_what_is_where(tree):
+    done = tree.key("-y", "-a", "web*", "--out", "json")
+    assert json.loads(done.stdout) == {"minions": ["web2"]}
+    assert "web2" in tree.ids("minions")
+
+
+def test_fingerprints_are_of_the_keys(tree):
+    done = tree.key("-f", "db1")
+    assert done.returncode == 0
+    assert saltlite.fingerprint(public(0)) in done.stdout and saltlite.fingerprint(public(1)) in done.stdout
+    everything = tree.key("-F").stdout
+    assert f"master.pub:  {saltlite.fingerprint(public(2))}" in everything
+    assert all(name in everything for ids in KEYS.values() for name in ids)
+    shown = json.loads(tree.key("-f", "web*", "--out", "json").stdout)
+    assert shown["minions"] == {"web1": saltlite.fingerprint(public())}
+
+
+def test_keys_are_printed(tree):
+    done = tree.key("-p", "web1")
+    assert "Accepted Keys:" in done.stdout and public().splitlines()[1] in done.stdout
+    assert tree.key("-P").stdout.count("BEGIN PUBLIC KEY") == sum(map(len, KEYS.values()))
+
+
+def test_two_verbs_at_once_are_refused(tree):
+    done = tree.key("-y", "-a", "web2", "-d", "web1")
+    assert done.returncode != 0 and keys(tree) == KEYS
+
+
+def test_dot_names_and_odd_names_are_no_trouble(tree):
+    (tree.pki / "minions_pre/.web9.0123abcd").write_text("half written")
+    (tree.pki / "minions_pre/a\x1b[31mb").write_text(public())
+    done = tree.key("-L")
+    assert ".web9" not in done.stdout and "\x1b" not in done.stdout
+    assert "\x1b" not in tree.key("-y", "-a", "a*").stdout
+    assert os.listdir(tree.pki / "minions_pre").count(".web9.0123abcd") == 1
+
+
+def test_a_directory_that_is_no_key_tree_is_named(tmp_path):
+    done = command("key", "-c", tmp_path, "-L")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "is no master's key tree" in done.stderr and done.stderr.count("\n") == 1
+    assert walk(tmp_path) == {}
+
+
+def test_a_tree_that_is_closed_to_the_caller_is_named(tree):
+    if os.geteuid() == 0:
+        dropped = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "true"]
+        if subprocess.run(dropped, capture_output=True).returncode:
+            pytest.skip("NOT TESTED as root: setpriv (util-linux) is needed to go without root's powers")
+        prefix = dropped[:-1]
+    else:
+        prefix = []
+    os.chmod(tree.pki / "minions_pre", 0)
+    try:
+        done = command("key", "-c", tree.conf, "-y", "-A", prefix=prefix)
+    finally:
+        os.chmod(tree.pki / "minions_pre", 0o700)
+    assert done.returncode == 1
+    assert "is closed to you" in done.stderr and done.stderr.count("\n") == 1
+    assert keys(tree) == KEYS
+
+
+def test_a_running_master_follows_the_command(tmp_path):
+    with running_master(tmp_path) as master:
+        (master.pki / "minions_pre/m1").write_text(public())
+        master.says("ready")
+        assert "mv minions_pre/m1 minions/" in master.key("-y", "-a", "m1").stdout
+        master.says("m1", "is accepted")
+        master.key("-y", "-d", "m1")
+        master.says("the shared key is renewed")

@@ -1,0 +1,449 @@
+"""The module files of etc/salt, run as a job runs them, with real files and processes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import copy
+import grp
+import json
+import multiprocessing
+import os
+import pwd
+import re
+import resource
+import signal
+import stat
+import time
+import timeit
+from pathlib import Path
+
+import pytest
+import yaml
+
+import saltlite
+
+MODULES = Path(saltlite.__file__).resolve().parent / "etc/salt"
+GRAINS = {"os": "Debian", "apps": {"web": {"port": 80}}, "roles": ["web"], "saltversion": saltlite.SALT_VERSION}
+FORCE = "Use 'force=True' to overwrite."
+JID = "20261123205107331456"
+NOBODY = pwd.getpwnam("nobody")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+class Minion:
+    """A minion's tree in which jobs can be run, one after the other in this process."""
+
+    def __init__(self, conf, grains=GRAINS, pillar=None, **opts):
+        Path(conf).mkdir(exist_ok=True)
+        self.file = Path(conf, "grains")
+        self.opts = saltlite.load_opts("minion", str(conf), {"id": "web1", "test.foo": "set", **opts})
+        self.execution = saltlite.Execution(self.opts, saltlite.MinionTree(self.opts), {"jid": JID})
+        self.execution.grains = copy.deepcopy(grains)
+        self.execution.pillar = pillar or {}
+
+    def run(self, fun, *args, **kwargs):
+        """(return, retcode, success) of a job."""
+        return self.execution.run(fun, [*args, {"__kwarg__": True, **kwargs}])
+
+    def __call__(self, fun, *args, **kwargs):
+        """What a job that succeeds returns."""
+        ret, _, success = self.run(fun, *args, **kwargs)
+        assert success is True, ret
+        return ret
+
+    def error(self, fun, *args, **kwargs):
+        """What a job that fails says to its user, in a sentence."""
+        ret, retcode, success = self.run(fun, *args, **kwargs)
+        assert (retcode, success) == (1, False) and ret.startswith("ERROR: "), ret
+        return ret.removeprefix("ERROR: ")
+
+    def stored(self):
+        return yaml.safe_load(self.file.read_text())
+
+
+@pytest.fixture
+def minion(tmp_path):
+    return Minion(tmp_path / "conf")
+
+
+def gone(pid):
+    """Whether a process has ended (or waits for init to reap it)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def test_every_function_has_a_first_sentence_and_an_example(minion):
+    alias = {"grains.fetch": "grains.get", "test.versions": "test.versions_report"}
+    for fun in minion("sys.list_functions", "cmd", "config", "grains", "test"):
+        doc = minion.execution.functions[fun].__doc__ or ""
+        assert re.match(r"[A-Z].*\.", doc) and f"salt '*' {alias.get(fun, fun)}" in doc, fun
+
+
+def test_the_functions_that_people_use_are_there(minion):
+    wanted = {
+        "cmd": """exec_code has_exec retcode run run_all run_bg run_stderr run_stdout script script_retcode shell shells
+            which which_bin""",
+        "config": "dot_vals get items merge option",
+        "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
+            setvals""",
+        "test": """arg arg_repr arg_type assertion collatz echo exception false fib kwarg opts_pkg ping rand_sleep
+            retcode sleep stack true try version versions versions_report""",
+    }
+    for module, names in wanted.items():
+        assert minion("sys.list_functions", module) == [f"{module}.{name}" for name in names.split()]
+
+
+@pytest.mark.parametrize(("fun", "args", "kwargs", "expected"), [
+    ("test.arg", (1, "two"), {"a": 1}, {"args": [1, "two"], "kwargs": {"a": 1, "__pub_jid": JID}}),
+    ("test.kwarg", (), {"a": {"b": 1}}, {"a": {"b": 1}, "__pub_jid": JID}),
+    ("test.try", ("test.exception",), {}, None),
+    ("test.try", ("test.exception", True), {"message": "m"}, "Exception('m')"),
+])  # fmt: skip
+def test_test_functions_return_what_salts_do(minion, fun, args, kwargs, expected):
+    assert minion(fun, *args, **kwargs) == expected
+
+
+def test_numbers_are_those_of_salt(minion):
+    assert minion.run("test.retcode", 7)[:2] == (True, 7)
+    assert [minion("test.fib", number)[0] for number in (0, 1, 2, 3, 10, "20")] == [0, 1, 1, 2, 55, 6765]
+    assert minion("test.collatz", 3)[0] == [3, 10, 5, 16, 8, 4, 2]
+
+
+def test_other_errors_are_shown_whole(minion):
+    assert "Exception: Oh noes!" in minion.run("test.exception", "Oh noes!")[0]
+    assert minion.run("test.assertion", False)[1:] == (1, False)
+    assert "invalid arguments to cmd.run: missing a required argument: 'cmd'" in minion.run("cmd.run")[0]
+
+
+def test_versions_and_opts_name_what_runs(minion):
+    report = minion("test.versions")
+    assert f"Salt: {saltlite.SALT_VERSION}" in report and f"PyYAML: {yaml.__version__}" in report
+    package = minion("test.opts_pkg")
+    assert (package["id"], package["grains"]["os"]) == ("web1", "Debian")
+    assert saltlite.unpack(saltlite.pack(package))["id"] == "web1"
+    assert "stack()" in minion("test.stack")
+
+
+@pytest.mark.parametrize(("fun", "cmd", "kwargs", "expected", "retcode"), [
+    ("cmd.run", "echo a | tr a b", {}, "b", 0),
+    ("cmd.run", "echo out; echo err >&2", {}, "out\nerr", 0),
+    ("cmd.run", "exit 3", {}, "", 3),
+    ("cmd.run", "exit 3", {"success_retcodes": [3, 4]}, "", 0),
+    ("cmd.run_stdout", "exit 3", {"ignore_retcode": True, "clean_env": True}, "", 0),
+    ("cmd.run", "echo 'x  '", {"rstrip": False}, "x  \n", 0),
+    ("cmd.run", ["printf", "%s-", "a b", 1], {}, "a b-1-", 0),
+    ("cmd.run", "echo $HOME | cat", {"python_shell": False}, "$HOME | cat", 0),
+    ("cmd.run", "cat", {"stdin": "a\\nb"}, "a\nb", 0),
+    ("cmd.run", "true", {"stdin": "x" * 1_000_000}, "", 0),
+    ("cmd.run", "wc -c", {"stdin": "x" * 1_000_000}, "1000000", 0),
+    ("cmd.run", r"printf 'a\377b\n'", {}, b"a\xffb\n", 0),
+    ("cmd.run", r"printf 'a\351b\n'", {"output_encoding": "latin-1"}, "a\u00e9b", 0),
+    ("cmd.run", "kill -9 $$", {}, "", -9),
+    ("cmd.run", "pwd; echo $0 $LC_TIME ${PATH%%:*} $A-$B; umask", {"cwd": "/usr", "shell": "/bin/sh", "umask": "077",
+     "prepend_path": "/opt/ü", "env": [{"A": 1}, {"B": None}]}, "/usr\n/bin/sh C /opt/ü 1-\n0077", 0),
+    ("cmd.run", "echo x", {"saltenv": "base", "use_vt": True}, "x", 0),
+    ("cmd.shell", "echo a | tr a b", {"python_shell": False}, "b", 0),
+    ("cmd.retcode", "exit 3", {}, 3, 3),
+])  # fmt: skip
+def test_commands_return_output_and_retcode(minion, fun, cmd, kwargs, expected, retcode):
+    assert minion.run(fun, cmd, **kwargs) == (expected, retcode, True)
+
+
+def test_another_module_gets_no_shell_unless_it_asks_for_one(minion):
+    run = minion.execution.functions["cmd.run"]
+    assert (run("echo a | tr a b"), run("echo a | tr a b", python_shell=True)) == ("a | tr a b", "b")
+
+
+def test_run_all_returns_pid_retcode_stdout_and_stderr(minion):
+    ret = minion("cmd.run_all", "echo $$; echo err >&2; exit 3", shell="/bin/sh")
+    assert ret == {"pid": int(ret["stdout"]), "retcode": 3, "stdout": ret["stdout"], "stderr": "err"}
+    assert minion("cmd.run_stdout", "echo out; echo err >&2") == "out"
+    assert minion("cmd.run_stderr", "echo out; echo err >&2") == "err"
+
+
+@pytest.mark.parametrize(("cmd", "kwargs", "message"), [
+    ("x", {"cwd": "/nonexistent"}, "Specified cwd '/nonexistent' either not absolute or does not exist"),
+    ("x", {"runas": "nosuchuser"}, "User 'nosuchuser' is not available"),
+    ("x", {"timeout": "soon"}, "Error: timeout soon must be a number"),
+    ("x", {"output_encoding": "klingon"}, "Unknown output_encoding: unknown encoding: klingon"),
+    ("x", {"timeuot": 3}, "There is no keyword timeuot; those of commands are: cwd, stdin, "),
+    ("echo 'x", {"python_shell": False}, "Unable to split the command 'echo 'x' into words: No closing quotation"),
+    (["nosuchcmd"], {}, "Unable to run command 'nosuchcmd', reason: [Errno 2] No such file or directory"),
+    ("echo why; exit 3", {"raise_err": True}, "why"),
+])  # fmt: skip
+def test_commands_that_cannot_run_say_why(minion, cmd, kwargs, message):
+    assert message in minion.error("cmd.run", cmd, **kwargs)
+
+
+@pytest.mark.parametrize("cmd", ["true x", "false", "true rm"])
+def test_black_and_white_list_decide_what_may_run(tmp_path, cmd):
+    minion = Minion(tmp_path, cmd_whitelist_glob=["true*"], cmd_blacklist_glob=["*rm*"])
+    refused = f'ERROR: The shell command "{cmd}" is not permitted', 1, False
+    assert minion.run("cmd.run", cmd) == (("", 0, True) if cmd == "true x" else refused)
+
+
+def much_output(conf_dir):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    out, retcode, _ = Minion(conf_dir).run("cmd.run", "head -c 1G /dev/zero")
+    return len(out), out[-80:], retcode, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def test_gigabyte_of_output_is_cut_and_takes_little_memory(tmp_path):
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        length, end, retcode, kilobytes = pool.submit(much_output, tmp_path).result()
+    assert retcode == 0 and length < 2**24 + 100 and kilobytes < 250_000
+    assert end.endswith(f"[stdout: {2**30 - 2**24} more bytes were cut, max_return_size is {2**24}]")
+
+
+@pytest.mark.parametrize("cmd", [
+    "head -c 9999 /dev/zero",
+    "yes | head -c 5000; yes ü | head -c 9999 >&2",
+    r"head -c 1001 /dev/zero | tr '\0' '\377'; echo error >&2",
+])  # fmt: skip
+def test_stdout_and_stderr_together_keep_to_the_limit(tmp_path, cmd):
+    ret = Minion(tmp_path, max_return_size=1000)("cmd.run_all", cmd)
+    outputs = [out if isinstance(out, bytes) else out.encode() for out in (ret["stdout"], ret["stderr"])]
+    assert sum(len(out.partition(b"\n[std")[0]) for out in outputs) <= 1000
+    assert any(out.endswith(b"more bytes were cut, max_return_size is 1000]") for out in outputs)
+    out = Minion(tmp_path, max_return_size=3)("cmd.run", "printf üüü")
+    assert out == "ü\n[stdout: 3 more bytes were cut, max_return_size is 3]"  # not in the middle of a character
+
+
+def test_timeout_kills_grandchildren_and_says_so(minion, tmp_path):
+    pids = tmp_path / "pids"
+    cmd = f"(sleep 1000 & echo $! > {pids}; trap '' TERM; sleep 1000)"
+    assert minion.run("cmd.run", cmd, timeout=0.5) == (f"{cmd} : Timed out after 0.5 seconds", 1, True)
+    until(lambda: gone(int(pids.read_text())))
+
+
+def test_timeout_does_not_wait_for_who_left_the_process_group(minion, tmp_path):
+    pids = tmp_path / "pids"
+    cmd = f"setsid sh -c 'echo $$ > {pids}; exec sleep 1000' & until test -s {pids}; do sleep 0.05; done; sleep 1000"
+    assert "Timed out" in minion("cmd.run", cmd, timeout=1)
+    os.kill(int(pids.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [os.kill, saltlite.signal_session])
+def test_who_interrupts_a_job_ends_its_commands(tmp_path, kill):
+    pids = tmp_path / "pids"
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        try:
+            Minion(tmp_path / "conf")("cmd.run", f"sleep 1000 & echo $! > {pids}; sleep 1000")
+        finally:
+            os._exit(0)
+    until(lambda: pids.exists() and pids.read_text().strip())
+    kill(pid, signal.SIGINT if kill is os.kill else signal.SIGKILL)
+    os.waitpid(pid, 0)
+    until(lambda: gone(int(pids.read_text())))
+
+
+def test_background_command_goes_on_without_the_job(minion, tmp_path):
+    ret = minion("cmd.run_bg", "until test -e go; do sleep 0.02; done; touch done", cwd=str(tmp_path))
+    assert list(ret) == ["pid"] and os.getsid(ret["pid"]) == ret["pid"]
+    (tmp_path / "go").touch()
+    until((tmp_path / "done").exists)
+
+
+@as_root
+def test_runas_has_the_users_ids_groups_and_login_environment(minion, monkeypatch):
+    monkeypatch.setenv("TOKEN_OF_ROOT", "secret")
+    lines = minion("cmd.run", "id -u; id -g; id -G; echo $USER $LOGNAME $HOME", runas="nobody").splitlines()
+    assert lines[:2] == [str(NOBODY.pw_uid), str(NOBODY.pw_gid)]
+    assert sorted(map(int, lines[2].split())) == sorted(os.getgrouplist("nobody", NOBODY.pw_gid))
+    assert lines[3] == f"nobody nobody {NOBODY.pw_dir}"
+    assert "TOKEN_OF_ROOT=secret" in minion("cmd.run", "env")
+    assert "TOKEN_OF_ROOT" not in minion("cmd.run", "env", runas="nobody")
+    assert "MINE=yes" in minion("cmd.run", "env", runas="nobody", env={"MINE": "yes"})
+    assert minion("cmd.run", "id -u; id -g", runas="nobody", group=grp.getgrgid(1).gr_name) == f"{NOBODY.pw_uid}\n1"
+
+
+def test_default_directory_is_home_or_root(minion, monkeypatch, tmp_path):
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
+    for home, where in ((str(tmp_path), str(tmp_path)), ("/nonexistent", "/")):
+        monkeypatch.setenv("HOME", home)
+        assert minion("cmd.run", "echo $PWD ${NOTIFY_SOCKET-none}") == f"{where} none"
+
+
+@pytest.mark.parametrize(("text", "args", "out", "retcode"), [
+    ("#!/bin/sh\necho $1-$2; exit 3\n", 'a "b c"', "a-b c", 3),
+    ("#!/bin/sh\necho $1\n", ["x y"], "x y", 0),
+    ("echo no first line $1\n", "x", "no first line x", 0),
+])  # fmt: skip
+def test_script_runs_a_private_copy(minion, tmp_path, text, args, out, retcode):
+    path = tmp_path / "s.sh"
+    path.write_text(text)
+    for source in (str(path), f"file://{path}"):
+        ret, code, _ = minion.run("cmd.script", source, args, cwd=str(tmp_path))
+        assert (ret["stdout"], ret["retcode"], code) == (out, retcode, retcode)
+    assert minion("cmd.script_retcode", str(path), args) == retcode
+    assert sorted(os.listdir(tmp_path)) == ["conf", "s.sh"]
+
+
+@as_root
+def test_script_can_be_run_by_another_user(minion, tmp_path):
+    (tmp_path / "s.sh").write_text('#!/bin/sh\nid -un; stat -c %a "$0"; dirname "$0"; pwd\n')
+    ran = minion("cmd.script", f"{tmp_path}/s.sh", runas="nobody", cwd="/tmp")["stdout"]
+    assert ran.splitlines() == ["nobody", "500", "/tmp", "/tmp"]
+
+
+def test_script_that_cannot_be_had_is_an_error(minion, tmp_path):
+    ret = {"pid": 0, "retcode": 1, "stdout": "", "stderr": "", "cache_error": True}
+    assert minion.run("cmd.script", str(tmp_path / "none")) == (ret, 1, True)
+    assert "https:// is not supported yet" in minion.error("cmd.script", "https://example.com/x.sh")
+    assert "Unable to run command 'nosuchlang" in minion.error("cmd.exec_code", "nosuchlang", "x")
+
+
+def test_exec_code_runs_an_interpreter(minion):
+    assert minion("cmd.exec_code", "python3", "import sys; print(sys.argv[1:])", args=["a b"]) == "['a b']"
+    assert minion.run("cmd.exec_code", "sh", "echo $1; exit 2", args="x")[:2] == ("x", 2)
+
+
+def test_which_finds_programs_also_outside_of_path(minion, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert minion("cmd.which", "sh") in ("/bin/sh", "/usr/bin/sh")
+    assert minion("cmd.which", "nosuchcmd") is None
+    assert minion("cmd.which_bin", ["nosuchcmd", "sh"]) == minion("cmd.which", "sh")
+    assert (minion("cmd.has_exec", "sh"), minion("cmd.has_exec", "nosuchcmd")) == (True, False)
+    assert all(shell.startswith("/") for shell in minion("cmd.shells"))
+
+
+def test_config_looks_in_opts_grains_pillar_master(tmp_path):
+    pillar = {"both": "pillar", "pkg": {"apache": "httpd"}, "deep": {"b": 2}, "master": {"both": "master", "l": [2]}}
+    minion = Minion(tmp_path, {"both": "grains"}, pillar, both="opts", deep={"a": 1}, l=[1])
+    omit = {}
+    for store in ("opts", "grains", "pillar", "master", ""):
+        assert minion("config.get", "both", **omit) == minion("config.option", "both", **omit) == store
+        omit[f"omit_{store}"] = True
+    assert minion("config.get", "pkg|apache", delimiter="|") == "httpd" and minion("config.get", "nothing", 7) == 7
+    assert minion("config.get", "deep", merge="recurse") == minion("config.merge", "deep") == {"a": 1, "b": 2}
+    assert minion("config.get", "deep", merge="overwrite") == minion("config.items")["deep"] == {"a": 1}
+    assert minion("config.merge", "l") == [1, 2] and minion("config.get", "hosts.file") == "/etc/hosts"
+    assert minion("config.option", "test.f*", wildcard=True) == minion("config.dot_vals", "test") == {"test.foo": "set"}
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("os", "Debian"), ("apps:web:port", 80), ("roles:0", "web"), ("roles:-1", "web"), ("roles:7", ""), ("os:x", ""),
+    ("disks:sda", 1), ("disks:1:sdb", 2), ("ports:80", "http"), ("apps:[a]", ""), ("apps:[", ""),
+])  # fmt: skip
+def test_grains_get_walks_maps_and_lists(tmp_path, path, expected):
+    minion = Minion(tmp_path, {**GRAINS, "disks": [{"sda": 1}, {"sdb": 2}], "ports": {80: "http"}})
+    assert minion("grains.get", path) == minion("grains.fetch", path) == expected
+    assert minion("grains.item", path) == {path: expected}
+    assert minion("grains.has_value", path) is (expected != "") and minion("grains.equals", path, str(expected))
+    assert minion("grains.ls") == sorted(minion("grains.items"))
+
+
+def test_filter_by_chooses_and_merges(minion):
+    assert minion("grains.filter_by", {"Deb*": "glob", "Debian": "exact"}, "os") == "exact"
+    assert minion("grains.filter_by", {"de*": "no", "default": "fallback"}, "os") == "fallback"
+    assert minion("grains.filter_by", {"web": 1, "db": 2}, "roles") == 1
+    table, over = {"A": "B", "C": {"D": {"E": "F", "G": "H"}}}, {"D": {"E": "I"}, "J": "K"}
+    assert minion("grains.filter_by", table, "xxx", over, "C") == {"D": {"E": "I", "G": "H"}, "J": "K"}
+    assert minion("grains.filter_by", {"x": 1}, "os") is None
+
+
+@pytest.mark.parametrize(("fun", "args", "kwargs", "ret", "file"), [
+    ("setval", ("a", {"b": [1]}), {}, {"a": {"b": [1]}}, {"a": {"b": [1]}, "kept": 0}),
+    ("setval", ("kept", None), {"destructive": True}, {"kept": None}, {}),
+    ("append", ("roles", ["a", "b"]), {}, {"roles": ["web", "a", "b"]}, {"kept": 0, "roles": ["web", "a", "b"]}),
+    ("append", ("new|x", "y"), {"delimiter": "|"}, {"new": {"x": ["y"]}}, {"kept": 0, "new": {"x": ["y"]}}),
+    ("append", ("os", "x"), {"convert": True}, {"os": ["Debian", "x"]}, {"kept": 0, "os": ["Debian", "x"]}),
+    ("append", ("roles", "web"), {}, "The val web was already in the list roles", {"kept": 0}),
+    ("remove", ("roles", "web"), {}, {"roles": []}, {"kept": 0, "roles": []}),
+])  # fmt: skip
+def test_grains_are_written(minion, fun, args, kwargs, ret, file):
+    minion.file.write_text("kept: 0  # why\n")
+    assert minion(f"grains.{fun}", *args, **kwargs) == ret
+    assert minion.stored() == file and os.listdir(minion.file.parent) == ["grains"]
+    assert ("# why" in minion.file.read_text()) is (file == {"kept": 0})
+    assert saltlite.collect_grains(minion.opts).items() >= file.items()
+
+
+@pytest.mark.parametrize(("fun", "args", "comment", "changes"), [
+    ("set", ("apps:web:port", 81), "", {"apps": {"web": {"port": 81}}}),
+    ("set", ("apps:web:port", 80), "Grain is already set", {}),
+    ("set", ("apps:web", 1), f"The key 'apps:web' exists but is a dict or a list. {FORCE}", {}),
+    ("set", ("os", [1]), f"The key 'os' exists and the given value is a dict or a list. {FORCE}", {}),
+    ("set", ("os:x", 1), f"The key 'os' value is 'Debian', which is different from the provided key 'x'. {FORCE}", {}),
+    ("set", ("os:x", 1, True), "", {"os": {"x": 1}}),
+    ("set", ("roles:web", 1), "", {"roles": [{"web": 1}]}),
+    ("delval", ("apps:web:port",), "", {"apps": {"web": {"port": None}}}),
+    ("delkey", ("apps:web:port",), "", {"apps": {"web": {}}}),
+    ("delkey", ("os",), "", {"os": None}),
+])  # fmt: skip
+def test_grains_set_replaces_only_what_it_may(minion, fun, args, comment, changes):
+    result = comment in ("", "Grain is already set")
+    assert minion(f"grains.{fun}", *args) == {"comment": comment, "changes": changes, "result": result}
+    now = GRAINS | changes if changes != {"os": None} else {key: GRAINS[key] for key in GRAINS if key != "os"}
+    assert minion("grains.items") == now
+
+
+@pytest.mark.parametrize("text", [b"- a\n- b\n", b"a: [1\n", b"\xff\xfe\xfd"])
+def test_grains_file_that_is_no_map_is_left_as_it_is(minion, text):
+    minion.file.write_bytes(text)
+    for fun, *args in (("setval", "a", 1), ("append", "a", 1), ("delkey", "a"), ("set", "a", 1)):
+        assert "Unable to read existing grains file" in minion.error(f"grains.{fun}", *args)
+    assert minion.file.read_bytes() == text and os.listdir(minion.file.parent) == ["grains"]
+
+
+def test_grains_file_keeps_its_mode_and_its_symbolic_link(minion, tmp_path):
+    (tmp_path / "real").write_text("a: 1\n")
+    (tmp_path / "real").chmod(0o640)
+    minion.file.symlink_to(tmp_path / "real")
+    minion("grains.setval", "b", 2)
+    assert minion.stored() == {"a": 1, "b": 2} and minion.file.is_symlink()
+    assert stat.S_IMODE(minion.file.stat().st_mode) == 0o640
+
+
+def append_one(conf, number):
+    Minion(conf)("grains.append", "numbers", number)
+
+
+def test_jobs_that_append_at_the_same_time_lose_nothing(minion):
+    with concurrent.futures.ProcessPoolExecutor(8, multiprocessing.get_context("fork")) as pool:
+        list(pool.map(append_one, [minion.file.parent] * 16, range(16)))
+    assert sorted(minion.stored()["numbers"]) == list(range(16))
+
+
+def test_collected_grains_are_what_the_system_says(minion):
+    grains = saltlite.collect_grains(minion.opts)
+    wanted = """os os_family osfullname oscodename osarch cpu_flags host fqdn domain fqdn_ip4 fqdn_ip6 ipv4 ipv6 dns
+        init ip4_interfaces ip6_interfaces hwaddr_interfaces machine_id virtual saltversioninfo pythonpath shell cwd
+        groupname locale_info disks ssds num_gpus gpus lsb_distrib_id pythonversion kernelversion swap_total"""
+    assert set(wanted.split()) <= set(grains) and json.loads(json.dumps(grains)) == grains
+    facts = {"id": "web1", "server_id": 1826842219, "kernel": "Linux", "kernelrelease": os.uname().release}
+    facts |= {"cpuarch": os.uname().machine, "nodename": os.uname().nodename, "uid": os.geteuid(), "pid": os.getpid()}
+    facts["num_cpus"] = len(re.findall(r"^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
+    assert facts.items() <= grains.items()
+    assert set(grains["ip_interfaces"]) == set(os.listdir("/sys/class/net")) - {"bonding_masters"}
+
+
+def test_grains_are_collected_quickly_and_without_processes(minion):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = timeit.repeat(lambda: saltlite.collect_grains(minion.opts), timer=time.process_time, number=1)
+    assert min(seconds) < 0.05
+    assert resource.getrusage(resource.RUSAGE_CHILDREN) == before
+
+
+@pytest.mark.parametrize(("release", "expected"), [
+    ("debian||Debian GNU/Linux|12|bookworm", ["Debian", "Debian", "bookworm", "Debian-12"]),
+    ("ubuntu|debian|Ubuntu|22.04|jammy", ["Ubuntu", "Debian", "jammy", "Ubuntu-22.04"]),
+    ("centos|rhel fedora|CentOS Stream|8|", ["CentOS Stream", "RedHat", "", "CentOS Stream-8"]),
+    ("opensuse-leap|suse opensuse|openSUSE Leap|15.1|", ["SUSE", "Suse", "", "Leap-15"]),
+    ("arch||Arch Linux||", ["Arch", "Arch", "", None]),
+])  # fmt: skip
+def test_systems_are_named_as_salt_names_them(release, expected):
+    fields = zip(("id", "id_like", "name", "version_id", "version_codename"), release.split("|"), strict=True)
+    grains = saltlite.read_module(MODULES / "_grains/core.py", {"__opts__": {}})._os_grains(dict(fields))
+    assert [grains.get(name) for name in ("os", "os_family", "oscodename", "osfinger")] == expected

@@ -1,0 +1,150 @@
+"""Section 2, options, and how section 8 finds and reads them."""
+
+from pathlib import Path
+
+import pytest
+
+from saltlite import CHOICES, KINDS, MASTER_OPTIONS, MINION_OPTIONS, Failure, check, find_id, load_opts, merge
+
+TABLES = {"master": MASTER_OPTIONS, "minion": MINION_OPTIONS}
+ROWS = [pytest.param(name, row, id=f"{role}-{name}") for role, table in TABLES.items() for name, row in table.items()]
+
+
+@pytest.mark.parametrize("name, row", ROWS)
+def test_every_row_is_whole_and_its_default_passes_its_own_check(name, row):
+    assert row.kind in KINDS and row.help
+    assert check(name, row.default, row, "file") == row.default
+
+
+@pytest.mark.parametrize("name, row", ROWS)
+@pytest.mark.parametrize("value", [True, 5, -5, 1.5, float("nan"), "text", [1], {"a": 1}, b"x"], ids=repr)
+def test_any_value_is_taken_or_refused_with_a_sentence(name, row, value):
+    try:
+        taken = check(name, value, row, "the/file")
+    except Failure as failure:
+        assert str(failure).startswith("the/file") and name in str(failure)
+    else:
+        assert isinstance(taken, KINDS[row.kind][0])
+
+
+@pytest.mark.parametrize("name, row", ROWS)
+def test_a_line_without_a_value_is_the_default(name, row):
+    assert check(name, None, row, "file") == row.default
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_choices_take_their_words_only(kind):
+    name, row = next((n, r) for table in TABLES.values() for n, r in table.items() if r.kind == kind)
+    assert all(check(name, word, row, "file") == word for word in CHOICES[kind])
+    with pytest.raises(Failure):
+        check(name, "ROT13", row, "file")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, True, "4506"])
+def test_odd_ports_are_refused(port):
+    with pytest.raises(Failure):
+        check("ret_port", port, MASTER_OPTIONS["ret_port"], "file")
+
+
+@pytest.mark.parametrize("size, good", [(2047, False), (2048, True), (8192, True), (8193, False)])
+def test_keysize_has_its_bounds(size, good):
+    if good:
+        assert check("keysize", size, MASTER_OPTIONS["keysize"], "file") == size
+    else:
+        with pytest.raises(Failure, match="2048 to 8192"):
+            check("keysize", size, MASTER_OPTIONS["keysize"], "file")
+
+
+def test_the_later_document_wins():
+    opts, warnings = merge(MASTER_OPTIONS, [("a", {"timeout": 1, "ret_port": 1}), ("b", None), ("c", {"timeout": 2})])
+    assert (opts["timeout"], opts["ret_port"], warnings) == (2, 1, [])
+
+
+def test_an_unknown_option_is_a_warning_with_the_nearest_name():
+    opts, warnings = merge(MASTER_OPTIONS, [("file", {"ret_prot": 1})])
+    assert len(warnings) == 1 and "ret_prot" in warnings[0] and "ret_port" in warnings[0]
+
+
+def test_signatures_cannot_be_switched_off():
+    assert "no effect" in merge(MINION_OPTIONS, [("file", {"sign_pub_messages": False})])[1][0]
+
+
+@pytest.mark.parametrize("document", [[], "text", 5, True])
+def test_a_document_that_is_no_map_is_refused(document):
+    with pytest.raises(Failure, match="must be a map"):
+        merge(MASTER_OPTIONS, [("file", document)])
+
+
+def test_tables_are_not_changed_by_what_is_read():
+    opts, _ = merge(MASTER_OPTIONS, [("file", {"nodegroups": {"a": "b"}})])
+    opts["nodegroups"]["c"] = "d"
+    assert MASTER_OPTIONS["nodegroups"].default == {}
+
+
+@pytest.mark.parametrize(
+    "conf, config, pki, cache",
+    [
+        ("c", "", "c/pki/master", "c/var/cache/salt/master"),
+        ("r/etc/salt", "", "r/etc/salt/pki/master", "r/var/cache/salt/master"),
+        ("c", "root_dir: {top}/root", "root/etc/salt/pki/master", "root/var/cache/salt/master"),
+        ("c", "pki_dir: {top}/keys", "keys", "c/var/cache/salt/master"),
+        ("c", "cachedir: here", "c/pki/master", "c/here"),
+        ("c", "root_dir: {top}/root\npki_dir: /keys", "root/keys", "root/var/cache/salt/master"),
+    ],
+)
+def test_paths_lie_below_the_root(tmp_path, conf, config, pki, cache):
+    (tmp_path / conf).mkdir(parents=True)
+    (tmp_path / conf / "master").write_text(config.format(top=tmp_path))
+    opts = load_opts("master", str(tmp_path / conf))
+    assert (opts["pki_dir"], opts["cachedir"]) == (str(tmp_path / pki), str(tmp_path / cache))
+
+
+def test_directory_of_pieces_is_read_in_order_and_only_conf_files(tmp_path):
+    (tmp_path / "master.d").mkdir()
+    pieces = {"10.conf": "timeout: 1", "20.conf": "timeout: 2", "30.txt": "timeout: 3", ".40.conf": "timeout: 4"}
+    for name, text in pieces.items():
+        (tmp_path / "master.d" / name).write_text(text)
+    (tmp_path / "master").write_text("timeout: 0\n")
+    assert load_opts("master", str(tmp_path))["timeout"] == 2
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (b"a: [", "not YAML"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"a: !!python/object/apply:os.system [id]", "not YAML"),
+        (b"- a", "map"),
+        (b"ret_port: many", "ret_port"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path, text, said):
+    (tmp_path / "master").write_bytes(text)
+    with pytest.raises(Failure, match=said) as caught:
+        load_opts("master", str(tmp_path))
+    assert str(tmp_path / "master") in str(caught.value)
+
+
+def test_a_file_that_everybody_may_write_is_refused(tmp_path):
+    (tmp_path / "master").write_text("timeout: 1\n")
+    (tmp_path / "master").chmod(0o666)
+    with pytest.raises(Failure, match="everybody"):
+        load_opts("master", str(tmp_path))
+
+
+@pytest.mark.parametrize("text, wanted", [("web1\n", "web1"), ("\ufeffweb1", "web1"), (" web1 \nmore\n", "web1")])
+def test_minion_id_is_the_first_line_of_its_file(tmp_path, text, wanted):
+    (tmp_path / "minion_id").write_text(text, encoding="utf-8")
+    assert find_id(load_opts("minion", str(tmp_path))) == wanted
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "a b", "-x", "ü", "a\n", "x" * 254])
+def test_an_id_that_cannot_be_one_is_refused(tmp_path, name):
+    Path(tmp_path / "minion_id").write_text("other\n")
+    with pytest.raises(Failure, match="cannot be a minion's id"):
+        find_id(load_opts("minion", str(tmp_path), {"id": name}))
+
+
+def test_without_any_id_the_host_name_is_it(tmp_path):
+    assert find_id(load_opts("minion", str(tmp_path)))
+    assert find_id(load_opts("minion", str(tmp_path), {"append_domain": "example.org"})).endswith(".example.org")

@@ -1,0 +1,28 @@
+"""etc/salt/master and etc/salt/minion: every option, commented out, with the default of the tables."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import saltlite
+
+ROOT = Path(saltlite.__file__).parent
+TABLES = {"master": saltlite.MASTER_OPTIONS, "minion": saltlite.MINION_OPTIONS}
+
+
+def shown(role):
+    lines = (ROOT / "etc" / "salt" / role).read_text().splitlines()
+    return yaml.safe_load("\n".join(line[1:] for line in lines if line.startswith("#") and not line.startswith("# ")))
+
+
+@pytest.mark.parametrize("role", TABLES)
+def test_sample_shows_every_option_with_its_default(role):
+    assert shown(role) == {name: option.default for name, option in TABLES[role].items()}
+
+
+@pytest.mark.parametrize("role", TABLES)
+def test_sample_as_it_is_changes_nothing(role):
+    opts, warnings = saltlite.merge(TABLES[role], list(saltlite.read_documents(ROOT / "etc" / "salt", role)))
+    assert not warnings
+    assert opts == {name: option.default for name, option in TABLES[role].items()}
