@@ -64,6 +64,7 @@ LOCALE = """LANGUAGE LC_ADDRESS LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASURE
 LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOGIN_SECONDS = 10  # for a login shell to say what its environment is
 LOGIN_MARK = "--environment--"
+HELD = {signal.SIGINT}
 RETURN_SIZE = 16 * 1024 * 1024
 
 
@@ -120,6 +121,7 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float 
     streams = [Stream("stdout", limit), Stream("stderr", limit)]
     deadline = time.monotonic() + timeout if timeout else None
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         with selectors.DefaultSelector() as selector:
             for pipe, stream in zip((process.stdout, process.stderr), streams, strict=True):
                 if pipe:
@@ -276,10 +278,23 @@ def _arguments(cmd: Any, python_shell: bool, shell: str) -> list[str]:
 
 
 def _start(argv: list[str], background: bool = False, **popen: Any) -> subprocess.Popen[bytes]:
-    """A process that leads its process group or, in the background, a session, which outlives the job."""
+    """A process that leads its process group or, in the background, a session, which outlives the job.
+
+    An interruption waits until `_communicate` can kill the process: none is left that nobody knows of."""
     pipe = subprocess.DEVNULL if background else subprocess.PIPE
     how = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0, **popen}
-    return subprocess.Popen(argv, start_new_session=background, preexec_fn=None if background else os.setpgrp, **how)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        return subprocess.Popen(argv, preexec_fn=lambda: _lead(background), **how)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        raise
+
+
+def _lead(background: bool) -> None:
+    """In the new process: lead a session or a process group, and listen to signals again."""
+    os.setsid() if background else os.setpgrp()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
 
 def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
@@ -304,6 +319,7 @@ def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
     except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
         raise CommandExecutionError(f"Unable to run command '{line}', reason: {error}") from error
     if want["bg"]:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         process.returncode = 0  # nobody waits for it here
         return {"pid": process.pid, "retcode": None, "stdout": "", "stderr": ""}
     ret = {"pid": process.pid, **_finish(process, line, want)}
