@@ -1829,6 +1829,18 @@ class MinionTree:
     def put_grains(self, grains: dict[str, Any]) -> None:
         put(self.cache / "grains", msgpack.packb(grains, default=_plain), sync=False)
 
+    # pillar
+
+    def pillar(self) -> dict[str, Any]:
+        """The pillar as the master last sent it, {} before that."""
+        try:
+            return msgpack.unpackb(read(self.cache / "pillar", 1 << 28), strict_map_key=False)
+        except (OSError, ValueError):
+            return {}
+
+    def put_pillar(self, pillar: dict[str, Any]) -> None:
+        put(self.cache / "pillar", msgpack.packb(pillar, default=_plain), sync=False)
+
 
 MINE_SCHEDULE = """schedule:
   __mine_interval: {enabled: true, function: mine.update, jid_include: true, maxrunning: 2,
@@ -3443,15 +3455,29 @@ class Execution:
         tree: MinionTree,
         load: Mapping[str, Any] | None = None,
         directories: Iterable[Path] | None = None,
+        master: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
         self.opts, self.tree, self.load, self.directories = opts, tree, dict(load or {}), directories
         self.jid: str = self.load.get("jid", "")
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
-        self.pillar: dict[str, Any] = {}
+        self._master = master
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
         return self.tree.grains() or collect_grains(self.opts)
+
+    @functools.cached_property
+    def pillar(self) -> dict[str, Any]:
+        return self.tree.pillar()
+
+    def ask(self, load: dict[str, Any]) -> Any:
+        """The master's answer to a request, {"cmd": "_mine_get", …}; CommandExecutionError where none can be had."""
+        if self._master is None:
+            raise CommandExecutionError("There is no master to ask: this runs with --local.")
+        try:
+            return self._master(load)
+        except (SaltError, OSError) as error:
+            raise CommandExecutionError(f"The master could not be asked: {error}") from None
 
     @functools.cached_property
     def functions(self) -> Functions:
@@ -5424,7 +5450,7 @@ def main_call(args: argparse.Namespace) -> int:
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     conversation = None if args.local else Conversation(opts, tree)
-    execution_ = Execution(opts, tree, load)
+    execution_ = Execution(opts, tree, load, master=conversation.ask if conversation else None)
     execution_.grains = collect_grains(opts)
     if conversation:
         pillar = {"cmd": "_pillar", "grains": execution_.grains, "saltenv": None, "pillarenv": None, "ver": "2"}
