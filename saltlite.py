@@ -291,6 +291,7 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "max_event_size": Option(16777216, "int", "bytes of events.jsonl before it is rotated"),
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
     "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
+    "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -1723,6 +1724,10 @@ class MasterTree:
     def put_grains(self, minion: str, grains: dict[str, Any]) -> None:
         self._put_said(minion, "grains.json", grains)
 
+    def pillar(self, minion: str) -> dict[str, Any] | None:
+        """The pillar an accepted minion was last sent, or None; not to be changed."""
+        return self._said(minion, "pillar.json")
+
     def mine(self, minion: str) -> dict[str, Any]:
         """What an accepted minion has put into the mine; not to be changed."""
         return self._said(minion, "mine.json") or {}
@@ -1745,7 +1750,7 @@ class MasterTree:
             stamp = info.st_ino, info.st_mtime_ns, info.st_size
             if (kept := self._kept.get(path)) and kept[0] == stamp:
                 return kept[1]
-            found = from_json(read(Path(path), 1 << 24))
+            found = from_json(read(Path(path), 1 << 28))
         except (OSError, ValueError):
             self._drop(path)
             return None
@@ -3089,7 +3094,7 @@ class MasterProtocol:
         facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
         tgt_type = load.get("tgt_type", load.get("expr_form", "glob"))
         meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
-        found: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+        found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
         allowed: dict[str, bool] = {}
         size = 0
         for minion in minions:
@@ -3108,8 +3113,14 @@ class MasterProtocol:
                 if size > self.opts["max_message_size"]:
                     raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
         if isinstance(fun, str) and len(wanted) == 1:
-            return found[fun]
+            return found.get(fun, {})
         return {name: values for name, values in found.items() if values}
+
+    def may_get(self, peer: Peer, fun: str) -> bool:
+        """Whether the option mine_get lets the peer ask for a function's returns at all."""
+        rules = self.opts["mine_get"]
+        lists = [functions for minion, functions in rules.items() if _begins(minion, peer.id)]
+        return not rules or any(_begins(each, fun) for listed in lists if isinstance(listed, list) for each in listed)
 
     def mine_allows(self, entry: dict[str, Any], peer: Peer) -> bool:
         """Whether an entry with an allow_tgt, or without, is for the peer."""
@@ -3120,7 +3131,7 @@ class MasterProtocol:
 
     def facts(self, minion: str, budget: int = REGEX_BUDGET) -> Facts:
         """What is known here of an accepted minion."""
-        return Facts(minion, self.tree.grains(minion), None, budget)
+        return Facts(minion, self.tree.grains(minion), self.tree.pillar(minion), budget)
 
     def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """A minion has its own key deleted, which is then as if the operator had done so."""
@@ -3155,6 +3166,11 @@ class MasterProtocol:
         opts |= {"nodegroups": self.opts["nodegroups"], "state_auto_order": True, "state_events": False}
         opts |= {"state_aggregate": False, "jinja_env": {}, "jinja_sls_env": {}}
         return opts | {"jinja_lstrip_blocks": False, "jinja_trim_blocks": False}
+
+
+def _begins(expression: Any, text: str) -> bool:
+    """Whether a regular expression of the operator matches from the beginning; one that is malformed does not."""
+    return isinstance(expression, str) and not mistake(expression) and re.match(expression, text) is not None
 
 
 MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, "allow_tgt": …, "allow_tgt_type": …}
@@ -3418,7 +3434,7 @@ class MinionProtocol:
         return load | {"jid": jid}
 
 
-def pillar_request(
+def pillar_load(
     opts: Mapping[str, Any],
     grains: Mapping[str, Any],
     override: Mapping[str, Any] | None = None,
@@ -4007,7 +4023,7 @@ def pillar_items(minion, *args, pillar=None, pillarenv=None, saltenv=None):
     CLI Example: salt '*' pillar.items"""
     if args:
         return pillar_item(minion, *args, pillarenv=pillarenv, saltenv=saltenv)
-    found = minion.ask(pillar_request(minion.opts, minion.grains, pillar, pillarenv))
+    found = minion.ask(pillar_load(minion.opts, minion.grains, pillar, pillarenv))
     if not isinstance(found, dict):
         raise CommandExecutionError("The master could not make the pillar; its log says why.")
     return found
@@ -5290,7 +5306,7 @@ class Minion:
 
     def pillar_load(self) -> dict[str, Any]:
         """A `_pillar` request, which carries the grains (PROTOCOL.md 9)."""
-        return pillar_request(self.opts, self.grains)
+        return pillar_load(self.opts, self.grains)
 
     def look_at_grains(self) -> None:
         """Take over grains that were collected anew, and show them; a changed grains file has them collected."""
@@ -5996,7 +6012,7 @@ def main_call(args: argparse.Namespace) -> int:
     execution_ = Execution(opts, tree, load, master=conversation.ask if conversation else None)
     execution_.grains = collect_grains(opts)
     if conversation:
-        found = conversation.ask(pillar_request(opts, execution_.grains))
+        found = conversation.ask(pillar_load(opts, execution_.grains))
         execution_.pillar = found if isinstance(found, dict) else {}
     made = execution_.run_job()
     if args.fun == "sys.doc" and not args.out:

@@ -200,6 +200,27 @@ def test_an_entry_goes_only_to_those_who_are_known_to_match_its_allow_tgt(site, 
         assert minion.id in wanted or get(site, minion) == {}
 
 
+def test_a_pillar_that_the_master_knows_decides_exactly(site):
+    m1, m2 = site.joined("m1"), site.joined("m2", 1)
+    put(site, m1, f=1, g=entry(2, allow_tgt="role:d*", allow_tgt_type="pillar"))
+    (site.tree.cache / "minions/m1/pillar.json").write_text('{"role": "web"}')
+    assert get(site, m2, "role:web", tgt_type="pillar") == {"m1": 1}
+    assert get(site, m2, "role:w*", tgt_type="pillar") == get(site, m2, "I@role:w*", tgt_type="compound") == {}
+    assert get(site, m2, "*", "g") == {}
+    (site.tree.cache / "minions/m2").mkdir()
+    (site.tree.cache / "minions/m2/pillar.json").write_text('{"role": "db"}')
+    assert get(site, m2, "*", "g") == {"m1": 2}
+
+
+def test_mine_get_of_the_configuration_says_who_may_ask_for_what(site):
+    m1, m2 = site.joined("m1"), site.joined("m2", 1)
+    put(site, m1, f=1, g=2, ff=3)
+    site.opts["mine_get"] = {"m1": ["f$", "("], "m[12]": ["g"], "(": [".*"], "m2": ".*"}
+    assert get(site, m1, "*", "f,g,ff") == {"f": {"m1": 1}, "g": {"m1": 2}}
+    assert get(site, m2, "*", "f,g,ff") == {"g": {"m1": 2}}
+    assert get(site, m2, "*", "f") == {} and get(site, m2, "*", "g") == {"m1": 2}
+
+
 def test_what_looks_like_an_entry_without_the_mark_is_a_value(site):
     m1, m2 = site.joined("m1"), site.joined("m2", 1)
     put(site, m1, f={"__data__": 1})
@@ -267,11 +288,15 @@ def test_however_many_minions_ask_no_file_is_read_again(site):
     assert len(before) == 200
     for number in range(200):
         for name in ("mine.json", "grains.json"):
-            path = site.tree.cache / f"minions/n{number}/{name}"
-            info = path.stat()
-            path.write_bytes(b"x" * info.st_size)
-            os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+            spoil(site.tree.cache / f"minions/n{number}/{name}")
     assert get(site, m1, "G@os:Debian", tgt_type="compound") == before
+
+
+def spoil(path):
+    """Make a file unreadable that is as it was for all that a stat tells."""
+    info = path.stat()
+    path.write_bytes(b"x" * info.st_size)
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def test_what_is_kept_in_memory_is_bounded(site):
@@ -279,8 +304,9 @@ def test_what_is_kept_in_memory_is_bounded(site):
     for number in range(20):
         site.tree.put_mine(f"n{number}", {"f": "x" * 20_000})
         assert site.tree.mine(f"n{number}")
-    assert len(site.tree._kept) == 4
-    assert site.tree.mine("n0") == {"f": "x" * 20_000}
+    for number in range(20):
+        spoil(site.tree.cache / f"minions/n{number}/mine.json")
+    assert [number for number in range(20) if site.tree.mine(f"n{number}")] == [16, 17, 18, 19]
 
 
 # A minion's own key, and what is absent
