@@ -1163,7 +1163,7 @@ def expand_nodegroups(words: Iterable[str], nodegroups: Mapping[str, Any], path:
 
 # Targets that minions make: the mine
 
-MAX_TARGET = 1000  # characters or words of a target that is not a list of ids
+MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
 PILLAR_EXACT = dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
 
 
@@ -1179,10 +1179,11 @@ def certainly(
     those who ask for others: pillar is compared exactly, for a pattern would let them guess at it."""
     nobody = never("")
     try:
-        if not isinstance(tgt, str | list) or tgt_type != "list" and len(tgt) > MAX_TARGET:
-            raise Failure("not a target.")
+        text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
+        if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
+            raise Failure("not a target, or one that costs too much.")
         if tgt_type in ("compound", "nodegroup"):
-            words = [f"N@{tgt}"] if tgt_type == "nodegroup" else tgt.split() if isinstance(tgt, str) else map(str, tgt)
+            words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
             test = compound_test(expand_nodegroups(words, nodegroups), ":", COMPOUND | (PILLAR_EXACT if exact else {}))
         else:
             test = parse(tgt, "pillar_exact" if exact and tgt_type in ("pillar", "pillar_pcre") else tgt_type)
