@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from live import ENVIRONMENT, PROGRAM, command, until
+from live import ENVIRONMENT, MINION_CONFIG, PROGRAM, command, running_master, until, write_config
 from test_pair import Site
 
 import saltlite
@@ -213,3 +213,22 @@ def test_events_follows_until_it_is_interrupted(conf):
 def test_events_without_a_masters_tree_says_so(tmp_path):
     done = command("events", "-c", tmp_path)
     assert done.returncode == 1 and "is no master's tree; start the master once" in done.stderr
+
+
+def test_mine_and_events_go_between_processes(tmp_path):
+    with running_master(tmp_path, {"auto_accept": True}) as master:
+
+        def call(minion, *words):
+            options = MINION_CONFIG | {"id": minion, "master_port": master.options["ret_port"]}
+            write_config(tmp_path / minion / "minion", options | {"mine_functions": {"test.echo": [minion]}})
+            done = command("call", "-c", tmp_path / minion, "--out", "json", *words)
+            assert (done.returncode, done.stderr) == (0, "")
+            return json.loads(done.stdout)["local"]
+
+        assert call("m1", "mine.update") is True
+        assert call("m2", "mine.get", "*", "test.echo") == {"m1": "m1"}
+        assert call("m2", "pillar.items") == {}
+        assert call("m2", "event.send", "my/tag", "a=1") is True
+        shown = command("events", "-c", master.conf, "--all", "--count", 1, "*/my/tag")
+        tag, data = shown.stdout.split("\t")
+        assert (tag, json.loads(data)["data"]) == ("salt/minion/m2/custom/my/tag", {"a": 1})
