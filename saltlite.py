@@ -4461,9 +4461,9 @@ class Link:
         socket_ = self.minion.context.socket(kind)
         keep_alive(socket_, self.opts)
         settings = {"RECONNECT_IVL": self.opts["recon_default"], "RECONNECT_IVL_MAX": self.opts["recon_max"]}
-        # a NAT that forgets a connection says nothing: heartbeats notice within 40 s, at the master within 60; a name
+        # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
         # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
-        settings |= {"HEARTBEAT_IVL": 20000, "HEARTBEAT_TIMEOUT": 20000, "HEARTBEAT_TTL": 60000}
+        settings |= {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
         settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
         settings["MAXMSGSIZE"] = 256 << 20
         for name, value in settings.items():
@@ -4608,6 +4608,8 @@ class Link:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             log.info("connected to %s, listening on port %s", self.host, self.port())
             self.up, self.since = True, time.monotonic()
+            if self.current:  # it may have gone down with the connection before
+                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
             self.minion.connected(self)
         elif event == zmq.EVENT_DISCONNECTED:
             log.info("the connection to %s is lost; connecting again", self.host)
