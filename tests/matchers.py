@@ -122,7 +122,8 @@ class Cases:
             tgt = self.path(delimiter)
         elif kind == "list":
             tgt = self.random.sample(IDS, 3) if self.random.random() < 0.5 else ",".join(self.random.sample(IDS, 3))
-        return [kind, tgt, delimiter, self.random.choice(IDS), self.data(), self.data()]
+        pillar = self.data() | {"always": 1}  # for an empty one Salt 3008 takes what its loader saw before
+        return [kind, tgt, delimiter, self.random.choice(IDS), self.data(), pillar]
 
 
 def judged(venv: str, cases: list[list[Any]]) -> list[bool]:
