@@ -4680,7 +4680,7 @@ class Link:
 
 class Relay:
     """CACHE/.ask: a zmq socket of the file system, at which jobs ask the master through the minion's own connection,
-    so that no job needs one of its own. A message is msgpack: [master's host or "", load], and back the answer."""
+    so that no job needs one of its own. A message is msgpack: [master or "", load], and back [answer, or None; why]."""
 
     WAIT = 60.0
 
@@ -4699,12 +4699,18 @@ class Relay:
                 *envelope, data = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            host, load = msgpack.unpackb(data, strict_map_key=False)
-            self.minion.link_to(host).ask(load, functools.partial(self.answer, envelope), wait=self.WAIT)
+            try:
+                host, load = msgpack.unpackb(data, strict_map_key=False)
+                if len(pack(dict(load))) > self.minion.opts["max_return_size"] + 65536:
+                    raise ValueError("it is larger than max_return_size")
+            except Exception as error:  # what cannot be sent must not get into the way of what can
+                self.answer(envelope, None, f"it cannot be sent: {error}")
+            else:
+                self.minion.link_to(str(host)).ask(load, functools.partial(self.answer, envelope), wait=self.WAIT)
 
-    def answer(self, envelope: list[bytes], answer: Any) -> None:
+    def answer(self, envelope: list[bytes], answer: Any, why: str = "") -> None:
         with contextlib.suppress(zmq.ZMQError):
-            self.socket.send_multipart([*envelope, msgpack.packb(answer)], zmq.NOBLOCK)
+            self.socket.send_multipart([*envelope, msgpack.packb([answer, why])], zmq.NOBLOCK)
 
 
 @contextlib.contextmanager
@@ -4718,7 +4724,8 @@ def in_directory(path: Path) -> Iterator[str]:
 
 
 def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
-    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none."""
+    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none, PayloadError
+    if it cannot be sent."""
     socket_: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     socket_.setsockopt(zmq.LINGER, 0)
     with in_directory(tree.cache) as place:
@@ -4727,9 +4734,12 @@ def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
             socket_.send_multipart([b"", msgpack.packb([host, load], default=_plain)])
             if not socket_.poll(int(Relay.WAIT * 1000)):
                 raise OSError(errno.ETIMEDOUT, f"no answer within {Relay.WAIT:.0f} s")
-            return msgpack.unpackb(socket_.recv_multipart()[-1], strict_map_key=False)
+            answer, why = msgpack.unpackb(socket_.recv_multipart()[-1], strict_map_key=False)
         finally:
             socket_.close(0)
+    if why:
+        raise PayloadError(why)
+    return answer
 
 
 class Minion:

@@ -110,6 +110,10 @@ def test_a_job_asks_the_master_through_its_minion(tmp_path):
         tree = saltlite.MinionTree(opts)
         assert saltlite.ask_minion(tree, "", {"cmd": "_file_envs"}) == ["base"]
         assert saltlite.ask_minion(tree, "somebody", {"cmd": "_unknown"}) == {}
+        for odd in ["x", [1], {"cmd": "_mine", "data": "x" * (20 << 20)}]:
+            with pytest.raises(saltlite.PayloadError, match="cannot be sent"):
+                saltlite.ask_minion(tree, "", odd)
+        assert saltlite.ask_minion(tree, "", {"cmd": "_file_envs"}) == ["base"]
         assert (minion.cache / ".ask").stat().st_mode & 0o077 == 0
 
 
