@@ -4724,8 +4724,8 @@ def in_directory(path: Path) -> Iterator[str]:
 
 
 def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
-    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none, PayloadError
-    if it cannot be sent."""
+    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none,
+    PayloadError if it cannot be sent."""
     socket_: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     socket_.setsockopt(zmq.LINGER, 0)
     with in_directory(tree.cache) as place:
