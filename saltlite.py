@@ -4691,6 +4691,7 @@ class Relay:
         with in_directory(minion.tree.cache) as place:
             Path(place, ".ask").unlink(missing_ok=True)
             self.socket.bind(f"ipc://{place}/.ask")
+            os.chmod(f"{place}/.ask", 0o600)
         minion.loop.watch(self.socket, self.asked)
 
     def asked(self) -> None:
