@@ -1682,16 +1682,19 @@ class MasterTree:
         with contextlib.suppress(OSError):
             os.utime(self.cache / "aes.key", (used, made))
 
-    def heard(self) -> dict[str, tuple[int, float, list[str]]]:
-        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), and the
-        nonces of that newest second: what the last run left."""
+    def heard(self) -> dict[str, tuple[int, float, list[str], str]]:
+        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), the nonces of
+        that newest second, and the address it was heard from: what the last run left."""
         try:
             found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
-            return {minion: (int(ts), float(heard), list(nonces)) for minion, (ts, heard, nonces) in found.items()}
+            return {
+                minion: (int(ts), float(heard), list(nonces), "".join(address))
+                for minion, (ts, heard, nonces, *address) in found.items()
+            }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def put_heard(self, heard: dict[str, tuple[int, float, list[str]]]) -> None:
+    def put_heard(self, heard: dict[str, tuple[int, float, list[str], str]]) -> None:
         put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
 
     # what minions said
@@ -2451,7 +2454,7 @@ REFUSALS_PER_SECOND = 100
 class Peer:
     """An accepted minion that has proven its key: made by MasterProtocol.authenticate, never from a body."""
 
-    __slots__ = ("auth", "crypticle", "finger", "heard", "id", "key_stat", "newest", "nonces", "oldest", "stale", "tok")
+    __slots__ = "address auth crypticle finger heard id key_stat newest nonces oldest stale tok".split()
 
     def __init__(self, minion: str, finger: str, key_stat: tuple[int, int, int], session: str) -> None:
         self.id, self.finger, self.key_stat = minion, finger, key_stat
@@ -2463,6 +2466,7 @@ class Peer:
         self.oldest = 0  # a `ts` below this one is not taken any more
         self.stale = False  # its clock went back: the next authentication gives a new session
         self.heard = 0.0
+        self.address = ""  # where it was heard from, if that was noted
 
     def fresh(self, nonce: str, ts: int) -> bool:
         """Whether this is no repeat: a new nonce, and a `ts` for which all nonces are still known (R14). Compares
@@ -2522,6 +2526,7 @@ class MasterProtocol:
         self.heard = tree.heard()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.rotations = self.moved = 0
+        self.sender = ""  # the address that the request under way comes from
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self._refusals = (0, 0)
         self._rotate_wanted = False
@@ -2605,7 +2610,7 @@ class MasterProtocol:
             raise PayloadError("no nonce or no ts")
         if not peer.fresh(nonce, ts):
             raise AuthError(f"{minion} repeats itself, or its clock went back")
-        peer.heard = now
+        peer.heard, peer.address = now, self.sender
         return peer, load
 
     def peer(self, minion: str, now: float) -> Peer:
@@ -2631,7 +2636,7 @@ class MasterProtocol:
             peer.key_stat = key_stat  # the same key in a file that was touched: what was seen stays seen
             return peer
         peer = self.peers[minion] = Peer(minion, finger, key_stat, session)
-        newest, peer.heard, nonces = self.heard.get(minion, (0, 0.0, []))
+        newest, peer.heard, nonces, peer.address = self.heard.get(minion, (0, 0.0, [], ""))
         # of the time before this run only the last second's nonces are known, so only later requests are taken
         peer.newest = peer.oldest = newest
         peer.nonces = {bytes.fromhex(nonce): newest for nonce in nonces}
@@ -2953,13 +2958,18 @@ class MasterProtocol:
     def last_heard(self, minion: str) -> float:
         """When an accepted minion last sent something, in seconds since the epoch; 0: never."""
         peer = self.peers.get(minion)
-        return peer.heard if peer else self.heard.get(minion, (0, 0.0, []))[1]
+        return peer.heard if peer else self.heard.get(minion, (0, 0.0))[1]
+
+    def address(self, minion: str) -> str:
+        """Where an accepted minion was last heard from, '' if that is not known."""
+        peer = self.peers.get(minion)
+        return peer.address if peer else self.heard[minion][3] if minion in self.heard else ""
 
     def save(self) -> None:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard."""
         for minion, peer in self.peers.items():
             last = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-            self.heard[minion] = (peer.newest, peer.heard, last)
+            self.heard[minion] = (peer.newest, peer.heard, last, peer.address)
         self.tree.put_heard(self.heard)
 
     # handlers: (peer, load, now) -> object
@@ -3226,9 +3236,9 @@ class MinionProtocol:
         opts = self.opts
         load = load | {"nonce": self._nonce, "ts": int(now), "tok": self.tok, "id": self.id}
         if opts["minion_sign_messages"]:
-            with contextlib.suppress(PayloadError):  # as its reader has it: bytes may be texts there
-                load = unpack(pack(load)) | {"tok": self.tok}
-            load["sig"] = self.key.sign(opts["signing_algorithm"], signed_form(load))
+            with contextlib.suppress(PayloadError):  # too large for saltlite's own masters
+                load = unpack(pack(load)) | {"tok": self.tok}  # as its reader has it: bytes may be texts there
+                load["sig"] = self.key.sign(opts["signing_algorithm"], signed_form(load))
         message = {"enc": "aes", "load": self.session.dumps(load), "version": PROTOCOL_VERSION, "id": self.id}
         return pack(message | {"enc_algo": opts["encryption_algorithm"], "sig_algo": opts["signing_algorithm"]})
 
@@ -4000,10 +4010,31 @@ def tcp(host: str, port: int) -> str:
 
 def host_and_port(master: str, port: int) -> tuple[str, int]:
     """The option master as host and ret_port: `host:4506` and `[::1]:4506` bring their own port. Failure otherwise."""
-    found = re.fullmatch(r"\[([^]]*:[^]]*)\](?::(\d+))?|([^:]*)(?::(\d+))?|([^][]*:[^][]*:[^][]*)", master)
+    found = re.fullmatch(r"\[([^]]*:[^]]*)\](?::(\d+))?|([^][:]+)(?::(\d+))?|([^][]*:[^][]*:[^][]*)", master)
     if not found:
         raise Failure(f"master: {master!r} must be a host, an address, host:port or [IPv6 address]:port.")
-    return found[1] or found[3] or found[5] or "", int(found[2] or found[4] or port)
+    return found[1] or found[3] or found[5], int(found[2] or found[4] or port)
+
+
+def connected(port: int) -> set[str]:
+    """The addresses that have a TCP connection to a port of this machine, from /proc/net/tcp and tcp6."""
+    words: set[str] = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(path) as file:
+            fields = [line.split(None, 4) for line in file]
+            words |= {remote for _, local, remote, state, _ in fields if state == "01" and local[-4:] == f"{port:04X}"}
+    order = -1 if sys.byteorder == "little" else 1  # the kernel prints 32 bits at a time as a number
+    hosts = {word.partition(":")[0] for word in words}
+    return {plain_address(b"".join(bytes.fromhex(h[i : i + 8])[::order] for i in range(0, len(h), 8))) for h in hosts}
+
+
+def plain_address(address: str | bytes) -> str:
+    """One text for an address, however it was written; '' if it is none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0] if isinstance(address, str) else address)
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
@@ -4093,6 +4124,7 @@ class Master:
         key = read_private_key(self.tree.pki / "master.pem")
         self.protocol = MasterProtocol(opts, self.tree, key, self.jobs, now)
         self.events = EventLog(self.tree.cache / "events.jsonl", opts["max_event_size"])
+        self.present: set[str] = set()
         self.loop = Loop()
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again = 0.0
@@ -4135,6 +4167,8 @@ class Master:
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
         loop.at("clean now", 60, self.clean)
+        if self.opts["presence_events"]:
+            loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
         self.jobs.recover(time.time())
         log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
@@ -4155,7 +4189,7 @@ class Master:
         end = time.monotonic() + self.BATCH_SECONDS
         for _ in range(self.BATCH):
             try:
-                parts = self.router.recv_multipart(zmq.NOBLOCK)
+                parts = self.received()
             except zmq.Again:
                 break
             if len(parts) >= 3 and parts[-2] == b"":
@@ -4166,6 +4200,24 @@ class Master:
                 break
         failed = self.jobs.flush()
         self.reply(reply for reply in replies if reply.jid not in failed)
+        self.work()
+
+    def received(self) -> list[bytes]:
+        """The frames of a request, and for presence_events where it comes from; raises zmq.Again."""
+        if not self.opts["presence_events"]:
+            return self.router.recv_multipart(zmq.NOBLOCK)
+        frames = self.router.recv_multipart(zmq.NOBLOCK, copy=False)
+        self.protocol.sender = plain_address(str(frames[-1].get("Peer-Address")))
+        return [frame.bytes for frame in frames]
+
+    def presence(self) -> None:
+        """Tell whose address has a connection to publish_port: minions of one address come and go together."""
+        here = connected(self.opts["publish_port"])
+        before, self.present = self.present, {m for m in self.accepted() if self.protocol.address(m) in here}
+        new, lost = sorted(self.present - before), sorted(before - self.present)
+        if new or lost:
+            self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
+        self.protocol.events.append(("salt/presence/present", {"present": sorted(self.present)}))
         self.work()
 
     def reply(self, replies: Iterable[Reply]) -> None:
@@ -4270,6 +4322,8 @@ MASTER_FIXED = (
     "key_rescan",
     "max_message_size",
     "max_event_size",
+    "presence_events",
+    "loop_interval",
 )
 MINION_FIXED = ("master", "master_port", "publish_port", "loop_interval", "recon_default", "recon_max")
 
