@@ -1650,13 +1650,15 @@ class MasterTree:
             directory.rmdir()
 
     def strangers(self) -> list[str]:
-        """The ids with a session whose key is no longer accepted: what happened while no master ran."""
-        found = []
+        """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
+        what happened while no master ran."""
+        found, made = [], os.stat(self.pki / "master.pem").st_mtime
         for minion in names(self.cache / "sessions"):
             try:
                 owner = read(self.cache / "sessions" / minion, 4096).decode().splitlines()[1]
                 pem = read(self.key_path(ACCEPTED, minion), MAX_KEY_FILE).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion) is None
+                gone = gone or os.stat(self.cache / "sessions" / minion).st_mtime < made
             except (OSError, ValueError, IndexError):
                 gone = True
             if gone:
@@ -3282,7 +3284,9 @@ class MinionProtocol:
         if self.master is None or self.aes is None:
             raise Undecipherable("not authenticated yet")
         if "sig" not in outer or not self.master.verify(algo, as_bytes(outer["sig"]), box):
-            raise AuthError("a publication is not signed by the master")
+            # a master that may have a new key is asked; its refusal brings an authentication, which shows the key
+            kind = Undecipherable if self.opts["verify_master_pubkey_sign"] else AuthError
+            raise kind("a publication is not signed by the master")
         try:
             load = self.aes.loads(box)
         except AuthError as error:

@@ -4,6 +4,7 @@ topics, presence, IPv6."""
 import base64
 import functools
 import json
+import shutil
 import socket
 import threading
 
@@ -13,7 +14,17 @@ from live import running_master, running_minion, until
 from test_pair import KEYS, Site
 
 import saltlite
-from saltlite import GOT_CREDENTIALS, MASTER_CHANGED, SIG_ALGOS, Failure, pack, signed_form, unpack
+from saltlite import (
+    GOT_CREDENTIALS,
+    MASTER_CHANGED,
+    SIG_ALGOS,
+    AuthError,
+    Failure,
+    Undecipherable,
+    pack,
+    signed_form,
+    unpack,
+)
 
 SHA224 = {"encryption_algorithm": "OAEP-SHA224", "signing_algorithm": "PKCS1v15-SHA224"}
 LONG = "a text of more than thirty-two bytes, which today's msgpack marks as a text"
@@ -206,6 +217,29 @@ def test_signing_key_stays_what_it_is(tmp_path):
     assert site.master.pub_signatures.keys() == SIG_ALGOS.keys()
 
 
+def test_a_master_with_a_new_key_starts_without_the_sessions_of_the_former(tmp_path):
+    site = Site(tmp_path)
+    minion = site.joined("m")
+    aes = site.master.aes
+    site.start()
+    assert site.ask(minion, {"cmd": "_file_envs"}) == ["base"] and site.master.aes == aes
+    changed(site)
+    assert site.master.aes != aes
+    with pytest.raises(AuthError):
+        site.ask(minion, {"cmd": "_file_envs"})
+
+
+@pytest.mark.parametrize("opts, error", [({}, AuthError), (VERIFY, Undecipherable)])
+def test_a_publication_of_another_master_is_a_reason_to_ask_only_where_masters_may_change(tmp_path, opts, error):
+    site = Site(tmp_path)
+    minion = site.joined("m")
+    minion.opts |= opts
+    site.master.key = KEYS[1]
+    with pytest.raises(AuthError) as raised:
+        minion.publication([site.master.publication({"fun": "a.b", "arg": [], "tgt": "*", "jid": "1" * 20}, site.now)])
+    assert raised.type is error
+
+
 # Key sizes and algorithms
 
 
@@ -361,6 +395,21 @@ def test_what_an_older_release_has_remembered_is_read(tmp_path):
     site = Site(tmp_path)
     (site.tree.cache / "sessions/.heard").write_text('{"m": [5, 7.5, ["00"]]}')
     assert site.tree.heard() == {"m": (5, 7.5, ["00"], "")}
+
+
+def test_an_idle_minion_follows_a_master_whose_key_was_replaced(tmp_path):
+    with running_master(tmp_path, {"master_sign_pubkey": True}) as master:
+        pki = tmp_path / "web1/pki/minion"
+        pki.mkdir(parents=True, mode=0o700)
+        shutil.copy(master.pki / "master_sign.pub", pki)
+        with running_minion(master, "web1", VERIFY):
+            before = (pki / "minion_master.pub").read_text()
+            master.stop()
+            for name in ("master.pem", "master.pub"):
+                (master.pki / name).unlink()
+            master.start()
+            until(lambda: master.returns("web1", "test.ping") == {"web1": True}, what="web1 answers its new master")
+            assert (pki / "minion_master.pub").read_text() == (master.pki / "master.pub").read_text().strip() != before
 
 
 @pytest.mark.parametrize("ours, theirs", [(True, True), (True, False), (False, False)])
