@@ -257,7 +257,7 @@ BOTH_OPTIONS = {
     "user": Option("", "str", "the user to run as, when started as root"),
     "keysize": Option(2048, "int", "bits of a new RSA key, 2048 to 8192"),
     "log_level": Option("info", "level", "how much is said on stderr"),
-    "ipv6": Option(False, "bool", "listen on and connect to IPv6 addresses too"),
+    "ipv6": Option(False, "bool", "use IPv6 addresses too; to listen there, a master needs interface: '::'"),
     "permissive_pki_access": Option(False, "bool", "trust autosign files that their group may write"),
     "sign_pub_messages": Option(True, "bool", "publications are signed, and unsigned ones ignored; cannot be off"),
     "timeout": Option(5, "number", "seconds to wait for returns before the silent minions are asked (find_job)"),

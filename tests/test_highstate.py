@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from live import command, write_config
 
 from saltlite import out_highstate, printed
 
@@ -996,3 +997,24 @@ def test_states_that_ran_in_parallel_count_as_the_longest():
     states = {f"test_|-{n}_|-{n}_|-nop": state(n, duration=n * 100, __parallel__=True) for n in (1, 2, 3)}
     states["test_|-9_|-9_|-nop"] = state(9, duration=50)
     assert "Total run time: 350.000 ms" in out_highstate({"web1": states}, {"state_output": "terse"})
+
+
+MODULE = f"""
+def states():
+    return {STATES["web1"]!r}
+"""
+
+
+def test_configuration_and_command_line_say_how_states_are_shown(tmp_path):
+    (tmp_path / "own/modules").mkdir(parents=True)
+    (tmp_path / "own/modules/mine.py").write_text(MODULE)
+    write_config(tmp_path / "minion", {"id": "web1", "module_dirs": [str(tmp_path / "own")], "state_output": "terse"})
+
+    def shown(*words):
+        done = command("call", "-c", tmp_path, "--local", "--out", "highstate", *words, "mine.states")
+        return done.stdout
+
+    terse = "Name: vim - Function: pkg.installed"
+    assert terse in shown() and "ID: boom" not in shown()
+    assert terse not in shown("--state-verbose", "False")
+    assert terse in shown("--state-output", "mixed") and "ID: boom" in shown("--state-output", "mixed")
