@@ -4328,6 +4328,10 @@ MASTER_FIXED = (
     "max_event_size",
     "presence_events",
     "loop_interval",
+    "master_sign_pubkey",
+    "master_sign_key_name",
+    "master_use_pubkey_signature",
+    "master_pubkey_signature",
 )
 MINION_FIXED = ("master", "master_port", "publish_port", "loop_interval", "recon_default", "recon_max")
 
