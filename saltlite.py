@@ -7,6 +7,8 @@
 #     "cffi==2.1.1",
 #     "msgpack==1.2.4",
 #     "PyYAML==6.0.3",
+#     "Jinja2==3.1.6",
+#     "MarkupSafe==3.0.4",
 #     "watchdog==6.0.0; python_version < '3.11'",
 #     "watchdog==7.1.0; python_version >= '3.11'",
 #     "distro==1.9.0",
