@@ -2024,7 +2024,7 @@ def pillar_sandbox() -> Any:
         intercepted_binops = frozenset(("*", "**", "%", "+"))
         meter = [0, 0]
         files: PillarFiles
-        roots: list[str]
+        path: Callable[[str], str]
         templates: dict[str, Any]
 
         def spend(self, steps: int = 1, size: int = 0) -> None:
@@ -2079,10 +2079,10 @@ def pillar_sandbox() -> Any:
         def _load_template(self, name: str, globals: Any) -> Any:  # noqa: A002
             """A template of the pillar roots; its code is shared, the template is this overlay's own."""
             if name not in self.templates:
-                if not (path := beneath(self.roots, name)):
+                if not (path := self.path(name)):
                     raise jinja2.TemplateNotFound(name)
                 code = self.files.code(path, name)
-                self.templates[name] = self.template_class.from_code(self, code, self.make_globals(globals), None)
+                self.templates[name] = self.template_class.from_code(self, code, self.globals, None)
             self.spend(1, len(self.files.text(self.templates[name].filename)))
             return self.templates[name]
 
@@ -2143,21 +2143,6 @@ def to_bool(value: Any) -> bool:
     return value > 0 if isinstance(value, int) else isinstance(value, list | dict | set) and len(value) > 0
 
 
-def beneath(roots: Iterable[str], name: str) -> str:
-    """The real path of the file `name` in the first root that has it, '' if none has, or if it leads out (R6)."""
-    parts = name.split("/")
-    if not all(parts) or {".", ".."} & set(parts) or "\0" in name or len(name) > 4000:
-        return ""
-    for root in roots:
-        top = os.path.realpath(root)
-        path = os.path.realpath(f"{top}/{name}")
-        if not path.startswith(f"{top}/"):
-            log.warning("%s/%s leads out of the pillar root and is not read", top, name)
-        elif os.path.isfile(path):
-            return path
-    return ""
-
-
 class PillarFiles:
     """The files of pillar roots, with what was made of them, kept until a file changes; shared by all minions."""
 
@@ -2165,6 +2150,7 @@ class PillarFiles:
         self._texts: dict[str, tuple[tuple[int, ...], str]] = {}
         self._codes: dict[tuple[str, str], tuple[str, Any]] = {}
         self._parsed: dict[str, Any] = {}
+        self._targets: dict[tuple[Any, str], Parsed] = {}
         self._listed: dict[tuple[str, ...], tuple[dict[str, int], list[str]]] = {}
 
     def text(self, path: str) -> str:
@@ -2199,6 +2185,15 @@ class PillarFiles:
                 self._parsed.clear()
             self._parsed[text] = data
         return data
+
+    def target(self, tgt: str | tuple[str, ...], tgt_type: Any) -> Parsed:
+        """A target of a top file, parsed; Failure."""
+        key = tgt, str(tgt_type)
+        if key not in self._targets:
+            if len(self._targets) >= 1000:
+                self._targets.clear()
+            self._targets[key] = parse(tgt, key[1])
+        return self._targets[key]
 
     def states(self, roots: Sequence[str]) -> list[str]:
         """The names of all SLS files in roots, sorted."""
@@ -2269,6 +2264,8 @@ class Pillar:
         self.errors: list[str] = []
         self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
         self.metered = False
+        self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
+        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
         self.roots = dict(opts["pillar_roots"])
         if "__env__" in self.roots:
             env, dynamic = self.pillarenv or self.saltenv or "base", self.roots.pop("__env__")
@@ -2316,7 +2313,7 @@ class Pillar:
         path = "top.sls"
         try:
             for saltenv in self.environments():
-                if path := beneath(self.roots.get(saltenv, []), "top.sls"):
+                if path := self.path(saltenv, "top.sls"):
                     tops.append((saltenv, self.rendered(path, "top.sls", saltenv, "", {})))
         except Exception as error:
             self.failed(path, error, "Rendering Primary Top file failed")
@@ -2385,7 +2382,7 @@ class Pillar:
                 tgt, tgt_type = expand_nodegroups([f"N@{tgt}"], self.opts["nodegroups"]), "compound"
             elif tgt_type == "compound":
                 tgt = expand_nodegroups(str(tgt).split(), self.opts["nodegroups"])
-            verdict = parse(tgt if isinstance(tgt, list) else str(tgt), tgt_type).verdict(facts)
+            verdict = self.files.target(tuple(tgt) if isinstance(tgt, list) else str(tgt), tgt_type).verdict(facts)
         except Failure as failure:
             log.error("pillar of %s: the target %r of the top file: %s", self.minion, tgt, failure)
             return False
@@ -2400,9 +2397,37 @@ class Pillar:
         """The path of an SLS file and its name below the root; '' where there is none."""
         base = sls.replace(".", "/")
         for name in (f"{base}.sls", f"{base}/init.sls"):
-            if path := beneath(self.roots.get(saltenv, []), name):
+            if path := self.path(saltenv, name):
                 return path, name
         return "", ""
+
+    def path(self, saltenv: str, name: str) -> str:
+        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it (R6)."""
+        if (saltenv, name) not in self.paths:
+            parts = name.split("/")
+            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
+            roots = self.roots.get(saltenv, []) if known else []
+            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
+        return self.paths[saltenv, name]
+
+    def _path(self, root: str, name: str) -> str:
+        directory, _, file = name.rpartition("/")
+        if (root, directory) not in self.directories:
+            top = os.path.realpath(root)
+            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
+        top, real = self.directories[root, directory]
+        try:
+            path = f"{real}/{file}"
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                path = os.path.realpath(path)
+                mode = os.stat(path).st_mode
+        except OSError:
+            return ""
+        if not path.startswith(f"{top}/"):
+            log.warning("%s/%s leads out of the pillar root and is not read", top, name)
+            return ""
+        return path if stat.S_ISREG(mode) else ""
 
     def named(self, pattern: str, saltenv: str) -> list[str]:
         """The SLS names that a glob stands for."""
@@ -2425,20 +2450,24 @@ class Pillar:
             text = self.fill(path, name, saltenv, sls, defaults)
         return self.files.parse(text)
 
+    @functools.cached_property
+    def public(self) -> dict[str, Any]:
+        """What templates find in `opts`."""
+        opts = public_options(self.opts) | {"id": self.minion, "minion_id": self.minion, "grains": self.grains}
+        return opts | {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
+
     def fill(self, path: str, name: str, saltenv: str, sls: str, defaults: Mapping[str, Any]) -> str:
         """A template, filled in for this minion."""
         environment = pillar_sandbox().overlay()
         if not self.metered:
             environment.meter[:], self.metered = (MAX_STEPS, MAX_PILLAR), True
-        environment.files, environment.roots, environment.templates = self.files, self.roots.get(saltenv, []), {}
-        opts = public_options(self.opts) | {"id": self.minion, "minion_id": self.minion, "grains": self.grains}
-        opts |= {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
-        salt = environment.undefined(NO_SALT)
-        values = {**defaults, "grains": self.grains, "pillar": {}, "opts": opts, "saltenv": saltenv, "salt": salt}
+        environment.path = functools.partial(self.path, saltenv)
+        environment.files, environment.templates = self.files, {}
+        values = {**defaults, "grains": self.grains, "pillar": {}, "opts": self.public, "saltenv": saltenv}
+        values["salt"] = environment.undefined(NO_SALT)
         environment.globals = environment.globals | values | sls_variables(path, name, sls)
-        template = environment.template_class.from_code(
-            environment, self.files.code(path, name), environment.make_globals(None), None
-        )
+        code = self.files.code(path, name)
+        template = environment.template_class.from_code(environment, code, environment.globals, None)
         return "".join(template.generate())
 
     def sls(
