@@ -1983,23 +1983,24 @@ FORMAT_BOMB = re.compile(r"\d{5}|%[^a-zA-Z%]*\*|\{[^{}]+\{")  # a width beyond 9
 
 
 def weigh(value: Any, most: int = MAX_PILLAR) -> int:
-    """The size of data, about its bytes; what is shared counts each time it is met, as when it is written out. Stops
-    at `most`, or inside itself, with more than `most`."""
-    total, rest = 0, [(value, 0)]
-    while rest and total <= most:
-        item, depth = rest.pop()
-        total += 1
-        if isinstance(item, str | bytes):
-            total += len(item)
-        elif isinstance(item, int):
-            total += item.bit_length() // 3
-        elif isinstance(item, dict | list | tuple | set):
-            if depth >= MAX_PILLAR_DEPTH:
+    """The size of data, about its bytes; what is shared counts each time it is met, as when it is written out. What
+    is larger than `most`, deeper than MAX_PILLAR_DEPTH or inside itself gives `most` + 1."""
+    total, level = 0, [value]
+    for _ in range(MAX_PILLAR_DEPTH):
+        inside: list[Any] = []
+        for item in level:
+            total += 8
+            if isinstance(item, str | bytes):
+                total += len(item)
+            elif isinstance(item, int):
+                total += item.bit_length() // 3
+            elif isinstance(item, dict | list | tuple | set):
+                inside.extend(item)
+                inside.extend(item.values() if isinstance(item, dict) else ())
+            if total + 8 * len(inside) > most:
                 return most + 1
-            rest += [(inside, depth + 1) for inside in item]
-            if isinstance(item, dict):
-                rest += [(inside, depth + 1) for inside in item.values()]
-    return total
+        level = inside
+    return most + 1 if level else total
 
 
 def growth(operator: str, left: Any, right: Any) -> int:
@@ -2051,7 +2052,8 @@ def pillar_sandbox() -> Any:
             return super().call_binop(context, operator, left, right)
 
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-            owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+            method = getattr(__obj, "__wrapped__", __obj)  # str.format, which the sandbox has wrapped
+            owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
             # a loop that calls itself goes through its argument
             __self.spend(1 + sum(len(arg) for arg in args if isinstance(arg, list | tuple | dict | str)))
             if name in SWELLING and isinstance(owner, str | bytes | int):
