@@ -1972,14 +1972,15 @@ def host_name() -> str:
 MAX_PILLAR = 16 << 20  # bytes of a file, of what it becomes, and of a whole pillar
 MAX_PILLAR_DEPTH = 60  # levels; a minion refuses a message of more than MAX_DEPTH
 MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
-MAX_PARSED = 1 << 16  # characters of a text whose data are remembered
+MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
 PRIVATE_OPTIONS = {"pki_dir", "cachedir", "conf_dir", "publisher_acl", "autosign_file", "autoreject_file"}
 PRIVATE_OPTIONS |= {"autosign_grains_dir", "user", "root_dir", "pillar_roots"}
 NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
 SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
 SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
-FORMAT_BOMB = re.compile(r"\d{5}|%[^a-zA-Z%]*\*|\{[^{}]+\{")  # a width beyond 9999, or one from the arguments
+# a width beyond 9999, or one that comes from the arguments
+FORMAT_BOMB = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{5})|\{[^{}]*:[^{}]*(\{|\d{5})")
 
 
 def weigh(value: Any, most: int = MAX_PILLAR) -> int:
@@ -2035,14 +2036,14 @@ def pillar_sandbox() -> Any:
                 what = f"{MAX_STEPS:,} steps" if self.meter[0] < 0 else f"{MAX_PILLAR >> 20} MiB"
                 raise Failure(f"the templates of one pillar take more than {what}.")
 
-        def swell(self, first: Any, rest: Iterable[Any]) -> None:
-            """Refuse a call whose result is larger than any pillar."""
-            if isinstance(first, str) and FORMAT_BOMB.search(first):
+        def swell(self, name: str, first: Any, rest: Iterable[Any]) -> None:
+            """Refuse a call whose result may be larger than any pillar."""
+            formats, size = name.startswith("format"), weigh(first)
+            if formats and FORMAT_BOMB.search(str(first)):
                 raise Failure("a template formats a text with a width beyond 9999.")
-            factors = [abs(value) if isinstance(value, int) else weigh(value) for value in rest]
-            size = weigh(first)
+            factors = [abs(v) if isinstance(v, int) and not formats else weigh(v) for v in rest]
             self.spend(1 + size // 100)
-            if size * max(1, *factors, 1) > MAX_PILLAR:
+            if size * max([1, *factors]) > MAX_PILLAR:
                 raise Failure(f"a template makes a value of more than {MAX_PILLAR >> 20} MiB.")
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -2054,11 +2055,12 @@ def pillar_sandbox() -> Any:
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
             method = getattr(__obj, "__wrapped__", __obj)  # str.format, which the sandbox has wrapped
             owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+            given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
             # a loop that calls itself goes through its argument
-            __self.spend(1 + sum(len(arg) for arg in args if isinstance(arg, list | tuple | dict | str)))
+            __self.spend(1 + sum(len(arg) for arg in given if isinstance(arg, list | tuple | dict | str)))
             if name in SWELLING and isinstance(owner, str | bytes | int):
-                __self.swell(owner, [*args, *kwargs.values()])
-            result = super().call(__context, __obj, *args, **kwargs)
+                __self.swell(name, owner, [*given, *kwargs.values()])
+            result = super().call(__context, __obj, *given, **kwargs)
             __self.spend(0, len(result) if isinstance(result, str) else 0)
             return result
 
@@ -2103,7 +2105,7 @@ def pillar_sandbox() -> Any:
             given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
             values = given[1:] if hasattr(function, "jinja_pass_arg") else given
             if name in SWELLING_FILTERS:
-                sandbox.swell(values[0], [*values[1:], *kwargs.values()])
+                sandbox.swell(name, values[0], [*values[1:], *kwargs.values()])
             sandbox.spend()
             return function(*given, **kwargs)
 
@@ -2183,7 +2185,7 @@ class PillarFiles:
         if weigh(data) > MAX_PILLAR:
             raise Failure(f"its data are more than {MAX_PILLAR >> 20} MiB or {MAX_PILLAR_DEPTH} levels.")
         if len(text) <= MAX_PARSED:
-            if len(self._parsed) >= 1000:
+            if len(self._parsed) >= 500:
                 self._parsed.clear()
             self._parsed[text] = data
         return data
@@ -2238,17 +2240,29 @@ def merge_pillar(ours: dict[Any, Any], theirs: dict[Any, Any], strategy: str, li
     return merged
 
 
-def sls_variables(path: str, name: str, sls: str) -> dict[str, str]:
-    """What a template may ask about itself; `name` is its path below the root."""
-    directory = os.path.dirname(name)
-    found = {"sls": sls, "tplpath": path, "tplfile": name, "tpldir": directory or ".", "slspath": directory}
-    found |= {"tpldot": directory.replace("/", "."), "slsdotpath": directory.replace("/", ".")}
-    return found | {"slscolonpath": directory.replace("/", ":"), "sls_path": directory.replace("/", "_")}
-
-
 def public_options(opts: Mapping[str, Any]) -> dict[str, Any]:
-    """The master's options that minions and templates may see: none that tells where secrets are or who may do what."""
-    return {n: v for n, v in opts.items() if n in MASTER_OPTIONS and n not in PRIVATE_OPTIONS}
+    """A copy of the options that minions and templates may see: none tells where secrets are, or who may do what."""
+    import copy
+
+    return copy.deepcopy({n: v for n, v in opts.items() if n in MASTER_OPTIONS and n not in PRIVATE_OPTIONS})
+
+
+class Sls(NamedTuple):
+    """A file of pillar roots: its SLS name ('': a top file), its environment, its real path ('': there is none), and
+    its path below the root."""
+
+    name: str
+    saltenv: str
+    path: str
+    file: str
+
+    def variables(self) -> dict[str, str]:
+        """What a template may ask about itself."""
+        directory = os.path.dirname(self.file)
+        found = {"sls": self.name, "tplpath": self.path, "tplfile": self.file, "saltenv": self.saltenv}
+        found |= {"tpldir": directory or ".", "tpldot": directory.replace("/", ".")}
+        found |= {"slspath": directory, "slsdotpath": directory.replace("/", ".")}
+        return found | {"slscolonpath": directory.replace("/", ":"), "sls_path": directory.replace("/", "_")}
 
 
 class Pillar:
@@ -2266,6 +2280,7 @@ class Pillar:
         self.errors: list[str] = []
         self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
         self.metered = False
+        self.seen: dict[tuple[str, str], dict[Any, Any]] = {}  # what an SLS file itself has rendered to
         self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
         self.directories: dict[tuple[str, str], tuple[str, str]] = {}
         self.roots = dict(opts["pillar_roots"])
@@ -2312,31 +2327,31 @@ class Pillar:
     def top(self) -> dict[str, dict[str, list[Any]]]:
         """environment -> target -> its options, then its SLS names: all top files laid over one another."""
         tops: list[tuple[str, Any]] = []
-        path = "top.sls"
+        sls = Sls("", "base", "", "top.sls")
         try:
             for saltenv in self.environments():
-                if path := self.path(saltenv, "top.sls"):
-                    tops.append((saltenv, self.rendered(path, "top.sls", saltenv, "", {})))
+                sls = Sls("", saltenv, self.path(saltenv, "top.sls"), "top.sls")
+                if sls.path:
+                    tops.append((saltenv, self.rendered(sls, {})))
         except Exception as error:
-            self.failed(path, error, "Rendering Primary Top file failed")
+            self.failed(sls.path, error, "Rendering Primary Top file failed")
         try:
             for saltenv, top in tops[:]:
-                for sls in dict.fromkeys(top.get("include") or []):
-                    if (found := self.included_top(sls, saltenv)) is not None:
-                        tops.append((saltenv, found))
+                for name in dict.fromkeys(top.get("include") or []):
+                    tops.append((saltenv, self.included_top(name, saltenv)))
             return self.merged_tops([top for _, top in tops])
         except (TypeError, ValueError, AttributeError) as error:
             log.error("pillar of %s: the top file is not environment: {target: [sls]}: %s", self.minion, error)
             self.errors.append("Error encountered while rendering pillar top file.")
             return {}
 
-    def included_top(self, sls: str, saltenv: str) -> Any:
-        path, name = self.find(sls, saltenv)
+    def included_top(self, name: str, saltenv: str) -> Any:
+        sls = self.find(name, saltenv)
         try:
-            return self.rendered(path, name, saltenv, "", {}) if path else None
+            return self.rendered(sls._replace(name=""), {}) if sls.path else {}
         except Exception as error:
-            self.failed(path, error, f"Rendering Top file {sls} failed")
-            return None
+            self.failed(sls.path, error, f"Rendering Top file {name} failed")
+            return {}
 
     def environments(self) -> list[str]:
         if self.pillarenv:
@@ -2373,7 +2388,8 @@ class Pillar:
             for tgt, items in targets.items():
                 kinds = [item["match"] for item in items if isinstance(item, dict)]
                 if self.meant(tgt, kinds[-1] if kinds else "compound"):
-                    found[saltenv] = list(dict.fromkeys([*found.get(saltenv, []), *filter(_is_text, items)]))
+                    names = [item for item in items if isinstance(item, str)]
+                    found[saltenv] = list(dict.fromkeys(found.get(saltenv, []) + names))
         return found
 
     def meant(self, tgt: Any, tgt_type: Any) -> bool:
@@ -2395,13 +2411,11 @@ class Pillar:
 
     # SLS files
 
-    def find(self, sls: str, saltenv: str) -> tuple[str, str]:
-        """The path of an SLS file and its name below the root; '' where there is none."""
-        base = sls.replace(".", "/")
-        for name in (f"{base}.sls", f"{base}/init.sls"):
-            if path := self.path(saltenv, name):
-                return path, name
-        return "", ""
+    def find(self, name: str, saltenv: str) -> Sls:
+        base = name.replace(".", "/")
+        files = [f"{base}.sls", f"{base}/init.sls"]
+        found = ((self.path(saltenv, file), file) for file in files)
+        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
 
     def path(self, saltenv: str, name: str) -> str:
         """The real path of a file in the first root that has it; '' if none has, or if it leads out of it (R6)."""
@@ -2436,20 +2450,20 @@ class Pillar:
         if "/" in pattern:
             return []
         if not set(pattern) & set("*?["):
-            return [pattern] if self.find(pattern, saltenv)[0] else []
+            return [pattern] if self.find(pattern, saltenv).path else []
         return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
 
-    def rendered(self, path: str, name: str, saltenv: str, sls: str, defaults: Mapping[str, Any]) -> Any:
+    def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
         """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
-        text = self.files.text(path)
+        text = self.files.text(sls.path)
         if not text.strip():
             return {}
         first = text.split("\n", 1)[0].strip()
         renderer = first[2:].strip() if first.startswith("#!") and not first.startswith("#!/") else "jinja|yaml"
         if renderer not in RENDERERS:
-            raise Failure(f"{path}: the renderer {renderer!r} is not there; it may be {' or '.join(RENDERERS)}.")
+            raise Failure(f"the renderer {renderer!r} is not there; it may be {' or '.join(RENDERERS)}.")
         if RENDERERS[renderer] and re.search(r"\{[{%#]", text):
-            text = self.fill(path, name, saltenv, sls, defaults)
+            text = self.fill(sls, defaults)
         return self.files.parse(text)
 
     @functools.cached_property
@@ -2458,63 +2472,55 @@ class Pillar:
         opts = public_options(self.opts) | {"id": self.minion, "minion_id": self.minion, "grains": self.grains}
         return opts | {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
 
-    def fill(self, path: str, name: str, saltenv: str, sls: str, defaults: Mapping[str, Any]) -> str:
+    def fill(self, sls: Sls, defaults: Mapping[str, Any]) -> str:
         """A template, filled in for this minion."""
-        environment = pillar_sandbox().overlay()
+        import copy
+
+        environment = pillar_sandbox().overlay(cache_size=0)
         if not self.metered:
             environment.meter[:], self.metered = (MAX_STEPS, MAX_PILLAR), True
-        environment.path = functools.partial(self.path, saltenv)
+        environment.path = functools.partial(self.path, sls.saltenv)
         environment.files, environment.templates = self.files, {}
-        values = {**defaults, "grains": self.grains, "pillar": {}, "opts": self.public, "saltenv": saltenv}
+        values = {**copy.deepcopy(dict(defaults)), "grains": self.grains, "pillar": {}, "opts": self.public}
         values["salt"] = environment.undefined(NO_SALT)
-        environment.globals = environment.globals | values | sls_variables(path, name, sls)
-        code = self.files.code(path, name)
+        environment.globals = environment.globals | values | sls.variables()
+        code = self.files.code(sls.path, sls.file)
         template = environment.template_class.from_code(environment, code, environment.globals, None)
         return "".join(template.generate())
 
-    def sls(
-        self, sls: str, saltenv: str, seen: dict[str, Any], defaults: Mapping[str, Any], depth: int = 0
-    ) -> dict[str, Any] | None:
-        """The pillar of an SLS file with what it includes; `seen` keeps what each file itself rendered to."""
-        path, name = self.find(sls, saltenv)
-        if not path:
-            if (saltenv, sls) not in self.optional and self.roots.get(saltenv):
-                sentence = f"Specified SLS '{sls}' in environment '{saltenv}' is not available on the salt master"
+    def state(self, name: str, saltenv: str, defaults: Mapping[str, Any], depth: int = 0) -> dict[Any, Any]:
+        """The pillar of an SLS file with what it includes, {} for none; what it rendered to itself goes to `seen`."""
+        sls = self.find(name, saltenv)
+        if not sls.path:
+            if (saltenv, name) not in self.optional and self.roots.get(saltenv):
+                sentence = f"Specified SLS '{name}' in environment '{saltenv}' is not available on the salt master"
                 log.error("pillar of %s: %s", self.minion, sentence)
                 self.errors.append(sentence)
-            return None
-        state = None
+            return {}
+        state = {}
         try:
             if depth > MAX_PILLAR_DEPTH:
                 raise Failure("files include one another too deeply.")
-            state = self.rendered(path, name, saltenv, sls, defaults)
+            state = self.rendered(sls, defaults)
         except Exception as error:
-            self.failed(path, error, f"Rendering SLS '{sls}' failed")
-        seen[sls] = state
-        if state and not isinstance(state, dict):
-            self.errors.append(f"SLS '{sls}' does not render to a dictionary")
-        elif state and "include" in state:
-            if isinstance(state["include"], list):
-                include = state["include"]
-                seen[sls] = state = {key: value for key, value in state.items() if key != "include"}
-                return self.with_included(state, include, sls, name, saltenv, seen, defaults, depth)
-            self.errors.append(f"Include Declaration in SLS '{sls}' is not formed as a list")
-        return state if isinstance(state, dict) else None
+            self.failed(sls.path, error, f"Rendering SLS '{name}' failed")
+        if not isinstance(state, dict):
+            self.errors.append(f"SLS '{name}' does not render to a dictionary")
+            state = {}
+        include = state.get("include", [])
+        if not isinstance(include, list):
+            self.errors.append(f"Include Declaration in SLS '{name}' is not formed as a list")
+        elif "include" in state:
+            state = {key: value for key, value in state.items() if key != "include"}
+        self.seen[saltenv, name] = state
+        parts = self.included(sls, include, defaults, depth) if isinstance(include, list) else []
+        parts = [state, *parts] if self.opts["pillar_includes_override_sls"] else [*parts, state]
+        return functools.reduce(self.merge, parts)
 
-    def with_included(
-        self,
-        state: dict[str, Any],
-        include: list[Any],
-        sls: str,
-        name: str,
-        saltenv: str,
-        seen: dict[str, Any],
-        defaults: Mapping[str, Any],
-        depth: int,
-    ) -> dict[str, Any]:
-        """A file's own pillar laid over that of the files it includes, or under it."""
+    def included(self, sls: Sls, include: list[Any], defaults: Any, depth: int) -> list[dict[Any, Any]]:
+        """The pillars of the files that a file includes, each below the key that it asks for."""
         found = []
-        package = sls if name.endswith("/init.sls") else sls.rpartition(".")[0]
+        package = sls.name if sls.file.endswith("/init.sls") else sls.name.rpartition(".")[0]
         for item in include:
             key, word = "", item
             if isinstance(item, dict) and item:  # as in Salt, defaults last until the next ones
@@ -2522,33 +2528,27 @@ class Pillar:
                 given = given if isinstance(given, dict) else {}
                 key, defaults = given.get("key") or "", given.get("defaults") or {}
             if not isinstance(word, str) or not isinstance(key, str) or not isinstance(defaults, dict):
-                self.errors.append(f"Include Declaration in SLS '{sls}' is not formed as a list")
+                self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
                 continue
             full = f"{package}.{word[1:]}".lstrip(".") if word.startswith(".") else word
-            names = self.named(word.lstrip(".").replace("/", "."), saltenv) + self.named(full, saltenv)
-            for included in dict.fromkeys(names or [full]):
-                if included in seen:
-                    part = seen[included]
-                else:
-                    part = self.sls(included, saltenv, seen, defaults, depth + 1)
-                if part and isinstance(part, dict):
-                    for fragment in reversed(key.split(":") if key else []):
-                        part = {fragment: part}
-                    found.append(part)
-        parts = [state, *found] if self.opts["pillar_includes_override_sls"] else [*found, state]
-        return functools.reduce(self.merge, parts)
+            names = self.named(word.lstrip(".").replace("/", "."), sls.saltenv) + self.named(full, sls.saltenv)
+            for name in dict.fromkeys(names or [full]):
+                part = self.seen.get((sls.saltenv, name))
+                if part is None:
+                    part = self.state(name, sls.saltenv, defaults, depth + 1)
+                for fragment in reversed(key.split(":") if key and part else []):
+                    part = {fragment: part}
+                found.append(part)
+        return found
 
     def render(self, matches: Mapping[str, list[str]]) -> dict[str, Any]:
         """All SLS files of all environments as one pillar."""
         pillar = dict(self.override)
         for saltenv, patterns in matches.items():
-            seen: dict[str, Any] = {}
             if saltenv not in self.roots and saltenv != "base":
                 self.errors.append(f"No matching pillar environment for environment '{saltenv}' found")
-            for pattern in patterns:
-                for sls in self.named(pattern, saltenv) or [pattern]:
-                    state = self.sls(sls, saltenv, seen, {})
-                    pillar = self.merge(pillar, state) if state else pillar
+            for name in (name for pattern in patterns for name in self.named(pattern, saltenv) or [pattern]):
+                pillar = self.merge(pillar, self.state(name, saltenv, {}))
         return pillar
 
 
@@ -2557,10 +2557,6 @@ def _order(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         return 0
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 # ---- 9. Jobs ----------------------------------------------------------------------------------------------------

@@ -277,6 +277,36 @@ def test_what_an_imported_file_made_for_one_minion_is_not_there_for_the_next(tmp
     assert [roots.pillar(f"web{n}")["l"] for n in (1, 2, 1)] == [["web1", 1], ["web2", 1], ["web1", 1]]
 
 
+def test_what_a_template_changes_is_its_own(tmp_path):
+    files = {"top.sls": TOP, "a.sls": "include: [b: {defaults: {l: [1]}}]\n"}
+    files["b.sls"] = "{% do l.append(2) %}{% do opts.nodegroups.update({'x': 'y'}) %}\nl: {{ l }}\n"
+    roots = Roots(tmp_path, files, nodegroups={"g": "web*"})
+    assert [roots.pillar()["l"] for _ in range(3)] == [[1, 2]] * 3
+    assert roots.opts["nodegroups"] == {"g": "web*"}
+
+
+ORDINARY = {
+    "'12345 or 10050'|replace('x', 'y')": "12345 or 10050",
+    "'%s at %5.1f'|format(8589934592, 1)": "8589934592 at   1.0",
+    "'%s-%d' % ('a', 123456)": "a-123456",
+    "'{:<5}{}'.format(1, 99999999)": "1    99999999",
+    "grains.mem * 1024 * 1024": 4 << 40,
+    "[1, 2]|yaml": [1, 2],
+    "{'a': '12345'}|json": {"a": "12345"},
+    "['x', 'y']|map('upper')|join(', ')|yaml_encode": "X, Y",
+    "', '.join(['x']|map('upper'))": "X",
+    "17179869184|default(99999999999)": 17179869184,
+    "'[1, {a: 2}]'|load_yaml|tojson": [1, {"a": 2}],
+    "salt is defined": False,
+}
+
+
+@pytest.mark.parametrize("expression", ORDINARY)
+def test_ordinary_expressions_are_not_in_the_way_of_the_bounds(compiled, expression):
+    found = compiled({"top.sls": TOP, "a.sls": f"a: {{{{ {expression} }}}}\n"}, grains={"mem": 4 << 20})
+    assert found == {"a": ORDINARY[expression]}
+
+
 # The sandbox
 
 ESCAPES = """
