@@ -1979,6 +1979,7 @@ PRIVATE_OPTIONS |= {"autosign_grains_dir", "user", "root_dir", "pillar_roots"}
 NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
 SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
 SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
+COUNTED, WEIGHED = "counted!", "weighed!"  # filters that no template can name
 # a width beyond 9999, or one that comes from the arguments
 FORMAT_BOMB = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{5})|\{[^{}]*:[^{}]*(\{|\d{5})")
 
@@ -2070,9 +2071,9 @@ def pillar_sandbox() -> Any:
             filter_, const = jinja2_nodes.Filter, jinja2_nodes.Const
             for node in list(tree.find_all(jinja2_nodes.For)):
                 written = sum(len(data.data) for data in node.find_all(jinja2_nodes.TemplateData))
-                node.iter = filter_(node.iter, "counted", [const(written)], [], None, None, lineno=node.lineno)
+                node.iter = filter_(node.iter, COUNTED, [const(written)], [], None, None, lineno=node.lineno)
             for joined in list(tree.find_all(jinja2_nodes.Concat)):
-                joined.nodes = [filter_(n, "weighed", [], [], None, None, lineno=n.lineno) for n in joined.nodes]
+                joined.nodes = [filter_(n, WEIGHED, [], [], None, None, lineno=n.lineno) for n in joined.nodes]
             return tree
 
         def join_path(self, template: str, parent: str) -> str:
@@ -2122,7 +2123,7 @@ def pillar_sandbox() -> Any:
     sandbox.filters |= {"yaml_encode": yaml_scalar, "to_bool": to_bool}
     sandbox.filters |= {"load_yaml": lambda text: yaml.load(text, yaml_loader()), "load_json": json.loads}
     sandbox.filters = {name: guarded(name, function) for name, function in sandbox.filters.items()}
-    sandbox.filters |= {"counted": jinja2.pass_environment(counted), "weighed": jinja2.pass_environment(weighed)}
+    sandbox.filters |= {COUNTED: jinja2.pass_environment(counted), WEIGHED: jinja2.pass_environment(weighed)}
     return sandbox
 
 
@@ -2341,7 +2342,8 @@ class Pillar:
                     tops.append((saltenv, self.included_top(name, saltenv)))
             return self.merged_tops([top for _, top in tops])
         except (TypeError, ValueError, AttributeError) as error:
-            log.error("pillar of %s: the top file is not environment: {target: [sls]}: %s", self.minion, error)
+            what = printable(str(error)[:1000])
+            log.error("pillar of %s: the top file is not environment: {target: [sls]}: %s", self.minion, what)
             self.errors.append("Error encountered while rendering pillar top file.")
             return {}
 
@@ -2441,7 +2443,7 @@ class Pillar:
         except OSError:
             return ""
         if not path.startswith(f"{top}/"):
-            log.warning("%s/%s leads out of the pillar root and is not read", top, name)
+            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
             return ""
         return path if stat.S_ISREG(mode) else ""
 
@@ -2494,7 +2496,7 @@ class Pillar:
         if not sls.path:
             if (saltenv, name) not in self.optional and self.roots.get(saltenv):
                 sentence = f"Specified SLS '{name}' in environment '{saltenv}' is not available on the salt master"
-                log.error("pillar of %s: %s", self.minion, sentence)
+                log.error("pillar of %s: %s", self.minion, printable(sentence))
                 self.errors.append(sentence)
             return {}
         state = {}

@@ -341,6 +341,8 @@ salt['cmd.run']('id')
 opts.pki_dir
 opts.publisher_acl
 opts['cachedir']
+[]|counted(-99999)
+''|weighed
 """.strip().splitlines()
 STATEMENTS = """
 {% import '/etc/passwd' as x %}
