@@ -3364,13 +3364,16 @@ class Functions(Mapping[str, Function]):
         path = self._unread.pop(stem)
         try:
             module = read_module(path, self.dunders())
-            verdict, self.why[stem] = verdict_of(module)
+            verdict, why = verdict_of(module)
         except Exception as error:  # whatever a site's file may raise
             self.why[stem] = why_not(path, error)
             return
-        if not verdict:
-            return
         name = verdict if isinstance(verdict, str) else getattr(module, "__virtualname__", stem)
+        if not verdict:
+            self.why[stem] = why
+            self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
+            return
+        self.why[name] = ""
         alias, outputter = getattr(module, "__func_alias__", {}), getattr(module, "__outputter__", {})
         for attribute, function in vars(module).items():
             own = callable(function) and getattr(function, "__module__", None) == module.__name__
@@ -3581,8 +3584,8 @@ class Execution:
         if not many:
             returns = list(results[load["fun"]])
         made = make_return(self.opts, load, *returns)
-        if not many and made["success"] and (out := self.functions.outputter.get(load["fun"])):
-            made["out"] = out  # the module's __outputter__
+        if not many and (out := self.functions.outputter.get(load["fun"])):
+            made.setdefault("out", out)
         return made
 
 
@@ -3622,7 +3625,7 @@ def make_return(
 # where a broken one ended, and neither the cache nor a destination ever holds half a file.
 
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
-MAX_CHUNK = 1 << 26  # bytes of one reply, uncompressed; masters send 256 KiB
+MAX_CHUNK = 1 << 24  # bytes of one reply, uncompressed; masters send 256 KiB
 
 
 def below(root: Path, name: Any) -> Path:
@@ -3995,7 +3998,7 @@ def cp_get_dir(minion, path, dest, saltenv=None, template=None, gzip=None):
                 if cmd == "_file_list":
                     place = fetch(minion, name, env, destination(place, "", True) or place, gzip)
                 else:
-                    os.makedirs(place, exist_ok=True)
+                    destination(f"{place}/", "", True)
                 found.append(place)
     return sorted(filter(None, found))
 

@@ -25,6 +25,10 @@ except ImportError:
 __context__: dict[str, Any]
 __opts__: dict[str, Any]
 __func_alias__ = {"apply_": "apply"}
+__outputter__ = dict.fromkeys(
+    """apply_ check_request highstate request run_request single sls sls_id template template_str test top""".split(),
+    "highstate",
+)
 
 PLACES = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call, whatever PATH says
 FUNCTIONS = {  # name: what it does, the arguments of its example
