@@ -262,16 +262,14 @@ def words(ret):
 
 def test_arguments_of_a_state_function_arrive_as_they_were(stateful, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    ret = stateful("state.apply", "web,1", 5, pillar={"x": [1, "a b"]}, test=True, name="010", text="a\n#b")
-    assert ret["python"] is None
+    args = ["web,1", 5, None, "", "---", "1_0", "--version", "{x}", ["#", {"a": "#"}]]
+    kwargs = {"pillar": {"x": [1, "a b"]}, "test": True, "name": "010", "text": "a\n#b\tü😀", "none": "null"}
+    ret = stateful("state.apply", *args, **kwargs)
     fun, rest = words(ret)
-    assert fun == "state.apply"
-    assert [yaml.safe_load(word) for word in rest[:2]] == ["web,1", 5]
-    given = dict(word.split("=", 1) for word in rest[2:])
-    assert given.pop("text") == "a\n#b"
-    assert {name: yaml.safe_load(word) for name, word in given.items()} == {
-        "pillar": {"x": [1, "a b"]}, "test": True, "name": "010"
-    }  # fmt: skip
+    assert (fun, ret["python"]) == ("state.apply", None)
+    assert not {"\n", "#"} & set("".join(rest))  # words with these are not read as YAML
+    assert [yaml.safe_load(word) for word in rest[: len(args)]] == args
+    assert {word.partition("=")[0]: yaml.safe_load(word.partition("=")[2]) for word in rest[len(args) :]} == kwargs
     assert {"--retcode-passthrough", "--out=json", "--no-return-event"} <= set(ret["argv"])
 
 

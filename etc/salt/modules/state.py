@@ -101,10 +101,8 @@ def _call(fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _word(value: Any) -> str:
-    """An argument as salt-call reads it: YAML, and a text on several lines, or with a `#`, as it stands."""
-    if isinstance(value, str) and (any(c in value for c in "\t\r\n#") or value.strip() in ("", "---", "...")):
-        return value
-    return json.dumps(value, default=str)
+    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes."""
+    return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
 
 
 def _configuration() -> Path:
