@@ -3681,8 +3681,11 @@ def clear_way(path: Path, root: Path) -> None:
 
 def put_copy(source: Path, dest: str) -> str:
     """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+    try:
+        old = os.stat(dest)  # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
+    except FileNotFoundError:
+        old = None
     real = Path(os.path.realpath(dest))  # through a symlink, as writing would go
-    old = os.stat(real) if real.exists() else None
     if old and not stat.S_ISREG(old.st_mode):
         raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
     temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
@@ -3876,11 +3879,20 @@ def download(url: str) -> Iterator[bytes]:
         raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
 
 
+def cached_url(minion: Execution, url: str, saltenv: str | None) -> Path:
+    """Where what is at an http or https address is kept, as Salt keeps it: without user and password."""
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    host, name = parts.netloc.rpartition("@")[2].replace(":", ""), parts.path.lstrip("/") or "index.html"
+    name += f"-{parts.query}" if parts.query else ""
+    return cached(minion, f"{host}/{name}", environment(minion, saltenv), "extrn_files")
+
+
 def get_url(
     minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
 ) -> Any:
     """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
-    import urllib.parse
 
     scheme, colon, rest = str(path).partition("://")
     if not colon or scheme == "file":
@@ -3896,20 +3908,11 @@ def get_url(
             return False
         found = fetch(minion, name, env, target)
         return content(minion, found) if found and dest is None else found or False
-    parts = urllib.parse.urlsplit(path)
-    name = parts.path.lstrip("/") or "index.html"
-    host = parts.netloc.rpartition("@")[2].replace(":", "")
-    place = cached(
-        minion,
-        f"{host}/{name}" + (f"-{parts.query}" if parts.query else ""),
-        environment(minion, saltenv),
-        "extrn_files",
-    )
     if dest is None:
         return kept(minion, download(path))
     if (target := destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
         return ""
-    return fetch_url(minion, path, place, target, source_hash)
+    return fetch_url(minion, path, cached_url(minion, path, saltenv), target, source_hash)
 
 
 def content(minion: Execution, path: str) -> Any:
@@ -4046,11 +4049,13 @@ def cp_hash_file(minion, path, saltenv=None):
 
 @execution
 def cp_is_cached(minion, path, saltenv=None):
-    """Where a file of the master's is in the cache, "" if it is not.
+    """Where a file of the master's, or one from a web server, is in the cache, "" if it is not.
 
     CLI Example: salt '*' cp.is_cached salt://path/to/file"""
-    name, env = source_of(minion, path, saltenv)
-    place = cached(minion, name, env)
+    if str(path).startswith(("http://", "https://")):
+        place = cached_url(minion, path, saltenv)
+    else:
+        place = cached(minion, *source_of(minion, path, saltenv))
     return str(place) if place.exists() else ""
 
 

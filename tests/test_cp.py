@@ -305,6 +305,22 @@ def test_destination_that_was_there_keeps_its_mode_and_its_link(minion, master, 
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o640
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 or Path("/proc/sys/fs/protected_symlinks").read_text() != "1\n",
+    reason="needs root and protected_symlinks",
+)
+def test_link_of_somebody_in_a_directory_of_everybody_is_not_followed(minion, master, tmp_path):
+    master.put("f", "new")
+    (tmp_path / "secret").write_text("old")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    for name, target in (("link", "../secret"), ("dangling", "../none")):
+        (tmp_path / "tmp" / name).symlink_to(target)
+        os.chown(tmp_path / "tmp" / name, 65534, 65534, follow_symlinks=False)
+        assert "Permission denied" in minion.error("cp.get_file", "salt://f", f"{tmp_path}/tmp/{name}")
+    assert (tmp_path / "secret").read_text() == "old" and not (tmp_path / "none").exists()
+
+
 def test_destination_that_is_no_file_is_left_alone(minion, master, tmp_path):
     master.put("f", "new")
     os.mkfifo(tmp_path / "fifo")
@@ -524,7 +540,9 @@ def test_file_comes_from_a_web_server(minion, site, tmp_path):
     host = site.removeprefix("http://").replace(":", "")
     assert minion("cp.get_url", f"{site}/d/f", str(tmp_path / "f")) == str(tmp_path / "f")
     assert (tmp_path / "f").read_bytes() == minion("cp.get_url", f"{site}/d/f", None) == BINARY
-    assert minion("cp.cache_file", f"{site}/d/f") == f"{minion.cache}/extrn_files/base/{host}/d/f"
+    assert minion("cp.is_cached", f"{site}/d/f") == ""
+    for fun in ("cp.cache_file", "cp.is_cached"):
+        assert minion(fun, f"{site}/d/f") == f"{minion.cache}/extrn_files/base/{host}/d/f"
     assert minion("cp.get_file_str", f"{site}/d/f?v=1/2") == "query"
     assert minion("cp.get_url", f"{site}/d/f", str(tmp_path / "no/f")) == ""
     assert "404" in minion.error("cp.get_url", f"{site}/none") or "Not Found" in minion.error("cp.get_url", f"{site}/x")
