@@ -3632,8 +3632,7 @@ def below(root: Path, name: Any) -> Path:
     """The file below `root` that a relative name means; CommandExecutionError if it means none, or leaves `root`."""
     with contextlib.suppress(AttributeError, ValueError):
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        good = parts and ".." not in parts and not name.startswith("/") and "\0" not in name
-        if good and len(os.fsencode(name)) <= 2048:
+        if parts and ".." not in parts and "\0" not in name and len(os.fsencode(name)) <= 2048:
             return root.joinpath(*parts)
     raise CommandExecutionError(f"{str(name)[:200]!r} cannot be a file's path here.")
 

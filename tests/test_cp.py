@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime
 import gzip
@@ -263,23 +264,20 @@ def test_hash_of_no_known_kind_is_a_sentence(minion, master):
     assert "is no hash_type" in minion.error("cp.cache_file", "salt://f")
 
 
-def test_jobs_that_fetch_the_same_file_do_not_spoil_it(tmp_path, master):
-    master.put("f", BINARY)
-    gate = threading.Barrier(2)
+def test_jobs_that_fetch_the_same_file_wait_for_each_other(minion, tmp_path):
+    def other():
+        with saltlite.open_part(minion.execution, "f") as (fd, part):
+            return os.fstat(fd).st_size, part.exists()
 
-    def meet():
-        with contextlib.suppress(threading.BrokenBarrierError):
-            gate.wait(0.2)
-
-    master.served = meet
-    minions = [Minion(tmp_path, master) for _ in range(3)]
-    threads = [threading.Thread(target=m, args=("cp.cache_file", "salt://f")) for m in minions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (minions[0].cache / "files/base/f").read_bytes() == BINARY
-    assert os.listdir(minions[0].cache / "parts") == []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with saltlite.open_part(minion.execution, "f") as (fd, part):
+            waits = pool.submit(other)
+            with pytest.raises(concurrent.futures.TimeoutError):
+                waits.result(0.1)
+            os.write(fd, b"whole")
+            part.rename(tmp_path / "f")
+        assert waits.result() == (0, True)  # a part of its own, and not what has been moved away
+    assert (tmp_path / "f").read_bytes() == b"whole"
 
 
 # where they go
