@@ -4226,7 +4226,8 @@ def saltutil_refresh_grains(minion, **kwargs):
     """Collect the grains anew and show them to the master.
 
     CLI Example: salt '*' saltutil.refresh_grains"""
-    minion.tree.put_grains(collect_grains(minion.opts))
+    minion.grains = collect_grains(minion.opts)
+    minion.tree.put_grains(minion.grains)
     return True
 
 

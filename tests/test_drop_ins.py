@@ -193,15 +193,18 @@ def test_sync_all_gives_every_kind_and_fetches_the_pillar(synced):
     master, minion = synced
     for kind in ("modules", "states", "proxy", "utils"):
         master.put(f"_{kind}/x.py", "")
+    master.put("_grains/rack.py", 'def rack():\n    return {"rack": "r7"}\n')
     master.pillar = {"word": "new"}
     new = minion("saltutil.sync_all")
+    assert master.asked[-1]["cmd"] == "_pillar" and master.asked[-1]["grains"]["rack"] == "r7"
     assert (
         list(new)
         == """clouds beacons modules states sdb grains renderers returners output utils log_handlers
         executors proxymodules engines thorium serializers matchers resources""".split()
     )
     assert {kind: names for kind, names in new.items() if names} == {
-        "modules": ["modules.x"], "states": ["states.x"], "proxymodules": ["proxy.x"], "utils": ["utils.x"]
+        "modules": ["modules.x"], "states": ["states.x"], "proxymodules": ["proxy.x"], "utils": ["utils.x"],
+        "grains": ["grains.rack"],
     }  # fmt: skip
     assert minion.tree.pillar() == {"word": "new"}
 
