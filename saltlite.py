@@ -3620,6 +3620,170 @@ def make_return(
     return made
 
 
+# saltutil and match: what looks at jobs and targets from inside
+
+
+@execution
+def match_compound(minion, tgt, minion_id=None):
+    """Whether this minion matches the compound target.
+
+    CLI Example: salt '*' match.compound 'L@web1,web2 and G@os:Debian'"""
+    return _matches(minion, tgt, "compound", minion_id)
+
+
+@execution
+def match_data(minion, tgt):
+    """Whether this minion matches the data target; there is no data store, so never.
+
+    CLI Example: salt '*' match.data 'spam:eggs'"""
+    return _matches(minion, tgt, "data")
+
+
+@execution
+def match_glob(minion, tgt, minion_id=None):
+    """Whether this minion's id matches the glob.
+
+    CLI Example: salt '*' match.glob 'web*'"""
+    return _matches(minion, tgt, "glob", minion_id)
+
+
+@execution
+def match_grain(minion, tgt, delimiter=":"):
+    """Whether this minion's grains match.
+
+    CLI Example: salt '*' match.grain 'os:Debian'"""
+    return _matches(minion, tgt, "grain", None, delimiter)
+
+
+@execution
+def match_grain_pcre(minion, tgt, delimiter=":"):
+    """Whether this minion's grains match the regular expression.
+
+    CLI Example: salt '*' match.grain_pcre 'os:(Debian|Ubuntu)'"""
+    return _matches(minion, tgt, "grain_pcre", None, delimiter)
+
+
+@execution
+def match_ipcidr(minion, tgt):
+    """Whether one of this minion's addresses is the address, or lies in the network.
+
+    CLI Example: salt '*' match.ipcidr '192.0.2.0/24'"""
+    return _matches(minion, tgt, "ipcidr")
+
+
+@execution
+def match_list(minion, tgt, minion_id=None):
+    """Whether this minion's id stands in the list.
+
+    CLI Example: salt '*' match.list 'web1,web2'"""
+    return _matches(minion, tgt, "list", minion_id)
+
+
+@execution
+def match_pcre(minion, tgt, minion_id=None):
+    """Whether this minion's id matches the regular expression, from its beginning.
+
+    CLI Example: salt '*' match.pcre 'web[0-9]+'"""
+    return _matches(minion, tgt, "pcre", minion_id)
+
+
+@execution
+def match_pillar(minion, tgt, delimiter=":"):
+    """Whether this minion's pillar matches.
+
+    CLI Example: salt '*' match.pillar 'role:web'"""
+    return _matches(minion, tgt, "pillar", None, delimiter)
+
+
+def _matches(minion: Execution, tgt: Any, tgt_type: str, minion_id: str | None = None, delimiter: str = ":") -> bool:
+    return match(tgt, tgt_type, Facts(minion_id or minion.opts["id"], minion.grains, minion.pillar), delimiter)
+
+
+@execution
+def saltutil_find_job(minion, jid):
+    """The record of a job that runs here, or an empty map.
+
+    CLI Example: salt '*' saltutil.find_job 20261123205107331456"""
+    for record in minion.tree.jobs():
+        if record["jid"] == str(jid):
+            return _shown(record)
+    waiting = minion.tree.get_return(str(jid)) if MINION_JID.fullmatch(str(jid)) else None
+    return {"jid": waiting["jid"], "fun": waiting["fun"], "arg": waiting["fun_args"]} if waiting else {}
+
+
+@execution
+def saltutil_is_running(minion, fun):
+    """The records of the running jobs whose function matches the glob.
+
+    CLI Example: salt '*' saltutil.is_running 'cmd.*'"""
+    return [r for r in saltutil_running(minion) if fnmatch.fnmatch(str(r["fun"]), fun)]
+
+
+@execution
+def saltutil_kill_job(minion, jid):
+    """Send SIGKILL to a job and all processes it has started.
+
+    CLI Example: salt '*' saltutil.kill_job 20261123205107331456"""
+    return saltutil_signal_job(minion, jid, signal.SIGKILL)
+
+
+@execution
+def saltutil_refresh_grains(minion, **kwargs):
+    """Collect the grains anew and show them to the master.
+
+    CLI Example: salt '*' saltutil.refresh_grains"""
+    minion.grains = collect_grains(minion.opts)
+    minion.tree.put_grains(minion.grains)
+    return True
+
+
+@execution
+def saltutil_running(minion):
+    """The records of all jobs that run here.
+
+    CLI Example: salt '*' saltutil.running"""
+    return [_shown(record) for record in minion.tree.jobs()]
+
+
+@execution
+def saltutil_signal_job(minion, jid, sig):
+    """Send a signal to a job and all processes it has started; says what it did, nothing if the job does not run.
+
+    CLI Example: salt '*' saltutil.signal_job 20261123205107331456 15"""
+    for record in minion.tree.jobs():
+        if record["jid"] == str(jid) and record["pid"]:
+            try:
+                signal_session(record["pid"], int(sig))
+            except (OSError, ValueError) as error:
+                raise CommandExecutionError(f"signal {sig} could not be sent to job {jid}: {error}") from None
+            return f"Signal {int(sig)} sent to job {jid} at pid {record['pid']}"
+    return ""
+
+
+@execution
+def saltutil_term_job(minion, jid):
+    """Send SIGTERM to a job and all processes it has started.
+
+    CLI Example: salt '*' saltutil.term_job 20261123205107331456"""
+    return saltutil_signal_job(minion, jid, signal.SIGTERM)
+
+
+INSTANT |= {f"saltutil.{name}" for name in ("find_job", "is_running", "running", "kill_job", "signal_job", "term_job")}
+
+
+def signal_session(session: int, number: int) -> None:
+    """Signal a job, which leads a session, and all that it has started, whatever process groups they have made."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(name)) == session:
+                    os.kill(int(name), number)
+
+
+def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in ("started", "maker")}
+
+
 # cp: files of the master. What comes is a part in CACHE/parts, named by a hash of where it comes from; once the whole
 # has the hash that the master says, it is renamed, or copied and renamed, to its place. So the next transfer goes on
 # where a broken one ended, and neither the cache nor a destination ever holds half a file.
@@ -4112,170 +4276,6 @@ def cp_stat_file(minion, path, saltenv=None, octal=True):
     else:
         info = os.stat(path) if os.path.exists(path) else None
     return None if not info else oct(info[0])[-4:] if octal is True else info[0]
-
-
-# saltutil and match: what looks at jobs and targets from inside
-
-
-@execution
-def match_compound(minion, tgt, minion_id=None):
-    """Whether this minion matches the compound target.
-
-    CLI Example: salt '*' match.compound 'L@web1,web2 and G@os:Debian'"""
-    return _matches(minion, tgt, "compound", minion_id)
-
-
-@execution
-def match_data(minion, tgt):
-    """Whether this minion matches the data target; there is no data store, so never.
-
-    CLI Example: salt '*' match.data 'spam:eggs'"""
-    return _matches(minion, tgt, "data")
-
-
-@execution
-def match_glob(minion, tgt, minion_id=None):
-    """Whether this minion's id matches the glob.
-
-    CLI Example: salt '*' match.glob 'web*'"""
-    return _matches(minion, tgt, "glob", minion_id)
-
-
-@execution
-def match_grain(minion, tgt, delimiter=":"):
-    """Whether this minion's grains match.
-
-    CLI Example: salt '*' match.grain 'os:Debian'"""
-    return _matches(minion, tgt, "grain", None, delimiter)
-
-
-@execution
-def match_grain_pcre(minion, tgt, delimiter=":"):
-    """Whether this minion's grains match the regular expression.
-
-    CLI Example: salt '*' match.grain_pcre 'os:(Debian|Ubuntu)'"""
-    return _matches(minion, tgt, "grain_pcre", None, delimiter)
-
-
-@execution
-def match_ipcidr(minion, tgt):
-    """Whether one of this minion's addresses is the address, or lies in the network.
-
-    CLI Example: salt '*' match.ipcidr '192.0.2.0/24'"""
-    return _matches(minion, tgt, "ipcidr")
-
-
-@execution
-def match_list(minion, tgt, minion_id=None):
-    """Whether this minion's id stands in the list.
-
-    CLI Example: salt '*' match.list 'web1,web2'"""
-    return _matches(minion, tgt, "list", minion_id)
-
-
-@execution
-def match_pcre(minion, tgt, minion_id=None):
-    """Whether this minion's id matches the regular expression, from its beginning.
-
-    CLI Example: salt '*' match.pcre 'web[0-9]+'"""
-    return _matches(minion, tgt, "pcre", minion_id)
-
-
-@execution
-def match_pillar(minion, tgt, delimiter=":"):
-    """Whether this minion's pillar matches.
-
-    CLI Example: salt '*' match.pillar 'role:web'"""
-    return _matches(minion, tgt, "pillar", None, delimiter)
-
-
-def _matches(minion: Execution, tgt: Any, tgt_type: str, minion_id: str | None = None, delimiter: str = ":") -> bool:
-    return match(tgt, tgt_type, Facts(minion_id or minion.opts["id"], minion.grains, minion.pillar), delimiter)
-
-
-@execution
-def saltutil_find_job(minion, jid):
-    """The record of a job that runs here, or an empty map.
-
-    CLI Example: salt '*' saltutil.find_job 20261123205107331456"""
-    for record in minion.tree.jobs():
-        if record["jid"] == str(jid):
-            return _shown(record)
-    waiting = minion.tree.get_return(str(jid)) if MINION_JID.fullmatch(str(jid)) else None
-    return {"jid": waiting["jid"], "fun": waiting["fun"], "arg": waiting["fun_args"]} if waiting else {}
-
-
-@execution
-def saltutil_is_running(minion, fun):
-    """The records of the running jobs whose function matches the glob.
-
-    CLI Example: salt '*' saltutil.is_running 'cmd.*'"""
-    return [r for r in saltutil_running(minion) if fnmatch.fnmatch(str(r["fun"]), fun)]
-
-
-@execution
-def saltutil_kill_job(minion, jid):
-    """Send SIGKILL to a job and all processes it has started.
-
-    CLI Example: salt '*' saltutil.kill_job 20261123205107331456"""
-    return saltutil_signal_job(minion, jid, signal.SIGKILL)
-
-
-@execution
-def saltutil_refresh_grains(minion, **kwargs):
-    """Collect the grains anew and show them to the master.
-
-    CLI Example: salt '*' saltutil.refresh_grains"""
-    minion.grains = collect_grains(minion.opts)
-    minion.tree.put_grains(minion.grains)
-    return True
-
-
-@execution
-def saltutil_running(minion):
-    """The records of all jobs that run here.
-
-    CLI Example: salt '*' saltutil.running"""
-    return [_shown(record) for record in minion.tree.jobs()]
-
-
-@execution
-def saltutil_signal_job(minion, jid, sig):
-    """Send a signal to a job and all processes it has started; says what it did, nothing if the job does not run.
-
-    CLI Example: salt '*' saltutil.signal_job 20261123205107331456 15"""
-    for record in minion.tree.jobs():
-        if record["jid"] == str(jid) and record["pid"]:
-            try:
-                signal_session(record["pid"], int(sig))
-            except (OSError, ValueError) as error:
-                raise CommandExecutionError(f"signal {sig} could not be sent to job {jid}: {error}") from None
-            return f"Signal {int(sig)} sent to job {jid} at pid {record['pid']}"
-    return ""
-
-
-@execution
-def saltutil_term_job(minion, jid):
-    """Send SIGTERM to a job and all processes it has started.
-
-    CLI Example: salt '*' saltutil.term_job 20261123205107331456"""
-    return saltutil_signal_job(minion, jid, signal.SIGTERM)
-
-
-INSTANT |= {f"saltutil.{name}" for name in ("find_job", "is_running", "running", "kill_job", "signal_job", "term_job")}
-
-
-def signal_session(session: int, number: int) -> None:
-    """Signal a job, which leads a session, and all that it has started, whatever process groups they have made."""
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(ProcessLookupError):
-                if os.getsid(int(name)) == session:
-                    os.kill(int(name), number)
-
-
-def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in ("started", "maker")}
 
 
 # saltutil: what the master keeps of ours
