@@ -17,7 +17,7 @@
 
     saltlite master          run the master          saltlite salt 'web*' test.ping    run a function on minions
     saltlite minion          run the minion          saltlite call test.ping           run a function here
-    saltlite key -L          list the keys
+    saltlite key -L          list the keys           saltlite events                show what happens at the master
 
 The directory tree is the program's state. A job's way through it, and the wire's:
 
@@ -45,6 +45,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
     CACHE/aes.key                  master            the shared key of all publications
     CACHE/minions/ID/grains.json   master            what ID last said of itself
+    CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
@@ -56,7 +57,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
                                                      answered for, by the minion at its next look
     CACHE/outbox/JID               job               a return that no master has acknowledged
     CACHE/executed                 minion            the last jids: nothing runs twice
-    CACHE/grains                   job               the grains as last collected
+    CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
+    CACHE/.ask                     minion            a socket: jobs ask the master through it
 
 A crash in the middle of a write leaves a dot-name, `.NAME.` and 8 hex digits, removed at the next start.
 
@@ -73,6 +75,7 @@ Contents, each section using what stands above it:
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import errno
 import fnmatch
@@ -111,6 +114,7 @@ class Lazy:
 if TYPE_CHECKING:
     import argparse
     import inspect
+    import io
     import ipaddress
     import logging
     import socket
@@ -234,16 +238,21 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "a text"),
     "list": ((list,), "a list"),
     "map": ((dict,), "a map"),
+    "functions": ((dict, list), "a map or a list"),
     "hosts": ((str, list), "a host name or an address"),
     "enc": ((str,), "OAEP-SHA1 or OAEP-SHA224"),
     "sig": ((str,), "PKCS1v15-SHA1 or PKCS1v15-SHA224"),
     "watch": ((str,), "auto, inotify, polling or none"),
+    "masters": ((str,), "str or failover"),
+    "states": ((str,), "full, terse, mixed or changes, each with or without _id"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
     "enc": ("OAEP-SHA1", "OAEP-SHA224"),
     "sig": ("PKCS1v15-SHA1", "PKCS1v15-SHA224"),
     "watch": ("auto", "inotify", "polling", "none"),
+    "masters": ("str", "standard", "failover"),
+    "states": ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -254,16 +263,20 @@ BOTH_OPTIONS = {
     "user": Option("", "str", "the user to run as, when started as root"),
     "keysize": Option(2048, "int", "bits of a new RSA key, 2048 to 8192"),
     "log_level": Option("info", "level", "how much is said on stderr"),
-    "ipv6": Option(False, "bool", "listen on and connect to IPv6 addresses too"),
+    "ipv6": Option(False, "bool", "use IPv6 addresses too; to listen there, a master needs interface: '::'"),
     "permissive_pki_access": Option(False, "bool", "trust autosign files that their group may write"),
     "sign_pub_messages": Option(True, "bool", "publications are signed, and unsigned ones ignored; cannot be off"),
     "timeout": Option(5, "number", "seconds to wait for returns before the silent minions are asked (find_job)"),
     "gather_job_timeout": Option(10, "number", "seconds to wait for the answers to find_job"),
+    "zmq_filtering": Option(False, "bool", "publications carry a topic; only if master and minions all have it on"),
+    "master_sign_key_name": Option("master_sign", "str", "the name of the files that hold the signing key"),
     "tcp_keepalive": Option(True, "bool", "let the kernel probe idle connections"),
     "tcp_keepalive_idle": Option(300, "int", "seconds before the first probe"),
     "tcp_keepalive_cnt": Option(-1, "int", "probes before a connection is given up; -1: the system's value"),
     "tcp_keepalive_intvl": Option(-1, "int", "seconds between probes; -1: the system's value"),
     "nodegroups": Option({}, "map", "named compound targets"),
+    "state_output": Option("full", "states", "how much of each state is shown; with _id by its id, not its name"),
+    "state_verbose": Option(True, "bool", "show the states that were right already"),
 }
 
 MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -281,16 +294,28 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "max_message_size": Option(33554432, "int", "bytes of the largest message taken on ret_port"),
     "publish_session": Option(86400, "int", "seconds until the shared key and the session keys are renewed"),
     "rotate_aes_key": Option(True, "bool", "renew the shared key when an accepted key is removed"),
+    "require_minion_sign_messages": Option(False, "bool", "refuse returns that their minion has not signed"),
+    "drop_messages_signature_fail": Option(False, "bool", "refuse returns with a wrong signature"),
+    "master_sign_pubkey": Option(False, "bool", "vouch for the master's key with a signing key that minions hold"),
+    "master_use_pubkey_signature": Option(False, "bool", "take that signature from a file, and need no signing key"),
+    "master_pubkey_signature": Option("master_pubkey_signature", "str", "the name of that file in the key tree"),
     "publish_signing_algorithm": Option("PKCS1v15-SHA1", "sig", "how publications are signed"),
+    "presence_events": Option(False, "bool", "events that say which minions are connected"),
+    "loop_interval": Option(60, "number", "seconds between two looks at that"),
     "keep_jobs_seconds": Option(86400, "int", "how long finished jobs stay in jobs/done"),
     "key_watch": Option("auto", "watch", "how renames are noticed; without: looked for every key_rescan seconds"),
     "key_rescan": Option(10, "number", "seconds between two looks at the trees, whatever the watch says"),
     "max_event_size": Option(16777216, "int", "bytes of events.jsonl before it is rotated"),
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
+    "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
+    "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
-    "master": Option("salt", "hosts", "the master's host name or address"),
+    "master": Option("salt", "hosts", "the master's host name or address, or a list of masters with the same key"),
+    "master_type": Option("str", "masters", "several masters: str: connected to all; failover: to one, in this order"),
+    "master_alive_interval": Option(0, "number", "failover: seconds without a connection until the next; 0: 30"),
+    "master_shuffle": Option(False, "bool", "take the masters in a random order"),
     "master_port": Option(4506, "port", "the master's ret_port"),
     "publish_port": Option(0, "int", "the master's publish_port; 0: as the master says"),
     "id": Option("", "str", "this minion's name; without: the host name, kept in minion_id"),
@@ -302,6 +327,8 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "auth_timeout": Option(5, "number", "seconds to wait for a master's first answer"),
     "random_reauth_delay": Option(10, "number", "seconds over which a refused minion spreads its next try"),
     "request_channel_timeout": Option(60, "number", "seconds to wait for the reply to a request"),
+    "verify_master_pubkey_sign": Option(False, "bool", "take a new master's key if the signing key vouches for it"),
+    "always_verify_signature": Option(False, "bool", "have the signing key vouch for the key that is known, too"),
     "encryption_algorithm": Option("OAEP-SHA1", "enc", "how keys are sealed for this minion"),
     "signing_algorithm": Option("PKCS1v15-SHA1", "sig", "how the master signs for this minion"),
     "autosign_grains": Option([], "list", "grains that are shown to the master with the key"),
@@ -317,6 +344,12 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "shell": Option("", "str", "the shell of cmd.run; without: /bin/sh"),
     "module_dirs": Option([], "list", "directories with modules/ of your own"),
     "salt_call": Option("", "str", "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "mine_functions": Option(
+        {}, "functions", "functions whose returns other minions may ask for, with their arguments"
+    ),
+    "mine_enabled": Option(True, "bool", "call mine.update of itself"),
+    "mine_interval": Option(60, "int", "minutes between two mine.update"),
+    "mine_return_job": Option(False, "bool", "return what mine.update gives to the master, as a job"),
 }
 
 
@@ -363,6 +396,25 @@ def merge(options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]) -
     return opts, warnings
 
 
+def host_and_port(master: str, port: int) -> tuple[str, int]:
+    """The option master as host and ret_port: `host:4506` and `[::1]:4506` bring their own port. Failure otherwise."""
+    found = re.fullmatch(r"\[([^]]*:[^]]*)\](?::(\d+))?|([^][:]+)(?::(\d+))?|([^][]*:[^][]*:[^][]*)", master)
+    if not found:
+        raise Failure(f"master: {master!r} must be a host, an address, host:port or [IPv6 address]:port.")
+    return found[1] or found[3] or found[5], int(found[2] or found[4] or port)
+
+
+def master_list(opts: Mapping[str, Any]) -> list[str]:
+    """The masters that the option names, each once; Failure if there is none, or one is no host."""
+    found = opts["master"] if isinstance(opts["master"], list) else opts["master"].split(",")
+    found = list(dict.fromkeys(host for each in found if (host := str(each).strip())))
+    if not found:
+        raise Failure("master must name a host, or a list of hosts.")
+    for host in found:
+        host_and_port(host, 0)
+    return found
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known word that `word` resembles most, or nothing."""
     import difflib
@@ -386,6 +438,13 @@ def pack(value: Any) -> bytes:
         return msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape", default=_plain)
     except OverflowError:
         return msgpack.packb(_small_ints(value), use_bin_type=False, unicode_errors="surrogateescape", default=_plain)
+
+
+def signed_form(load: Mapping[str, Any]) -> bytes:
+    """What a minion's `sig` covers: the load without its fields of the transport, in today's msgpack, in which texts
+    and bytes differ, and in the order of the wire."""
+    bare = {name: value for name, value in load.items() if name not in ("nonce", "tok", "sig")}
+    return msgpack.packb(bare, unicode_errors="surrogateescape", default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -834,8 +893,11 @@ def same(how: str, budget: int, value: Any, pattern: str) -> bool:
     return not mistake(pattern) and re.match(pattern, text) is not None
 
 
-def traverse(data: Any, keys: list[str]) -> Any:
-    """What lies under a path of keys, {} if nothing does. A list is entered by index, or through its maps."""
+NOTHING: Mapping[str, Any] = {}
+
+
+def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
+    """What lies under a path of keys, else `missing`. A list is entered by index, or through its maps."""
     for key in keys:
         if isinstance(data, list):
             try:
@@ -844,14 +906,14 @@ def traverse(data: Any, keys: list[str]) -> Any:
                 index = key
             inside = next((member for member in data if isinstance(member, dict) and index in member), None)
             if inside is None and not (isinstance(index, int) and -len(data) <= index < len(data)):
-                return {}
+                return missing
             data = data[index] if inside is None else inside[index]  # type: ignore[index]
         elif not isinstance(data, Mapping):
-            return {}
+            return missing
         else:
             name = key if key in data else yaml_word(key)  # the key 8080 of a pillar is an int
             if isinstance(name, dict | list) or name not in data:
-                return {}
+                return missing
             data = data[name]
     return data
 
@@ -966,9 +1028,11 @@ NEGATION = {True: False, False: True, None: None, BROKEN: BROKEN}
 COMPOUND_WORD = re.compile(r"(?:([GPIJ])(.)?|([LNSERTM]))@(.+)$")
 
 
-def compound_test(tgt: str | Sequence[str], _: str) -> Parsed:
+def compound_test(
+    tgt: str | Sequence[str], _: str, parts: Mapping[str, Callable[[Any, str], Parsed]] | None = None
+) -> Parsed:
     """`G@os:Debian and not ( L@a,b or web* )`, a text or its words. Every part is judged before the expression is:
-    one that cannot be judged makes the whole fail, even in `a or …`."""
+    one that cannot be judged makes the whole fail, even in `a or …`. `parts` replaces COMPOUND."""
     tokens: list[str | int] = []
     tests: list[Parsed] = []
     for word in tgt.split() if isinstance(tgt, str) else tgt:
@@ -986,7 +1050,7 @@ def compound_test(tgt: str | Sequence[str], _: str) -> Parsed:
         if letter == "N":
             continue  # expanded before; what is left is unknown, and Salt drops it
         tokens.append(len(tests))
-        tests.append(COMPOUND[letter](pattern, parsed and parsed[2] or ":"))
+        tests.append((parts or COMPOUND)[letter](pattern, parsed and parsed[2] or ":"))
     unknown = evaluate(tokens, [None] * len(tests))
     complaint = next((test.complaint for test in tests if test.complaint), "")
     if unknown == BROKEN:
@@ -1144,6 +1208,45 @@ def expand_nodegroups(words: Iterable[str], nodegroups: Mapping[str, Any], path:
         inner = expand_nodegroups(inner, nodegroups, (*path, name))
         expanded += ["(", *inner, ")"] if nested else inner
     return " ".join(expanded).split()
+
+
+# Targets that minions make: the mine
+
+MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
+PILLAR_EXACT = dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
+
+
+def certainly(
+    tgt: Any,
+    tgt_type: Any,
+    nodegroups: Mapping[str, Any],
+    facts_of: Callable[[str], Facts],
+    exact: bool = False,
+) -> Callable[[str], bool]:
+    """A test of ids, true only of minions that match for certain: where the target is malformed, or a fact unknown or
+    too costly to judge, nobody does. `facts_of` is only asked where the id does not decide. `exact` is Salt's rule for
+    those who ask for others: pillar is compared exactly, for a pattern would let them guess at it."""
+    nobody = never("")
+    try:
+        text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
+        if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
+            raise Failure("not a target, or one that costs too much.")
+        if tgt_type in ("compound", "nodegroup"):
+            words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
+            test = compound_test(expand_nodegroups(words, nodegroups), ":", COMPOUND | (PILLAR_EXACT if exact else {}))
+        else:
+            test = parse(tgt, "pillar_exact" if exact and tgt_type in ("pillar", "pillar_pcre") else tgt_type)
+    except Failure:
+        test = nobody
+
+    def verdict(minion: str) -> bool:
+        try:
+            guess = False if test.complaint else test.verdict(Facts(minion, budget=1))
+            return (test.verdict(facts_of(minion)) if guess is None else guess) is True
+        except Failure:
+            return False
+
+    return verdict
 
 
 # ---- 6. Keys: who may join --------------------------------------------------------------------------------------
@@ -1470,6 +1573,8 @@ class MasterTree:
         self.jobs = self.cache / "jobs"
         self.open_mode = opts["open_mode"]  # in which a rejected key is as good as any
         self._scanned: dict[str, tuple[int, bool]] = {}
+        self._kept: dict[str, tuple[tuple[int, int, int], Any]] = {}  # what minions said, by path
+        self._kept_bytes = 0
 
     def prepare(self, keysize: int) -> None:
         """Make what a start makes: directories (0700) and the key pair (master.pem 0400, master.pub 0644)."""
@@ -1484,6 +1589,24 @@ class MasterTree:
         for directory in DIRECTORIES.values():
             sweep(self.pki / directory)
         make_key_pair(self.pki, "master", keysize)
+
+    def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
+        """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
+
+        The signing key (NAME.pem, NAME.pub) is made if it is not there. Raises Failure."""
+        if not opts["master_sign_pubkey"]:
+            return {}
+        if opts["master_use_pubkey_signature"]:
+            path = self.pki / opts["master_pubkey_signature"]
+            try:
+                return dict.fromkeys(SIG_ALGOS, read(path, 8192))
+            except OSError as error:
+                fix = "put the signature there, or set master_use_pubkey_signature: False"
+                raise Failure(f"{path} cannot be read ({error.strerror}): {fix}.") from None
+        name = opts["master_sign_key_name"]
+        make_key_pair(self.pki, name, opts["keysize"])
+        key = read_private_key(self.pki / f"{name}.pem")
+        return {algo: binascii.b2a_base64(key.sign(algo, pem.encode())) for algo in SIG_ALGOS}
 
     # keys
 
@@ -1529,6 +1652,12 @@ class MasterTree:
 
     def put_key(self, directory: str, minion: str, pem: str) -> None:
         put(self.pki / directory / minion, pem, 0o644)
+
+    def remove_key(self, minion: str) -> None:
+        """Remove the accepted key of a minion, durably."""
+        path = self.key_path(ACCEPTED, minion)
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
 
     def count(self, state: str) -> int:
         return len(names(self.pki / DIRECTORIES[state]))
@@ -1610,13 +1739,15 @@ class MasterTree:
             directory.rmdir()
 
     def strangers(self) -> list[str]:
-        """The ids with a session whose key is no longer accepted: what happened while no master ran."""
-        found = []
+        """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
+        what happened while no master ran."""
+        found, made = [], os.stat(self.pki / "master.pem").st_mtime
         for minion in names(self.cache / "sessions"):
             try:
                 owner = read(self.cache / "sessions" / minion, 4096).decode().splitlines()[1]
                 pem = read(self.key_path(ACCEPTED, minion), MAX_KEY_FILE).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion) is None
+                gone = gone or os.stat(self.cache / "sessions" / minion).st_mtime < made
             except (OSError, ValueError, IndexError):
                 gone = True
             if gone:
@@ -1642,33 +1773,79 @@ class MasterTree:
         with contextlib.suppress(OSError):
             os.utime(self.cache / "aes.key", (used, made))
 
-    def heard(self) -> dict[str, tuple[int, float, list[str]]]:
-        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), and the
-        nonces of that newest second: what the last run left."""
+    def heard(self) -> dict[str, tuple[int, float, list[str], str]]:
+        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), the nonces of
+        that newest second, and the address it was heard from: what the last run left."""
         try:
             found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
-            return {minion: (int(ts), float(heard), list(nonces)) for minion, (ts, heard, nonces) in found.items()}
+            return {
+                minion: (int(ts), float(heard), list(nonces), "".join(address))
+                for minion, (ts, heard, nonces, *address) in found.items()
+            }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def put_heard(self, heard: dict[str, tuple[int, float, list[str]]]) -> None:
+    def put_heard(self, heard: dict[str, tuple[int, float, list[str], str]]) -> None:
         put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
 
     # what minions said
 
     def grains(self, minion: str) -> dict[str, Any] | None:
-        """The grains an accepted minion last sent, or None."""
-        try:
-            found = from_json(read(self.cache / "minions" / minion / "grains.json", 1 << 24))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
+        """The grains an accepted minion last sent, or None; not to be changed."""
+        return self._said(minion, "grains.json")
 
     def put_grains(self, minion: str, grains: dict[str, Any]) -> None:
+        self._put_said(minion, "grains.json", grains)
+
+    def pillar(self, minion: str) -> dict[str, Any] | None:
+        """The pillar an accepted minion was last sent, or None; not to be changed."""
+        return self._said(minion, "pillar.json")
+
+    def mine(self, minion: str) -> dict[str, Any]:
+        """What an accepted minion has put into the mine; not to be changed."""
+        return self._said(minion, "mine.json") or {}
+
+    def put_mine(self, minion: str, mine: dict[str, Any]) -> None:
+        self._put_said(minion, "mine.json", mine)
+
+    def flush_mine(self, minion: str) -> None:
+        """Remove what a minion has put into the mine; FileNotFoundError if there is nothing."""
+        (self.cache / "minions" / minion / "mine.json").unlink()
+
+    MAX_KEPT = 32 << 20  # bytes of files that are kept in memory
+
+    def _said(self, minion: str, name: str) -> dict[str, Any] | None:
+        """The map in minions/ID/NAME. It stays in memory while the file is as it was: thousands of minions may ask for
+        the mine of thousands."""
+        path = f"{self.cache}/minions/{minion}/{name}"
+        try:
+            info = os.stat(path)
+            stamp = info.st_ino, info.st_mtime_ns, info.st_size
+            if (kept := self._kept.get(path)) and kept[0] == stamp:
+                return kept[1]
+            found = from_json(read(Path(path), 1 << 28))
+        except (OSError, ValueError):
+            self._drop(path)
+            return None
+        if not isinstance(found, dict):
+            return None
+        self._drop(path)
+        self._kept[path] = stamp, found
+        self._kept_bytes += info.st_size
+        while self._kept_bytes > self.MAX_KEPT:
+            self._drop(next(iter(self._kept)))
+        return found
+
+    def _put_said(self, minion: str, name: str, value: dict[str, Any]) -> None:
         directory = self.cache / "minions" / minion
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-        put(directory / "grains.json", to_json(grains), sync=False)
+        put(directory / name, to_json(value), sync=False)
+        self._drop(f"{directory}/{name}")  # a stamp may repeat within one tick of the clock
+
+    def _drop(self, path: str) -> None:
+        if kept := self._kept.pop(path, None):
+            self._kept_bytes -= kept[0][2]
 
 
 def make_key_pair(pki: Path, role: str, keysize: int) -> None:
@@ -1738,6 +1915,10 @@ class MinionTree:
             return None
         except (OSError, AuthError) as error:
             raise Failure(f"{path}: {error}; remove it to accept the master's key anew.") from None
+
+    def signing_key(self, name: str) -> PublicKey:
+        """The key that vouches for masters; raises OSError or AuthError."""
+        return PublicKey(read(self.pki / f"{name}.pub", MAX_KEY_FILE).decode("ascii", "replace"))
 
     def put_master_key(self, pem: str) -> None:
         put(self.pki / "minion_master.pub", pem, 0o644)
@@ -2398,6 +2579,10 @@ def append(path: Path, text: str, sync: bool = True) -> None:
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384
+MAX_PING = 1024
+MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
+MAX_FUNCTIONS = 100  # of the mine, in one request
+MAX_EVENT = 1 << 20  # bytes of an event's data
 MAX_HELD = 10_000
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
@@ -2407,7 +2592,7 @@ REFUSALS_PER_SECOND = 100
 class Peer:
     """An accepted minion that has proven its key: made by MasterProtocol.authenticate, never from a body."""
 
-    __slots__ = ("auth", "crypticle", "finger", "heard", "id", "key_stat", "newest", "nonces", "oldest", "stale", "tok")
+    __slots__ = "address auth crypticle finger heard id key_stat newest nonces oldest stale tok".split()
 
     def __init__(self, minion: str, finger: str, key_stat: tuple[int, int, int], session: str) -> None:
         self.id, self.finger, self.key_stat = minion, finger, key_stat
@@ -2419,6 +2604,7 @@ class Peer:
         self.oldest = 0  # a `ts` below this one is not taken any more
         self.stale = False  # its clock went back: the next authentication gives a new session
         self.heard = 0.0
+        self.address = ""  # where it was heard from, if that was noted
 
     def fresh(self, nonce: str, ts: int) -> bool:
         """Whether this is no repeat: a new nonce, and a `ts` for which all nonces are still known (R14). Compares
@@ -2478,6 +2664,7 @@ class MasterProtocol:
         self.heard = tree.heard()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.rotations = self.moved = 0
+        self.sender = ""  # the address that the request under way comes from
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self._refusals = (0, 0)
         self._rotate_wanted = False
@@ -2493,6 +2680,7 @@ class MasterProtocol:
             tree.put_shared_key(self.aes)
         self.crypticle = Crypticle(self.aes)
         self._aes_sig = b""
+        self.pub_signatures = tree.pub_signatures(opts, key.public.pem)
         self.keys = tree.scan(now)
 
     # requests
@@ -2535,6 +2723,8 @@ class MasterProtocol:
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
         load = _text(message.get("load"))
+        if isinstance(load, dict) and load.get("cmd") == "ping" and len(pong := pack(load)) <= MAX_PING:
+            return pong  # what it was given and no more: nobody is answered with more than he has sent
         if not isinstance(load, dict) or load.get("cmd") != "_auth":
             raise PayloadError("clear requests other than _auth are not served")
         return self.auth(envelope, load, now)
@@ -2560,7 +2750,7 @@ class MasterProtocol:
             raise PayloadError("no nonce or no ts")
         if not peer.fresh(nonce, ts):
             raise AuthError(f"{minion} repeats itself, or its clock went back")
-        peer.heard = now
+        peer.heard, peer.address = now, self.sender
         return peer, load
 
     def peer(self, minion: str, now: float) -> Peer:
@@ -2586,7 +2776,7 @@ class MasterProtocol:
             peer.key_stat = key_stat  # the same key in a file that was touched: what was seen stays seen
             return peer
         peer = self.peers[minion] = Peer(minion, finger, key_stat, session)
-        newest, peer.heard, nonces = self.heard.get(minion, (0, 0.0, []))
+        newest, peer.heard, nonces, peer.address = self.heard.get(minion, (0, 0.0, [], ""))
         # of the time before this run only the last second's nonces are known, so only later requests are taken
         peer.newest = peer.oldest = newest
         peer.nonces = {bytes.fromhex(nonce): newest for nonce in nonces}
@@ -2778,6 +2968,8 @@ class MasterProtocol:
         if not self._aes_sig:
             self._aes_sig = self.key.private_encrypt(_digest(self.aes.encode()).hex().encode())
         reply["sig"] = self._aes_sig
+        if self.pub_signatures:
+            reply["pub_sig"] = self.pub_signatures[load.get("sig_algo", "PKCS1v15-SHA1")]
         return self._signed(load, reply)
 
     def _session(self, minion: str, key: PublicKey, now: float) -> str:
@@ -2906,13 +3098,18 @@ class MasterProtocol:
     def last_heard(self, minion: str) -> float:
         """When an accepted minion last sent something, in seconds since the epoch; 0: never."""
         peer = self.peers.get(minion)
-        return peer.heard if peer else self.heard.get(minion, (0, 0.0, []))[1]
+        return peer.heard if peer else self.heard.get(minion, (0, 0.0))[1]
+
+    def address(self, minion: str) -> str:
+        """Where an accepted minion was last heard from, '' if that is not known."""
+        peer = self.peers.get(minion)
+        return peer.address if peer else self.heard[minion][3] if minion in self.heard else ""
 
     def save(self) -> None:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard."""
         for minion, peer in self.peers.items():
             last = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-            self.heard[minion] = (peer.newest, peer.heard, last)
+            self.heard[minion] = (peer.newest, peer.heard, last, peer.address)
         self.tree.put_heard(self.heard)
 
     # handlers: (peer, load, now) -> object
@@ -2921,7 +3118,21 @@ class MasterProtocol:
         """A minion's return; the jid that must be flushed before the ack."""
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
+        self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
+
+    def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
+        """AuthError if a return is not signed, or signed wrongly, and the options refuse that."""
+        if "sig" not in load:
+            if self.opts["require_minion_sign_messages"]:
+                raise AuthError("it is not signed, and require_minion_sign_messages is on")
+            return
+        key, sig = self.tree.read_key(self.tree.key_path(ACCEPTED, peer.id)), as_bytes(load["sig"])
+        form = signed_form(load)
+        if not any(key.verify(algo, sig, form) for algo in SIG_ALGOS):
+            if self.opts["drop_messages_signature_fail"]:
+                raise AuthError("its signature is wrong, and drop_messages_signature_fail is on")
+            log.info("a return of %s is signed wrongly, and taken", peer.id)
 
     def minion_event(self, peer: Peer, load: dict[str, Any], now: float) -> None:
         """Events of a minion, under its own name only: the master composes the tag (R22)."""
@@ -2930,6 +3141,11 @@ class MasterProtocol:
             tag = event.get("tag") if isinstance(event, dict) else None
             if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
                 continue
+            try:
+                data = bounded(event.get("data"), MAX_EVENT)
+            except PayloadError as error:
+                log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
+                continue
             own = f"salt/minion/{peer.id}/"
             if tag == "minion_start":
                 continue  # the same once more, as minions said it before salt/minion/ID/start
@@ -2937,7 +3153,95 @@ class MasterProtocol:
                 log.info("%s is up", peer.id)
             else:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
-            self.events.append((tag, {"id": peer.id, "data": event.get("data")}))
+            self.events.append((tag, {"id": peer.id, "data": data}))
+
+    def mine(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Put {fun: result} into the peer's mine, with `clear` in place of what is there; False if it is refused."""
+        data, old = load.get("data"), self.tree.mine(peer.id)
+        if not isinstance(data, dict):
+            return False
+        try:
+            new = bounded(data if load.get("clear") else old | data, MAX_MINE)
+        except PayloadError as error:
+            log.warning("the mine of %s is not changed: %s", peer.id, error)
+            return False
+        if new != old:
+            self.tree.put_mine(peer.id, new)
+        return True
+
+    def mine_delete(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        mine, fun = self.tree.mine(peer.id), load.get("fun")
+        if fun in mine:
+            self.tree.put_mine(peer.id, {name: value for name, value in mine.items() if name != fun})
+        return True
+
+    def mine_flush(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Remove all of the peer's mine; False, as in Salt, if there is nothing."""
+        try:
+            self.tree.flush_mine(peer.id)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def mine_get(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """What minions have put into the mine and the peer may see: {minion: value}, of several functions (or a list
+        of one) {fun: {minion: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out."""
+        fun = load.get("fun")
+        wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
+        if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
+            return {}
+        minions = [minion for minion, (state, _) in self.keys.items() if state == ACCEPTED]
+        # each of them may cost a regular expression that the peer has chosen
+        facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
+        tgt_type = load.get("tgt_type", load.get("expr_form", "glob"))
+        meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
+        found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
+        allowed: dict[str, bool] = {}
+        size = 0
+        for minion in minions:
+            mine = self.tree.mine(minion)
+            entries = {name: mine[name] for name in found if name in mine}
+            for name, entry in entries.items() if entries and meant(minion) else ():
+                if isinstance(entry, dict) and MINE_ACL in entry:
+                    key = to_json([entry.get("allow_tgt"), entry.get("allow_tgt_type")])
+                    if key not in allowed:
+                        allowed[key] = self.mine_allows(entry, peer)
+                    if not allowed[key]:
+                        continue
+                    entry = entry.get("__data__")
+                found[name][minion] = entry
+                size += len(pack(entry))
+                if size > self.opts["max_message_size"]:
+                    raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
+        if isinstance(fun, str) and len(wanted) == 1:
+            return found.get(fun, {})
+        return {name: values for name, values in found.items() if values}
+
+    def may_get(self, peer: Peer, fun: str) -> bool:
+        """Whether the option mine_get lets the peer ask for a function's returns at all."""
+        rules = self.opts["mine_get"]
+        lists = [functions for minion, functions in rules.items() if _begins(minion, peer.id)]
+        return not rules or any(_begins(each, fun) for listed in lists if isinstance(listed, list) for each in listed)
+
+    def mine_allows(self, entry: dict[str, Any], peer: Peer) -> bool:
+        """Whether an entry with an allow_tgt, or without, is for the peer."""
+        if "allow_tgt" not in entry:
+            return True
+        tgt_type = entry.get("allow_tgt_type", "glob")
+        return certainly(entry["allow_tgt"], tgt_type, self.opts["nodegroups"], self.facts)(peer.id)
+
+    def facts(self, minion: str, budget: int = REGEX_BUDGET) -> Facts:
+        """What is known here of an accepted minion."""
+        return Facts(minion, self.tree.grains(minion), self.tree.pillar(minion), budget)
+
+    def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """A minion has its own key deleted, which is then as if the operator had done so."""
+        if not self.opts["allow_minion_key_revoke"]:
+            log.warning("%s may not delete its key: allow_minion_key_revoke is False", peer.id)
+            return False
+        self.tree.remove_key(peer.id)
+        log.info("%s: key deleted, as the minion asked", peer.id)
+        return True
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
         """The pillar of the asking minion: empty, as there are no pillar files yet. Its grains are kept."""
@@ -2965,12 +3269,29 @@ class MasterProtocol:
         return opts | {"jinja_lstrip_blocks": False, "jinja_trim_blocks": False}
 
 
+def _begins(expression: Any, text: str) -> bool:
+    """Whether a regular expression of the operator matches from the beginning; one that is malformed does not."""
+    return isinstance(expression, str) and not mistake(expression) and re.match(expression, text) is not None
+
+
+MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, "allow_tgt": …, "allow_tgt_type": …}
+
+
+def bounded(value: Any, most: int) -> Any:
+    """A value of a peer that will be kept; PayloadError if it takes more than `most` bytes, or is nested more deeply
+    than those it is given to can read."""
+    value = _text(value, MAX_DEPTH // 2)
+    if (size := len(pack(value))) > most:
+        raise PayloadError(f"it has {size} bytes, and {most} are allowed")
+    return value
+
+
 def empty(value: Any) -> Request:
     """A request for something this master has none of: the reply real Salt gives for nothing."""
     return Request(lambda protocol, peer, load, now: value)
 
 
-REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` is the only clear one
+REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` and `ping` are the only clear ones
     "_minion_event": Request(MasterProtocol.minion_event),
     "_return": Request(MasterProtocol.ret, ACK),
     "_pillar": Request(MasterProtocol.pillar, PRIVATE),
@@ -2988,7 +3309,11 @@ REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` is the onl
     "_file_hash_and_stat": empty(["", None]),
     "_file_find": empty({"path": "", "rel": ""}),
     "_serve_file": empty({"data": "", "dest": ""}),
-    "_mine_get": empty({}),
+    "_mine": Request(MasterProtocol.mine),
+    "_mine_get": Request(MasterProtocol.mine_get),
+    "_mine_delete": Request(MasterProtocol.mine_delete),
+    "_mine_flush": Request(MasterProtocol.mine_flush),
+    "revoke_auth": Request(MasterProtocol.revoke_auth),
 }
 
 
@@ -3087,7 +3412,7 @@ class MinionProtocol:
         master = self.master
         if "pub_key" in inner:
             master = PublicKey(str(inner["pub_key"]))
-            if event := self._unwanted(master):
+            if event := self._unwanted(master, inner):
                 return event
         if master and not master.verify(self.opts["signing_algorithm"], as_bytes(outer.get("sig")), signed):
             self.why = "the answer is not signed by the master's key"
@@ -3099,10 +3424,15 @@ class MinionProtocol:
         self.why = "the master refuses this key: it is rejected or denied there (salt-key -L), or its id is not valid"
         return KEY_PENDING if inner.get("ret") is True else FULL if inner.get("ret") == "full" else KEY_REFUSED
 
-    def _unwanted(self, master: PublicKey) -> str:
-        """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger; '' if it is welcome."""
-        found, wanted = fingerprint(master.pem), self.opts["master_finger"]
-        if self.master and self.master.pem != master.pem:
+    def _unwanted(self, master: PublicKey, inner: dict[str, Any]) -> str:
+        """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger, or if the signing key should
+        vouch for it and does not; '' if it is welcome."""
+        found, wanted, verify = fingerprint(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
+        known = self.master and self.master.pem == master.pem
+        if self.opts[verify] and (not known or self.opts["always_verify_signature"]):
+            if not self._vouched(inner):
+                return MASTER_CHANGED
+        elif self.master and not known:
             path = self.tree.pki / "minion_master.pub"
             self.why = f"the master's key has changed: {path} holds {fingerprint(self.master.pem)}, the master has "
             self.why += f"{found}; if that is right, remove the file"
@@ -3112,6 +3442,17 @@ class MinionProtocol:
             return MASTER_CHANGED
         return ""
 
+    def _vouched(self, inner: dict[str, Any]) -> bool:
+        """Whether `pub_sig` is the signing key's signature of this master's key (PROTOCOL.md 3.3)."""
+        name, algo = self.opts["master_sign_key_name"], self.opts["signing_algorithm"]
+        self.why = f"{self.tree.pki / name}.pub does not vouch for the master's key, as verify_master_pubkey_sign wants"
+        try:
+            sig = binascii.a2b_base64(as_bytes(inner.get("pub_sig")))
+            return self.tree.signing_key(name).verify(algo, sig, as_bytes(inner["pub_key"]))
+        except (OSError, ValueError, SaltError) as error:
+            self.why += f": {error}"
+            return False
+
     def _credentials(self, master: PublicKey, inner: dict[str, Any]) -> str:
         algo = self.opts["encryption_algorithm"]
         try:
@@ -3119,7 +3460,9 @@ class MinionProtocol:
             session = self.key.decrypt(algo, as_bytes(inner.get("session"))).decode()
             if master.recover(as_bytes(inner.get("sig"))).decode() != _digest(aes.encode()).hex():
                 raise AuthError("the shared key is not signed by the master")
-            if self._token and self.key.decrypt(algo, as_bytes(inner.get("token"))).decode() != self._token:
+            changed = self.master and self.master.pem != master.pem
+            sent = "" if changed else self._token  # else it was sealed for the former key
+            if sent and self.key.decrypt(algo, as_bytes(inner.get("token"))).decode() != sent:
                 raise AuthError("the master could not open our token")
             self.session = Crypticle(session)
             self.new_aes(aes)
@@ -3128,7 +3471,7 @@ class MinionProtocol:
             return BAD_SIGNATURE
         port = inner.get("publish_port")
         self.publish_port = port if isinstance(port, int) and 0 < port < 65536 else 4505
-        if self.master is None:
+        if self.master is None or changed:
             self.tree.put_master_key(master.pem)  # last of all: whatever is refused pins nothing
             self.master = master
         return GOT_CREDENTIALS
@@ -3145,10 +3488,11 @@ class MinionProtocol:
         assert self.session
         self._nonce = token(16).hex()
         opts = self.opts
-        load = dict(load)
+        load = load | {"nonce": self._nonce, "ts": int(now), "tok": self.tok, "id": self.id}
         if opts["minion_sign_messages"]:
-            load["sig"] = self.key.sign(opts["signing_algorithm"], pack(load | {"id": self.id, "ts": int(now)}))
-        load |= {"nonce": self._nonce, "ts": int(now), "tok": self.tok, "id": self.id}
+            with contextlib.suppress(PayloadError):  # too large for saltlite's own masters
+                load = unpack(pack(load)) | {"tok": self.tok}  # as its reader has it: bytes may be texts there
+                load["sig"] = self.key.sign(opts["signing_algorithm"], signed_form(load))
         message = {"enc": "aes", "load": self.session.dumps(load), "version": PROTOCOL_VERSION, "id": self.id}
         return pack(message | {"enc_algo": opts["encryption_algorithm"], "sig_algo": opts["signing_algorithm"]})
 
@@ -3192,7 +3536,9 @@ class MinionProtocol:
         if self.master is None or self.aes is None:
             raise Undecipherable("not authenticated yet")
         if "sig" not in outer or not self.master.verify(algo, as_bytes(outer["sig"]), box):
-            raise AuthError("a publication is not signed by the master")
+            # a master that may have a new key is asked; its refusal brings an authentication, which shows the key
+            kind = Undecipherable if self.opts["verify_master_pubkey_sign"] else AuthError
+            raise kind("a publication is not signed by the master")
         try:
             load = self.aes.loads(box)
         except AuthError as error:
@@ -3208,6 +3554,18 @@ class MinionProtocol:
         if not MINION_JID.fullmatch(jid) or not functions or not all(isinstance(fun, str) for fun in functions):
             raise PayloadError("a publication with an odd jid or function")
         return load | {"jid": jid}
+
+
+def pillar_load(
+    opts: Mapping[str, Any],
+    grains: Mapping[str, Any],
+    override: Mapping[str, Any] | None = None,
+    pillarenv: str | None = None,
+) -> dict[str, Any]:
+    """A `_pillar` request, which carries the grains (PROTOCOL.md 9)."""
+    load = {"cmd": "_pillar", "grains": grains, "saltenv": opts["saltenv"] or None}
+    load |= {"pillarenv": pillarenv or opts["pillarenv"] or None, "pillar_override": dict(override or {})}
+    return load | {"extra_minion_data": {}, "ver": "2"}
 
 
 # ---- 12. Execution functions ------------------------------------------------------------------------------------
@@ -3443,7 +3801,7 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     for directory in module_directories(opts, "_grains"):
         with contextlib.suppress(OSError):
             files |= {path.stem: path for path in sorted(directory.glob("*.py"))}
-    grains: dict[str, Any] = {"id": opts["id"], "master": opts["master"], "saltlite": VERSION}
+    grains: dict[str, Any] = {"id": opts["id"], "master": master_list(opts)[0], "saltlite": VERSION}
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
@@ -3613,11 +3971,265 @@ def make_return(
     else:
         made["success"] = success and not retcode
     made |= {"jid": load["jid"], "fun": load["fun"], "fun_args": load["arg"], "user": load.get("user", "root")}
-    if "metadata" in load:
-        made["metadata"] = load["metadata"]
+    made |= {name: load[name] for name in ("metadata", "master") if name in load}
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
+
+
+# event, mine and pillar: what is said to the master, and asked of it
+
+
+@execution
+def event_fire(minion, data, tag):
+    """Fire an event. A minion has no event bus of its own here, so this is event.fire_master.
+
+    CLI Example: salt '*' event.fire '{"data": "mine"}' my/tag"""
+    return event_fire_master(minion, data, tag)
+
+
+@execution
+def event_fire_master(minion, data, tag, preload=None):
+    """Fire an event at the master; a map `preload` is laid over the request.
+
+    CLI Example: salt '*' event.fire_master '{"data": "mine"}' my/tag"""
+    load = {"id": minion.opts["id"], "tag": tag, "data": data or {}, "pretag": None}
+    minion.ask(load | (preload if isinstance(preload, dict) else {}) | {"cmd": "_minion_event"})
+    return True
+
+
+@execution
+def event_send(
+    minion,
+    tag,
+    data=None,
+    preload=None,
+    with_env=False,
+    with_grains=False,
+    with_pillar=False,
+    with_env_opts=False,
+    **kwargs,
+):
+    """Fire an event at the master, with the keyword arguments and, over them, the map `data` as its data. with_env,
+    with_grains and with_pillar add that as well: all of it, or the names in a list; with_env_opts adds saltenv and
+    pillarenv.
+
+    CLI Example: salt-call event.send my/tag foo=bar with_grains='[os]'"""
+    sources = {"environ": (with_env, dict(os.environ)), "grains": (with_grains, minion.grains)}
+    sources["pillar"] = with_pillar, minion.pillar
+    found = {
+        name: {key: value for key, value in source.items() if not isinstance(wanted, list) or key in wanted}
+        for name, (wanted, source) in sources.items()
+        if wanted
+    }
+    options = {"saltenv": minion.opts["saltenv"] or "base", "pillarenv": minion.opts["pillarenv"] or None}
+    given = _own(kwargs) | (data if isinstance(data, dict) else {})
+    return event_fire_master(minion, {**found, **(options if with_env_opts else {}), **given}, tag, preload)
+
+
+def _own(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that tell of the job."""
+    return {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
+
+
+@execution
+def mine_delete(minion, fun):
+    """Remove one function's return from this minion's mine.
+
+    CLI Example: salt '*' mine.delete network.ip_addrs"""
+    return bool(minion.ask({"cmd": "_mine_delete", "id": minion.opts["id"], "fun": fun}))
+
+
+@execution
+def mine_flush(minion):
+    """Remove all of this minion's mine; False if there is nothing.
+
+    CLI Example: salt '*' mine.flush"""
+    return bool(minion.ask({"cmd": "_mine_flush", "id": minion.opts["id"]}))
+
+
+@execution
+def mine_get(minion, tgt, fun, tgt_type="glob", exclude_minion=False):
+    """What minions have put into the mine: {minion: value}, for several functions (a list, or with commas between)
+    {function: {minion: value}}. In targets pillar is compared exactly.
+
+    CLI Example: salt '*' mine.get 'os:Debian' network.ip_addrs grain"""
+    load = {"cmd": "_mine_get", "id": minion.opts["id"], "tgt": tgt, "fun": fun, "tgt_type": tgt_type}
+    found = minion.ask(load)
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not look into the mine; its log says why.")
+    if exclude_minion:
+        found.pop(minion.opts["id"], None)
+    return found
+
+
+@execution
+def mine_send(minion, name, *args, **kwargs):
+    """Run a function and put its return into the mine, by its name or, with mine_function=, by any other. Only minions
+    that match allow_tgt (allow_tgt_type: glob) may then ask for it. False if it could not be run or was not taken.
+
+    CLI Example: salt '*' mine.send eth0 network.ip_addrs mine_function=network.ip_addrs interface=eth0"""
+    found = _mine_returns(minion, {name: [*args, _own(kwargs)]})
+    return bool(found) and _mine_put(minion, found, False)
+
+
+@execution
+def mine_update(minion, clear=False, mine_functions=None):
+    """Run the functions in mine_functions (of the pillar, of the configuration, or as given) and put their returns into
+    the mine, with clear=True in place of all that is there. A function that fails costs its own value only.
+
+    CLI Example: salt '*' mine.update"""
+    wanted = _mine_functions(mine_functions) or _mine_functions(*_mine_sources(minion))
+    return _mine_put(minion, _mine_returns(minion, wanted), clear) if wanted else None
+
+
+@execution
+def mine_valid(minion):
+    """The functions of mine_functions that are there: {name: arguments}, or {name: {function: arguments}}.
+
+    CLI Example: salt '*' mine.valid"""
+    found = {}
+    wanted = _mine_functions(*_mine_sources(minion))
+    for name, definition in wanted.items():
+        fun, args, kwargs, _ = _mine_definition(name, definition)
+        if fun in minion.functions:
+            listed = [*args, *({key: value} for key, value in kwargs.items())]
+            found[name] = definition if fun == name else {fun: listed}
+    return found if wanted else None
+
+
+def _mine_sources(minion: Execution) -> tuple[Any, ...]:
+    """mine_functions of the master (in the pillar with pillar_opts), of the pillar and of the options, which win."""
+    master = minion.pillar.get("master")
+    found = (minion.pillar, master if isinstance(master, dict) else {}, minion.opts)
+    return tuple(source.get("mine_functions") for source in found)
+
+
+def _mine_functions(*sources: Any) -> dict[str, Any]:
+    """{name: definition} of maps, and of lists whose members are names or maps; the later win."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        for each in source if isinstance(source, list) else [source]:
+            found |= each if isinstance(each, dict) else {each: []} if isinstance(each, str) else {}
+    return found
+
+
+def _mine_definition(name: str, definition: Any) -> tuple[str, list[Any], dict[str, Any], dict[str, Any]]:
+    """The function, args, kwargs and allow_tgt of an entry of mine_functions: a map of keyword arguments, or a list of
+    arguments and such maps."""
+    listed = definition if isinstance(definition, list) else [definition] if isinstance(definition, dict) else []
+    args = [item for item in listed if not isinstance(item, dict)]
+    kwargs = {key: value for item in listed if isinstance(item, dict) for key, value in item.items()}
+    acl = {key: value for key in ("allow_tgt", "allow_tgt_type") if (value := kwargs.pop(key, None))}
+    return kwargs.pop("mine_function", None) or name, args, kwargs, acl
+
+
+def _mine_returns(minion: Execution, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """{name: what goes into the mine}; a function that fails is logged, and left out."""
+    found = {}
+    for name, definition in definitions.items():
+        fun, args, kwargs, acl = _mine_definition(name, definition)
+        try:
+            if fun not in minion.functions:
+                raise CommandExecutionError("it is not available")
+            value = minion.functions[fun](*args, **kwargs)
+        except Exception as error:
+            log.error("%s does not go into the mine: %s: %s", fun, type(error).__name__, error)
+            continue
+        found[name] = {"__data__": value, MINE_ACL: 1, **acl} if "allow_tgt" in acl else value
+    return found
+
+
+def _mine_put(minion: Execution, data: dict[str, Any], clear: bool) -> bool:
+    return bool(minion.ask({"cmd": "_mine", "id": minion.opts["id"], "data": data, "clear": clear}))
+
+
+@execution
+def pillar_get(
+    minion, key, default="", merge=False, merge_nested_lists=False, delimiter=":", pillarenv=None, saltenv=None
+):
+    """A value of the pillar in memory, `a:b` of map in map, else the default; merge=True lays it over the default.
+    With pillarenv the master is asked for that environment's.
+
+    CLI Example: salt '*' pillar.get pkg:apache"""
+    found = traverse(_pillar(minion, pillarenv, saltenv), str(key).split(delimiter))
+    if found is NOTHING:
+        return default
+    if merge and isinstance(default, dict) and isinstance(found, dict):
+        return merged(default, found, merge_nested_lists)
+    if merge and isinstance(default, list) and isinstance(found, list):
+        return [*default, *(each for each in found if each not in default)]
+    return found
+
+
+@execution
+def pillar_item(minion, *args, default="", delimiter=":", pillarenv=None, saltenv=None):
+    """{key: value} of one or more keys of the pillar in memory.
+
+    CLI Example: salt '*' pillar.item foo bar:baz"""
+    pillar = _pillar(minion, pillarenv, saltenv)
+    return {key: traverse(pillar, str(key).split(delimiter), default) for key in args}
+
+
+@execution
+def pillar_items(minion, *args, pillar=None, pillarenv=None, saltenv=None):
+    """The pillar, fetched anew from the master; `pillar` is laid over it there. With keys: pillar.item.
+
+    CLI Example: salt '*' pillar.items"""
+    if args:
+        return pillar_item(minion, *args, pillarenv=pillarenv, saltenv=saltenv)
+    found = minion.ask(pillar_load(minion.opts, minion.grains, pillar, pillarenv))
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not make the pillar; its log says why.")
+    return found
+
+
+@execution
+def pillar_keys(minion, key, delimiter=":"):
+    """The keys of a map in the pillar in memory.
+
+    CLI Example: salt '*' pillar.keys web:sites"""
+    found = traverse(minion.pillar, str(key).split(delimiter))
+    if found is NOTHING or not isinstance(found, dict):
+        raise CommandExecutionError(f"Pillar key not found: {key}" if found is NOTHING else f"{key} is not a map.")
+    return list(found)
+
+
+@execution
+def pillar_ls(minion, *args, **kwargs):
+    """The keys of the pillar, fetched anew from the master.
+
+    CLI Example: salt '*' pillar.ls"""
+    return list(pillar_items(minion, *args, **_own(kwargs)))
+
+
+@execution
+def pillar_raw(minion, key=None):
+    """The pillar in memory, or what it has under one key.
+
+    CLI Example: salt '*' pillar.raw key=roles"""
+    return minion.pillar.get(key, {}) if key else minion.pillar
+
+
+EXECUTION |= {"pillar.data": pillar_items, "pillar.fetch": pillar_get}
+
+
+def _pillar(minion: Execution, pillarenv: str | None, saltenv: str | None) -> Any:
+    """The pillar in memory or, where an environment is named, that environment's."""
+    return minion.pillar if pillarenv is saltenv is None else pillar_items(minion, pillarenv=pillarenv)
+
+
+def merged(under: Mapping[Any, Any], over: Mapping[Any, Any], lists: bool = False) -> dict[Any, Any]:
+    """Both maps, `over` winning, maps in maps likewise, and with `lists` lists put together."""
+    found = dict(under)
+    for key, value in over.items():
+        old = found.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = merged(old, value, lists)
+        elif lists and isinstance(old, list) and isinstance(value, list):
+            value = [*old, *(each for each in value if each not in old)]
+        found[key] = value
+    return found
 
 
 # saltutil and match: what looks at jobs and targets from inside
@@ -3781,7 +4393,7 @@ def signal_session(session: int, number: int) -> None:
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in ("started", "maker")}
+    return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
 
 
 # cp: files of the master. What comes is a part in CACHE/parts, named by a hash of where it comes from; once the whole
@@ -4367,7 +4979,7 @@ def saltutil_refresh_pillar(minion, wait=False, timeout=30, clean_cache=True):
     """Fetch the pillar from the master; it is there when this is done, so there is nothing to wait for.
 
     CLI Example: salt '*' saltutil.refresh_pillar"""
-    pillar = minion.ask(pillar_request(minion))
+    pillar = minion.ask(pillar_load(minion.opts, minion.grains))
     if not isinstance(pillar, dict):
         raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
     minion.tree.put_pillar(pillar)
@@ -4376,12 +4988,6 @@ def saltutil_refresh_pillar(minion, wait=False, timeout=30, clean_cache=True):
 
 
 EXECUTION["saltutil.pillar_refresh"] = saltutil_refresh_pillar
-
-
-def pillar_request(minion: Execution) -> dict[str, Any]:
-    """The `_pillar` request of a job (PROTOCOL.md 9)."""
-    load = {"cmd": "_pillar", "grains": minion.grains, "saltenv": minion.opts["saltenv"] or None, "ver": "2"}
-    return load | {"pillarenv": minion.opts["pillarenv"] or None, "pillar_override": {}, "extra_minion_data": {}}
 
 
 @execution
@@ -4568,13 +5174,14 @@ class Doorbell:
         self._observer = None
 
 
-def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any]) -> None:
-    """The socket options both roles share: no lingering, keep-alive, IPv6 where wanted."""
+def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
+    """The socket options both roles share: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
+    address."""
     socket_.setsockopt(zmq.LINGER, 0)
     socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
     for name in ("IDLE", "CNT", "INTVL"):
         socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
-    if opts["ipv6"]:
+    if opts["ipv6"] or ":" in host:
         socket_.setsockopt(zmq.IPV6, 1)
 
 
@@ -4583,14 +5190,25 @@ def tcp(host: str, port: int) -> str:
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
-def host_and_port(master: str, port: int) -> tuple[str, int]:
-    """The option master as host and ret_port: `host:4506` brings its own port. Failure if that is no number."""
-    host, colon, own = master.partition(":")
-    if not colon or ":" in own:
-        return master, port
-    if not own.isdigit():
-        raise Failure(f"master: {master!r} must be a host, an address or host:port.")
-    return host, int(own)
+def connected(port: int) -> set[str]:
+    """The addresses that have a TCP connection to a port of this machine, from /proc/net/tcp and tcp6."""
+    words: set[str] = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(path) as file:
+            fields = [line.split(None, 4) for line in file]
+            words |= {remote for _, local, remote, state, _ in fields if state == "01" and local[-4:] == f"{port:04X}"}
+    order = -1 if sys.byteorder == "little" else 1  # the kernel prints 32 bits at a time as a number
+    hosts = {word.partition(":")[0] for word in words}
+    return {plain_address(b"".join(bytes.fromhex(h[i : i + 8])[::order] for i in range(0, len(h), 8))) for h in hosts}
+
+
+def plain_address(address: str | bytes) -> str:
+    """One text for an address, however it was written; '' if it is none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0] if isinstance(address, str) else address)
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
@@ -4656,6 +5274,57 @@ class EventLog:
             log.warning("events cannot be written: %s", error)
 
 
+class EventReader:
+    """What an EventLog writes, read as it comes and across its rotations; `everything`: also what is there already."""
+
+    def __init__(self, path: Path, everything: bool = False) -> None:
+        self._path, self._rest = path, b""
+        self._file = self._open()
+        if self._file and not everything:
+            self._file.seek(0, os.SEEK_END)
+
+    def _open(self) -> io.FileIO | None:
+        try:
+            return open(self._path, "rb", buffering=0)
+        except FileNotFoundError:
+            return None
+
+    def read(self) -> list[dict[str, Any]]:
+        """The events that have come since the last call, {"tag", "time", "data"}; lines that are none are left out."""
+        found = self._lines()
+        if self._rotated():
+            found += self._lines()  # of what was written to the old file until it was rotated
+            if self._file:
+                self._file.close()
+            self._file, self._rest = self._open(), b""
+            found += self._lines()
+        return found
+
+    def follow(self) -> Iterator[dict[str, Any]]:
+        """The events as they come, for ever."""
+        while True:
+            yield from self.read()
+            time.sleep(0.1)
+
+    def _rotated(self) -> bool:
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return not self._file or not os.path.samestat(there, os.fstat(self._file.fileno()))
+
+    def _lines(self) -> list[dict[str, Any]]:
+        found = []
+        while self._file and (chunk := self._file.read(1 << 20)):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    event = from_json(line)
+                    if isinstance(event, dict) and isinstance(event.get("tag"), str):
+                        found.append(event)
+        return found
+
+
 class Master:
     """The sockets, the clock and the watch around a MasterProtocol and its Jobs."""
 
@@ -4680,6 +5349,7 @@ class Master:
         key = read_private_key(self.tree.pki / "master.pem")
         self.protocol = MasterProtocol(opts, self.tree, key, self.jobs, now)
         self.events = EventLog(self.tree.cache / "events.jsonl", opts["max_event_size"])
+        self.present: set[str] = set()
         self.loop = Loop()
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again = 0.0
@@ -4688,9 +5358,7 @@ class Master:
     def _bind(self, kind: int, option: str, most: int) -> zmq.Socket[Any]:
         opts = self.opts
         socket_ = self.context.socket(kind)
-        keep_alive(socket_, opts)
-        if ":" in opts["interface"]:
-            socket_.setsockopt(zmq.IPV6, 1)
+        keep_alive(socket_, opts, opts["interface"])
         settings = {"MAXMSGSIZE": most, "BACKLOG": 1000, "SNDHWM": 1000, "HANDSHAKE_IVL": 10000}
         if kind == zmq.ROUTER:
             settings |= {"ROUTER_HANDOVER": 1, "RCVHWM": 100}
@@ -4724,6 +5392,8 @@ class Master:
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
         loop.at("clean now", 60, self.clean)
+        if self.opts["presence_events"]:
+            loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
         self.jobs.recover(time.time())
         log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
@@ -4744,7 +5414,7 @@ class Master:
         end = time.monotonic() + self.BATCH_SECONDS
         for _ in range(self.BATCH):
             try:
-                parts = self.router.recv_multipart(zmq.NOBLOCK)
+                parts = self.received()
             except zmq.Again:
                 break
             if len(parts) >= 3 and parts[-2] == b"":
@@ -4755,6 +5425,24 @@ class Master:
                 break
         failed = self.jobs.flush()
         self.reply(reply for reply in replies if reply.jid not in failed)
+        self.work()
+
+    def received(self) -> list[bytes]:
+        """The frames of a request, and for presence_events where it comes from; raises zmq.Again."""
+        if not self.opts["presence_events"]:
+            return self.router.recv_multipart(zmq.NOBLOCK)
+        frames = self.router.recv_multipart(zmq.NOBLOCK, copy=False)
+        self.protocol.sender = plain_address(str(frames[-1].get("Peer-Address")))
+        return [frame.bytes for frame in frames]
+
+    def presence(self) -> None:
+        """Tell whose address has a connection to publish_port: minions of one address come and go together."""
+        here = connected(self.opts["publish_port"])
+        before, self.present = self.present, {m for m in self.accepted() if self.protocol.address(m) in here}
+        new, lost = sorted(self.present - before), sorted(before - self.present)
+        if new or lost:
+            self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
+        self.protocol.events.append(("salt/presence/present", {"present": sorted(self.present)}))
         self.work()
 
     def reply(self, replies: Iterable[Reply]) -> None:
@@ -4825,12 +5513,13 @@ class Master:
 
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys (DESIGN.md 4)."""
+        topic = [b"broadcast"] if self.opts["zmq_filtering"] else []  # that every minion hears, filtering or not
         if self.jobs.outgoing:
             self.reply(self.protocol.look(now))
         while self.jobs.outgoing:
             load = self.jobs.outgoing.pop(0)
             try:
-                self.pub.send(self.protocol.publication(load, now), zmq.NOBLOCK)
+                self.pub.send_multipart([*topic, self.protocol.publication(load, now)], zmq.NOBLOCK)
             except (zmq.Again, OSError, ValueError, TypeError, RecursionError) as error:
                 log.error("job %s could not be published: %s", load["jid"], error)
 
@@ -4849,7 +5538,7 @@ class Master:
 
 
 FIXED = "root_dir pki_dir cachedir user keysize ipv6 tcp_keepalive tcp_keepalive_idle tcp_keepalive_cnt".split()
-FIXED += ["tcp_keepalive_intvl"]
+FIXED += ["tcp_keepalive_intvl", "zmq_filtering"]
 MASTER_FIXED = (
     "interface",
     "publish_port",
@@ -4858,8 +5547,23 @@ MASTER_FIXED = (
     "key_rescan",
     "max_message_size",
     "max_event_size",
+    "presence_events",
+    "loop_interval",
+    "master_sign_pubkey",
+    "master_sign_key_name",
+    "master_use_pubkey_signature",
+    "master_pubkey_signature",
 )
-MINION_FIXED = ("master", "master_port", "publish_port", "loop_interval", "recon_default", "recon_max")
+MINION_FIXED = (
+    "master",
+    "master_type",
+    "master_shuffle",
+    "master_port",
+    "publish_port",
+    "loop_interval",
+    "recon_default",
+    "recon_max",
+)
 
 
 def reload_opts(opts: dict[str, Any], fixed: tuple[str, ...]) -> None:
@@ -5012,7 +5716,8 @@ def run_child(tree: MinionTree, opts: Mapping[str, Any], jid: str) -> None:
     if load is None:
         return
     tree.start_job(load, os.getpid())
-    result = Execution(opts, tree, load).run_job()
+    master = functools.partial(ask_minion, tree, load.get("master", ""))
+    result = Execution(opts, tree, load, master=master).run_job()
     for pause in [0.5, 1, 2, 5] + [10] * 360:
         try:
             tree.put_return(result)
@@ -5031,10 +5736,12 @@ def lost_job(tree: MinionTree, opts: Mapping[str, Any], load: dict[str, Any], ho
 
 
 class Ask(NamedTuple):
-    """A request on its way to the master: the load, and who is told of the answer."""
+    """A request on its way to the master: the load, who is told of the answer, and until when it is worth asking (in
+    seconds of the monotonic clock)."""
 
     load: dict[str, Any]
     done: Callable[[Any], None]
+    until: float = float("inf")
 
 
 class Link:
@@ -5048,6 +5755,7 @@ class Link:
 
     def __init__(self, minion: Minion, host: str) -> None:
         self.minion, self.opts, self.loop = minion, minion.opts, minion.loop
+        self.name = host
         self.host, self.ret_port = host_and_port(host, minion.opts["master_port"])
         self.protocol = MinionProtocol(minion.opts, minion.tree, minion.key)
         self.dealer: zmq.Socket[Any] | None = None
@@ -5057,20 +5765,25 @@ class Link:
         self.unread: list[list[bytes]] = []
         self.up = self.greeted = self.rekeying = False
         self.tries = self.refusals = self.losses = 0
-        self.said = ""
+        self.said = self.sending = ""
+        self.since = time.monotonic()  # when `up` became what it is
 
     # requests
 
-    def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False) -> None:
-        """Queue a request; `done` gets the object in the reply. It is sent again until there is one."""
-        self.queue.insert(0, Ask(load, done)) if first else self.queue.append(Ask(load, done))
+    def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False, wait: float = 0) -> None:
+        """Queue a request; `done` gets the object in the reply. It is sent again until there is one, or `wait` seconds
+        have passed."""
+        asked = Ask(load, done, time.monotonic() + wait if wait else float("inf"))
+        self.queue.insert(0, asked) if first else self.queue.append(asked)
         self.pump()
 
     def pump(self) -> None:
         """Send the next request, or the next return in the outbox, if nothing is under way."""
         if self.protocol.state != CONNECTED or self.current:
             return
-        self.current = self.queue.pop(0) if self.queue else self.minion.next_return()
+        while self.queue and self.queue[0].until < time.monotonic():
+            self.queue.pop(0)
+        self.current = self.queue.pop(0) if self.queue else self.minion.next_return(self)
         if self.current:
             self._send(self.protocol.request(self.current.load, time.time()), self._request_timeout())
 
@@ -5085,14 +5798,19 @@ class Link:
             self.loop.watch(self.dealer, self.answered)
         with contextlib.suppress(zmq.Again):
             self.dealer.send_multipart([b"", data], zmq.NOBLOCK)
-        self.loop.at("answer", timeout, self.timed_out)
+        self.loop.at(self.timer("answer"), timeout, self.timed_out)
+
+    def timer(self, name: str) -> str:
+        return f"{name} {self.host} {self.ret_port}"
 
     def _socket(self, kind: int) -> zmq.Socket[Any]:
         socket_ = self.minion.context.socket(kind)
-        keep_alive(socket_, self.opts)
+        keep_alive(socket_, self.opts, self.host)
         settings = {"RECONNECT_IVL": self.opts["recon_default"], "RECONNECT_IVL_MAX": self.opts["recon_max"]}
-        # a NAT that forgets a connection says nothing: heartbeats notice within 40 s
-        settings |= {"HEARTBEAT_IVL": 20000, "HEARTBEAT_TIMEOUT": 20000, "SNDHWM": 100, "RCVHWM": 1000}
+        # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
+        # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
+        settings |= {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
+        settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
         settings["MAXMSGSIZE"] = 256 << 20
         for name, value in settings.items():
             socket_.setsockopt(getattr(zmq, name), value)
@@ -5115,7 +5833,7 @@ class Link:
                     self.happened(self.protocol.auth_reply(data))
                 elif self.current:
                     result = self.protocol.reply(data)
-                    self.loop.cancel("answer")
+                    self.loop.cancel(self.timer("answer"))
                     asked, self.current = self.current, None
                     self.tries = self.refusals = self.losses = 0
                     asked.done(result)
@@ -5137,7 +5855,7 @@ class Link:
             self.happened(LOST)
             return
         self.protocol.why = f"{why}, {self.losses} times since its last answer"
-        if self.current and self.minion.put_aside(self.current):
+        if self.current and self.minion.put_aside(self):
             self.current = None
         self._requeue()
         self.happened(TOO_OFTEN)
@@ -5198,8 +5916,8 @@ class Link:
         self.unread.clear()  # what was published while this minion was not accepted is not for it
         self.greeted = False
         self._close_dealer()
-        self.loop.cancel("answer")
-        self.loop.at("wake", seconds, self.wake)
+        self.loop.cancel(self.timer("answer"))
+        self.loop.at(self.timer("wake"), seconds, self.wake)
 
     def _say(self, level: int, text: str) -> None:
         if text != self.said:
@@ -5208,11 +5926,12 @@ class Link:
 
     def connect(self) -> None:
         """Credentials are there: listen to publications, and go on with what waited for them."""
-        self.loop.cancel("answer")
+        self.loop.cancel(self.timer("answer"))
         self.tries, self.said, self.rekeying = 0, "", False
         if self.sub is None:
             self.sub = self._socket(zmq.SUB)
-            self.sub.setsockopt(zmq.SUBSCRIBE, b"")
+            for topic in topics(self.protocol.id) if self.opts["zmq_filtering"] else (b"",):
+                self.sub.setsockopt(zmq.SUBSCRIBE, topic)
             self.monitor = self.sub.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             self.loop.watch(self.sub, self.published)
             self.loop.watch(self.monitor, self.monitored)
@@ -5235,12 +5954,15 @@ class Link:
         event = recv_monitor_message(self.monitor)["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             log.info("connected to %s, listening on port %s", self.host, self.port())
-            self.up = True
+            self.up, self.since = True, time.monotonic()
+            if self.current:  # it may have gone down with the connection before
+                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
             self.minion.connected(self)
         elif event == zmq.EVENT_DISCONNECTED:
             log.info("the connection to %s is lost; connecting again", self.host)
+            self.up, self.since = False, time.monotonic()
             if self.current:  # its answer will not come; after a restart the master waits for it
-                self.loop.at("answer", 1.0, self.timed_out)
+                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
 
     def rekey(self) -> None:
         """Ask for the shared key, which costs the master no RSA; one that does not know `_rekey` answers {}."""
@@ -5279,12 +6001,100 @@ class Link:
         except SaltError as error:
             log.warning("a publication is ignored: %s", error)
         else:
-            self.minion.job(load)
+            self.minion.job(load | {"master": self.name})
 
     def read_unread(self) -> None:
         unread, self.unread = self.unread, []
         for frames in unread:
             self.publication(frames, again=False)
+
+    def close(self) -> list[Ask]:
+        """Leave this master; gives the requests that it has not answered, a return under way excepted."""
+        self._requeue()
+        self._close_dealer()
+        self.loop.cancel(self.timer("answer"))
+        self.loop.cancel(self.timer("wake"))
+        if self.sub:
+            self.loop.unwatch(self.sub)
+            self.loop.unwatch(self.monitor)
+            self.sub.disable_monitor()
+            self.sub.close(0)
+        self.sub = None
+        left = [asked for asked in self.queue if asked.load.get("jid") != self.sending or not self.sending]
+        self.queue, self.sending = [], ""
+        return left
+
+
+def topics(minion: str) -> tuple[bytes, bytes]:
+    """What a minion subscribes to with zmq_filtering (PROTOCOL.md 6)."""
+    import hashlib  # costs an idle process 3 MB, so only here
+
+    return b"broadcast", hashlib.sha1(minion.encode()).hexdigest().encode()
+
+
+class Relay:
+    """CACHE/.ask: a zmq socket of the file system, at which jobs ask the master through the minion's own connection,
+    so that no job needs one of its own. A message is msgpack: [master or "", load], and back [answer, or None; why]."""
+
+    WAIT = 60.0
+
+    def __init__(self, minion: Minion) -> None:
+        self.minion = minion
+        self.socket = minion.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        with in_directory(minion.tree.cache) as place:
+            Path(place, ".ask").unlink(missing_ok=True)
+            self.socket.bind(f"ipc://{place}/.ask")
+            os.chmod(f"{place}/.ask", 0o600)
+        minion.loop.watch(self.socket, self.asked)
+
+    def asked(self) -> None:
+        for _ in range(100):
+            try:
+                *envelope, data = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                host, load = msgpack.unpackb(data, strict_map_key=False)
+                if len(pack(dict(load))) > self.minion.opts["max_return_size"] + 65536:
+                    raise ValueError("it is larger than max_return_size")
+            except Exception as error:  # what cannot be sent must not get into the way of what can
+                self.answer(envelope, None, f"it cannot be sent: {error}")
+            else:
+                self.minion.link_to(str(host)).ask(load, functools.partial(self.answer, envelope), wait=self.WAIT)
+
+    def answer(self, envelope: list[bytes], answer: Any, why: str = "") -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.send_multipart([*envelope, msgpack.packb([answer, why])], zmq.NOBLOCK)
+
+
+@contextlib.contextmanager
+def in_directory(path: Path) -> Iterator[str]:
+    """A short name for a directory: that of a socket may have no more than 107 bytes."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
+    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none,
+    PayloadError if it cannot be sent."""
+    socket_: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+    socket_.setsockopt(zmq.LINGER, 0)
+    with in_directory(tree.cache) as place:
+        try:
+            socket_.connect(f"ipc://{place}/.ask")
+            socket_.send_multipart([b"", msgpack.packb([host, load], default=_plain)])
+            if not socket_.poll(int(Relay.WAIT * 1000)):
+                raise OSError(errno.ETIMEDOUT, f"no answer within {Relay.WAIT:.0f} s")
+            answer, why = msgpack.unpackb(socket_.recv_multipart()[-1], strict_map_key=False)
+        finally:
+            socket_.close(0)
+    if why:
+        raise PayloadError(why)
+    return answer
 
 
 class Minion:
@@ -5298,19 +6108,22 @@ class Minion:
         self.tree.prepare(opts)
         self.tree.sweep()
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
+        _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
+        self.forked: set[str] = set()  # jids of this run that the forker will answer for
         self.tree.load_executed()
         self.key = read_private_key(self.tree.pki / "minion.pem")
-        self.grains = self.tree.grains()
+        self.grains, self.pillar = self.tree.grains(), self.tree.pillar()
         self.grains_ready = self.failed = False
         self.context = zmq.Context()
         self.loop = Loop()
-        self.outbox: list[str] = []
-        self.sending = ""
-        masters = opts["master"] if isinstance(opts["master"], list) else [opts["master"]]
-        if len(masters) != 1:
-            raise Failure(f"master must name one master, not {masters!r}.")
-        self.link = Link(self, str(masters[0]))
+        self.relay = Relay(self)
+        self.outbox: dict[str, str] = {}  # jid -> the host of the master that wants it, "" if anyone does
+        self.masters = master_list(opts)
+        if opts["master_shuffle"]:
+            self.masters.sort(key=lambda _: token(8))
+        self.failover = opts["master_type"] == "failover" and len(self.masters) > 1
+        self.links = [Link(self, host) for host in (self.masters[:1] if self.failover else self.masters)]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; jobs that run go on, and their returns wait in the outbox."""
@@ -5322,9 +6135,9 @@ class Minion:
         loop.every("outbox", 10 * max(0.1, self.opts["loop_interval"]), self.look)
         self.forker.send("G")
         self.look()
-        log.info("minion %s, master %s", self.opts["id"], self.link.host)
+        log.info("minion %s, master %s", self.opts["id"], ", ".join(link.host for link in self.links))
         if not self.opts["autosign_grains"]:  # else the first `_auth` shows grains, and waits for them
-            self.link.wake()
+            self.wake()
         loop.run()
         self.forker.close()
         self.context.destroy(linger=200)
@@ -5335,7 +6148,7 @@ class Minion:
 
     def job(self, load: dict[str, Any]) -> None:
         """Run a job if it is meant for this minion and was never run before."""
-        facts = Facts(self.opts["id"], self.grains, {})
+        facts = Facts(self.opts["id"], self.grains, self.pillar)
         delimiter = load.get("delimiter", ":")
         if not match(load["tgt"], load.get("tgt_type", "glob"), facts, delimiter):
             return
@@ -5348,15 +6161,16 @@ class Minion:
             if INSTANT.issuperset(functions):
                 self.tree.remember(load["jid"])
                 self.tree.put_return(Execution(self.opts, self.tree, load, []).run_job(), sync=False)
-                self.returned(load["jid"])
+                self.returned(load["jid"], load["master"])
             else:
                 self.tree.start_job(load)  # first: from here on a crash is answered for
                 self.tree.remember(load["jid"])
                 self.forker.send(f"J {load['jid']}")
+                self.forked.add(load["jid"])
         except OSError as error:
             log.error("job %s cannot be run: %s", load["jid"], error)
-            problem = f"The minion cannot run this: {error}."
-            self.link.ask(make_return(self.opts, load, problem, 1, False), lambda _: None)
+            made = make_return(self.opts, load, f"The minion cannot run this: {error}.", 1, False)
+            self.link_to(made.pop("master", "")).ask(made, lambda _: None)
 
     def forker_said(self) -> None:
         try:
@@ -5370,52 +6184,85 @@ class Minion:
             if packet == "G":
                 first, self.grains_ready = not self.grains_ready, True
                 if first and self.opts["autosign_grains"]:
-                    self.link.wake()
+                    self.wake()
             else:
+                self.forked.discard(packet[2:])
                 self.returned(packet[2:])
-        self.look_at_grains()
+        self.look_at_tree()
 
     def look(self) -> None:
         """Find returns that nobody rang for, and jobs whose process is gone."""
         alive = {record["jid"] for record in self.tree.jobs()}
         for jid in names(self.tree.proc):
-            if jid not in alive and (load := self.tree.job(jid)):
+            if jid not in alive and jid not in self.forked and (load := self.tree.job(jid)):
                 lost_job(self.tree, self.opts, load, "the minion, or the machine, was restarted")
         for jid in names(self.tree.outbox):
-            if jid not in self.outbox and jid != self.sending:
-                self.outbox.append(jid)
-        self.look_at_grains()
-        self.link.pump()
+            self.returned(jid)
+        self.look_at_tree()
+        if self.failover:
+            self.look_at_master()
 
     # returns
 
-    def returned(self, jid: str) -> None:
-        if jid not in self.outbox and jid != self.sending and os.path.exists(self.tree.outbox / jid):
-            self.outbox.append(jid)
-        self.link.pump()
+    def returned(self, jid: str, host: str | None = None) -> None:
+        """A return is in the outbox: have it sent, by the link to the master that published the job."""
+        if jid not in self.outbox and all(link.sending != jid for link in self.links):
+            if host is None:
+                host = (self.tree.get_return(jid) or {}).get("master", "")
+            if os.path.exists(self.tree.outbox / jid):
+                self.outbox[jid] = host
+        for link in self.links:
+            link.pump()
 
-    def next_return(self) -> Ask | None:
-        """The next return to send; its file goes when the master has acknowledged it."""
-        while self.outbox:
-            jid = self.outbox.pop(0)
+    def next_return(self, link: Link) -> Ask | None:
+        """The next return to send over a link; its file goes when the master has acknowledged it."""
+        while jid := next((jid for jid, host in self.outbox.items() if self.link_to(host) is link), ""):
+            del self.outbox[jid]
             if load := self.tree.get_return(jid):
-                self.sending = jid
-                return Ask(load, functools.partial(self.acknowledged, jid))
+                load.pop("master", None)
+                link.sending = jid
+                return Ask(load, functools.partial(self.acknowledged, link, jid))
         return None
 
-    def put_aside(self, asked: Ask) -> bool:
+    def put_aside(self, link: Link) -> bool:
         """Take a return that the master refuses again and again out of the way of the others."""
-        if not self.sending or asked.load.get("jid") != self.sending:
+        jid = link.sending
+        if not jid or not link.current or link.current.load.get("jid") != jid:
             return False
-        log.error("the return of job %s is refused by the master; it is kept as outbox/.bad-%s", *[self.sending] * 2)
+        log.error("the return of job %s is refused by the master; it is kept as outbox/.bad-%s", jid, jid)
         with contextlib.suppress(OSError):
-            os.rename(self.tree.outbox / self.sending, self.tree.outbox / f".bad-{self.sending}")
-        self.sending = ""
+            os.rename(self.tree.outbox / jid, self.tree.outbox / f".bad-{jid}")
+        link.sending = ""
         return True
 
-    def acknowledged(self, jid: str, answer: Any) -> None:
-        self.sending = ""
+    def acknowledged(self, link: Link, jid: str, answer: Any) -> None:
+        link.sending = ""
         self.tree.acknowledged(jid)
+
+    # the masters
+
+    def wake(self) -> None:
+        for link in self.links:
+            link.wake()
+
+    def link_to(self, host: str) -> Link:
+        """The link to a master; to another one if there is none, one that is connected if possible."""
+        named = [link for link in self.links if link.name == host]
+        return min(named or self.links, key=lambda link: link.protocol.state != CONNECTED)
+
+    def look_at_master(self) -> None:
+        """failover: after master_alive_interval seconds without a connection the next master has its turn."""
+        link = self.links[0]
+        if link.up or time.monotonic() - link.since < (self.opts["master_alive_interval"] or 30):
+            return
+        host = self.masters[(self.masters.index(link.name) + 1) % len(self.masters)]
+        log.warning("no connection to the master %s; going on with %s", link.name, host)
+        left = link.close()
+        self.links = [Link(self, host)]
+        self.links[0].queue = left
+        for jid in names(self.tree.outbox):
+            self.returned(jid)
+        self.wake()
 
     # the master
 
@@ -5423,26 +6270,42 @@ class Minion:
         """The SUB is up: say so, once the grains are there to be targeted by."""
         if not link.greeted and link.up and self.grains_ready:
             link.greeted = True
-            link.ask(self.pillar_load(), lambda _: None)
+            link.ask(self.pillar_load(), self.got_pillar)
             for tag in ("minion_start", f"salt/minion/{self.opts['id']}/start"):
                 text = f"Minion {self.opts['id']} started at {time.ctime()}"
                 link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None}, lambda _: None)
 
     def pillar_load(self) -> dict[str, Any]:
         """A `_pillar` request, which carries the grains (PROTOCOL.md 9)."""
-        load = {"cmd": "_pillar", "grains": self.grains, "saltenv": self.opts["saltenv"] or None}
-        load |= {"pillarenv": self.opts["pillarenv"] or None, "pillar_override": {}, "extra_minion_data": {}}
-        return load | {"ver": "2"}
+        return pillar_load(self.opts, self.grains)
 
-    def look_at_grains(self) -> None:
-        """Take over grains that were collected anew, and show them; a changed grains file has them collected."""
+    def got_pillar(self, pillar: Any) -> None:
+        """Take over the pillar that the master sent; what is no pillar leaves the old one."""
+        if not isinstance(pillar, dict) or pillar == self.pillar:
+            return
+        if "_errors" in pillar:
+            log.error("the master could not make all of the pillar: %s", pillar["_errors"])
+        self.pillar = pillar
+        try:
+            self.tree.put_pillar(pillar)
+        except OSError as error:
+            log.error("the pillar cannot be kept for jobs: %s", error)
+        self.tree.changed("pillar", self.tree.cache / "pillar")
+
+    def look_at_tree(self) -> None:
+        """Take over grains that were collected anew, and show them; a changed grains file has them collected. Take
+        over a pillar that a job has fetched."""
         if self.tree.changed("conf", self.tree.conf / "grains"):
             self.forker.send("G")
+        if self.tree.changed("pillar", self.tree.cache / "pillar"):
+            self.pillar = self.tree.pillar()
         if self.tree.changed("grains", self.tree.cache / "grains"):
             before, self.grains = self.grains, self.tree.grains()
-            if self.link.greeted and before != self.grains:
-                self.link.ask(self.pillar_load(), lambda _: None)
-        self.connected(self.link)
+            for link in self.links if before != self.grains else []:
+                if link.greeted:
+                    link.ask(self.pillar_load(), self.got_pillar)
+        for link in self.links:
+            self.connected(link)
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what is fixed at the start is named."""
@@ -5655,7 +6518,7 @@ def out_nested(data: Any, opts: Mapping[str, Any]) -> str:
                 line(indent, key_color, name, prefix, ":")
                 display(inner, indent + 4, "")
 
-    display(data, 0, "")
+    display(data, opts.get("nested_indent", 0), "")
     return "\n".join(lines)
 
 
@@ -5704,6 +6567,125 @@ def out_key(data: Any, opts: Mapping[str, Any]) -> str:
             detail = f":  {no_escape(data[state][minion])}" if isinstance(data[state], dict) else ""
             lines.append(f"{color[name]}{no_escape(minion)}{detail}{color['END']}")
     return "\n".join(lines)
+
+
+def out_highstate(data: Any, opts: Mapping[str, Any]) -> str:
+    """{id: what state.apply returns}: {"module_|-id_|-name_|-function": {result, comment, changes …}}, or a list of
+    errors, or a text. Of `opts` also state_output and state_verbose. ValueError if a state lacks its number."""
+    return "\n".join(highstate(no_escape(minion), found, opts) for minion, found in data.items())
+
+
+def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
+    """The states of one minion in their order, and the summary."""
+    color = colors(opts)
+    shade, lines = color["CYAN"], []
+    if isinstance(data, int | str):
+        lines = [f"{color['GREEN']}    {no_escape(line)}{color['END']}" for line in str(data).splitlines()]
+    elif isinstance(data, list):
+        shade = color["LIGHT_RED"]
+        lines = [f"    {shade}Data failed to compile:{color['END']}"]
+        lines += [f"{shade}----------\n    {no_escape(error)}{color['END']}" for error in data]
+    else:
+        shade = color["GREEN"]
+        states = {tag: state for tag, state in (data or {}).items() if isinstance(state, dict) and "result" in state}
+        if any("__run_num__" not in state for state in states.values()):
+            raise ValueError("these are no states")
+        counts: dict[Any, int] = {}
+        for tag, state in sorted(states.items(), key=lambda item: item[1]["__run_num__"]):
+            result, changes = state["result"], state["changes"]
+            counts[result] = counts.get(result, 0) + 1
+            counts["changed"] = counts.get("changed", 0) + bool(changes)
+            if result and not changes and not opts.get("state_verbose", True):
+                continue
+            own = color[{False: "RED", None: "LIGHT_YELLOW"}.get(result, "CYAN" if changes else "GREEN")]
+            shade = shade if result else own
+            mode, _, by_id = opts.get("state_output", "full").partition("_")
+            parts = [no_escape(part) for part in tag.split("_|-")]
+            name = parts[1] if by_id else parts[2]
+            terse = {"terse": True, "mixed": result is not False, "changes": result and not changes}
+            if terse.get(mode):
+                lines.append(terse_state(state, parts, name, own, color))
+            else:
+                counts["warnings"] = counts.get("warnings", 0) + ("warnings" in state)
+                lines += full_state(state, parts, name, own, opts)
+        lines += summary(minion, states, counts, color)
+    return "\n".join([f"{shade}{minion}:{color['END']}", *lines])
+
+
+def terse_state(state: dict[str, Any], parts: list[str], name: str, shade: str, color: Mapping[str, str]) -> str:
+    words = {False: "Failed", None: "Differs"}
+    result = words.get(state["result"], "Changed" if state["changes"] else "Clean")
+    warned = f"{color['LIGHT_RED']}Warnings:\n{warnings_of(state)}{color['END']}" if "warnings" in state else ""
+    text = f"{warned} {shade} Name: {name} - Function: {parts[0]}.{parts[-1]} - Result: {result}"
+    if "start_time" in state:
+        text += no_escape(f" - Started: {state['start_time']} - Duration: {state['duration']} ms")
+    return text + color["END"]
+
+
+def warnings_of(state: dict[str, Any]) -> str:
+    return no_escape("\n".join(state["warnings"]))
+
+
+def full_state(
+    state: dict[str, Any], parts: list[str], name: str, shade: str, opts: Mapping[str, Any]
+) -> Iterator[str]:
+    """A state as a block of `Word: value` lines."""
+    color = colors(opts)
+    rows = {"ID": parts[1], "Function": f"{parts[0]}.{parts[3]}", "Result": state["result"]}
+    if name != parts[1]:
+        rows = {"ID": parts[1], "Function": rows["Function"], "Name": name, "Result": state["result"]}
+    rows["Comment"] = str(state["comment"]).strip().replace("\n", "\n" + " " * 14)
+    more = state.get("data", [])
+    for item in more if isinstance(more, list) else [] if isinstance(more, dict) else [more]:
+        rows["Comment"] += f" {item}"
+    for key, value in more.items() if isinstance(more, dict) else ():
+        rows["Comment"] += f"\n\t\t{key}: {value}"
+    if "start_time" in state:
+        duration = state.get("duration", "")
+        rows |= {"Started": state["start_time"], "Duration": duration if duration == "" else f"{duration} ms"}
+    yield f"{shade}----------{color['END']}"
+    for word, value in rows.items():
+        yield f"    {shade}{word:>8}: {no_escape(value)}{color['END']}"
+    changes, text = state["changes"], ""
+    if changes and isinstance(changes, dict):
+        text = "\n" + out_nested(changes, {"color": opts.get("color"), "nested_indent": 14}).rstrip()
+    elif changes:
+        text = no_escape(f"Invalid Changes data: {changes}")
+    yield f"{shade}     Changes:   {text}{color['END']}"
+    if "warnings" in state:
+        import textwrap
+
+        filled = textwrap.fill(warnings_of(state), 80, initial_indent=" " * 14, subsequent_indent=" " * 14)
+        yield f"   {color['LIGHT_RED']} Warnings: {filled.lstrip()}{color['END']}"
+
+
+def summary(
+    minion: str, states: Mapping[str, dict[str, Any]], counts: dict[Any, int], color: Mapping[str, str]
+) -> Iterator[str]:
+    """How many states did what, and how long they took; those that ran in parallel as long as the longest."""
+    changed, warned = counts.pop("changed", 0), counts.pop("warnings", 0)
+    width = 11 + max((len(str(count)) for count in [*counts.values(), *[warned] * bool(warned)]), default=0)
+
+    def count(word: str, number: int) -> str:
+        return f"{word}: {number:>{width - len(word) - 2}}"
+
+    failed, dry = counts.get(False, 0), counts.get(None, 0)
+    notes = [f"{color['LIGHT_YELLOW']}unchanged={dry}{color['END']}"] if dry else []
+    notes += [f"{color['GREEN']}changed={changed}{color['END']}"] if changed else []
+    yield f"{color['CYAN']}\nSummary for {minion}\n{'-' * width}{color['END']}"
+    yield f"{color['GREEN']}{count('Succeeded', counts.get(True, 0) + dry)}{color['END']}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+    yield f"{color['RED' if failed else 'CYAN']}{count('Failed', failed)}{color['END']}"
+    if warned:
+        yield f"{color['LIGHT_RED']}{count('Warnings', warned)}{color['END']}"
+    yield f"{color['CYAN']}{'-' * width}\nTotal states run: {sum(counts.values()):>{width - 7}}{color['END']}"
+    took: dict[bool, list[float]] = {True: [0.0], False: []}
+    for state in states.values():
+        took["__parallel__" in state].append(float(str(state.get("duration", 0)).removesuffix(" ms") or 0))
+    total = sum(took[False]) + max(took[True])
+    run_time = f"{total / 1000 if total > 999 else total:.3f}"
+    yield f"{color['CYAN']}Total run time: {run_time:>{width - 5}} {'s' if total > 999 else 'ms'}{color['END']}"
 
 
 def out_json(data: Any, opts: Mapping[str, Any]) -> str:
@@ -5759,8 +6741,9 @@ OUTPUTTERS: dict[str, Outputter] = {
     "key": out_key,
     "pprint": out_pprint,
     "no_return": out_no_return,
+    "highstate": out_highstate,
 }
-COLORED = (out_nested, out_key, out_no_return)
+COLORED = (out_nested, out_key, out_no_return, out_highstate)
 
 
 def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
@@ -5780,6 +6763,17 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
         return "\x1b" if ours else f"\\u{ord(found[0]):04x}"
 
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
+
+
+def event_text(event: Mapping[str, Any], opts: Mapping[str, Any]) -> str:
+    """An event as Salt's state.event runner prints it; `_stamp`, in UTC, says when it came."""
+    data, at = event.get("data"), event.get("time")
+    if isinstance(data, dict) and isinstance(at, int | float):
+        import datetime
+
+        moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+        data = data | {"_stamp": moment.isoformat(timespec="microseconds")}
+    return f"{printed(event['tag'], 'txt', opts)}\t{printed(data, 'json', opts)}"
 
 
 def printed_docs(returns: Mapping[str, Any], opts: Mapping[str, Any]) -> str:
@@ -5870,6 +6864,8 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
+    parser.add_argument("--state-output", metavar="HOW", choices=CHOICES["states"], help=KINDS["states"][1])
+    parser.add_argument("--state-verbose", metavar="BOOL", choices=["True", "False"], help="with states already right")
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -5879,6 +6875,13 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retcode-passthrough", action="store_true", help="exit with the function's retcode")
     parser.add_argument("fun", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+
+
+def event_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-a", "--all", action="store_true", help="begin with the events that are there already")
+    parser.add_argument("-n", "--count", type=int, default=-1, metavar="N", help="end after so many events")
+    parser.add_argument("--pretty", action="store_true", help="indent the data, as on a terminal")
+    parser.add_argument("tag", nargs="*", metavar="TAG", help="show only events whose tag matches one of these globs")
 
 
 def key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -6006,6 +7009,7 @@ class FloodGate:
 def main_salt(args: argparse.Namespace) -> int:
     """Publish, print returns as they come, name the silent. Exit codes: README, `What salt exits with`."""
     client = LocalClient(args.config_dir)
+    state_style(args, client.opts)
     fun, arg, kwarg = job_words(args)
     jid = client.submit(args.tgt, fun, arg, kwarg, args.tgt_type or "glob", args.timeout)
     if args.is_async:
@@ -6095,11 +7099,19 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
+    """The options of the configuration behind those of the command line that show states."""
+    args.state_output = args.state_output or opts["state_output"]
+    args.state_verbose = args.state_verbose or str(opts["state_verbose"])
+
+
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
     """Print with the outputter that was asked for, or the one that fits."""
     terminal = sys.stdout.isatty()
     opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
-        "retcode": retcode
+        "retcode": retcode,
+        "state_output": args.state_output,
+        "state_verbose": args.state_verbose != "False",
     }
     if text := printed(data, args.out or out, opts):
         say(text)
@@ -6111,17 +7123,17 @@ def main_call(args: argparse.Namespace) -> int:
     setup_log(level_of(args) if args.log_level else "warning")
     if args.master:
         opts["master"] = args.master
+    state_style(args, opts)
     opts["id"] = find_id(opts)
     tree = MinionTree(opts)
     arg, kwarg = load_yaml_args(args.arg)
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
-    conversation = None if args.local else Conversation(opts, tree)
+    conversation = None if args.local else converse(opts, tree)
     execution_ = Execution(opts, tree, load, master=conversation.ask if conversation else None)
     execution_.grains = collect_grains(opts)
     if conversation:
-        pillar = {"cmd": "_pillar", "grains": execution_.grains, "saltenv": None, "pillarenv": None, "ver": "2"}
-        found = conversation.ask(pillar | {"pillar_override": {}, "extra_minion_data": {}})
+        found = conversation.ask(pillar_load(opts, execution_.grains))
         execution_.pillar = found if isinstance(found, dict) else {}
     made = execution_.run_job()
     if args.fun == "sys.doc" and not args.out:
@@ -6138,17 +7150,16 @@ def main_call(args: argparse.Namespace) -> int:
 class Conversation:
     """One question after the other to the master, waiting for each answer: what `call` needs. Raises Failure."""
 
-    def __init__(self, opts: dict[str, Any], tree: MinionTree) -> None:
+    def __init__(self, opts: dict[str, Any], tree: MinionTree, master: str) -> None:
         try:
             tree.prepare(opts)
         except OSError as error:
             raise Failure(f"the minion's tree cannot be used ({error}); run this as root, or with --local.") from None
         self.opts = opts
-        master = opts["master"][0] if isinstance(opts["master"], list) else opts["master"]
         self.host, self.ret_port = host_and_port(master, opts["master_port"])
         self.protocol = MinionProtocol(opts, tree, read_private_key(tree.pki / "minion.pem"))
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
-        keep_alive(self.socket, opts)
+        keep_alive(self.socket, opts, self.host)
         self.socket.connect(tcp(self.host, self.ret_port))
         self._authenticate()
 
@@ -6184,6 +7195,35 @@ class Conversation:
             except AuthError:
                 self._authenticate()
         raise Failure(f"{self.host} refuses this minion's session.")
+
+
+def main_events(args: argparse.Namespace) -> int:
+    """Print the master's events as they come, `TAG<tab>JSON`, until there were --count of them or ^C."""
+    opts = load_opts("master", args.config_dir)
+    cache, terminal = Path(opts["cachedir"]), sys.stdout.isatty()
+    if not cache.is_dir():
+        raise Failure(f"{cache} is no master's tree; start the master once, or name its directory with -c.")
+    how = {"terminal": terminal, "output_indent": "pretty" if args.pretty or terminal else -1}
+    count = None if args.count < 0 else args.count
+    try:
+        events = EventReader(cache / "events.jsonl", args.all).follow()
+        wanted = (event for event in events if any(fnmatch.fnmatchcase(event["tag"], tag) for tag in args.tag or ["*"]))
+        for event in itertools.islice(wanted, count):
+            say(event_text(event, how))
+    except PermissionError as error:
+        raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
+    except KeyboardInterrupt:
+        pass
+    return EX_OK
+
+
+def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
+    """A conversation with the first master that lets itself be spoken to; Failure of the last if none does."""
+    *others, last = master_list(opts)
+    for master in others:
+        with contextlib.suppress(Failure):
+            return Conversation(opts, tree, master)
+    return Conversation(opts, tree, last)
 
 
 # key: every verb moves files and says which
@@ -6300,6 +7340,7 @@ COMMANDS = (
         (config_arguments, log_arguments, out_arguments, target_arguments),
     ),
     Command("key", main_key, "list, accept, reject, delete keys", (config_arguments, out_arguments, key_arguments)),
+    Command("events", main_events, "show what happens at the master", (config_arguments, event_arguments)),
     Command("call", main_call, "run a function here", (config_arguments, log_arguments, out_arguments, call_arguments)),
 )
 
