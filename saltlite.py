@@ -361,6 +361,7 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "pillarenv": Option("", "str", "the environment that pillar comes from"),
     "shell": Option("", "str", "the shell of cmd.run; without: /bin/sh"),
     "module_dirs": Option([], "list", "directories with modules/ of your own"),
+    "salt_call": Option("", "str", "Salt's salt-call, which applies states; without: looked for in PATH"),
     "mine_functions": Option(
         {}, "functions", "functions whose returns other minions may ask for, with their arguments"
     ),
@@ -4346,21 +4347,22 @@ class Functions(Mapping[str, Function]):
     A module file is a Salt custom module, NAME.py (or its __virtualname__), in one of `directories`; of two files of
     one name the one in the later directory counts. A file is read when a function of it is asked for."""
 
-    def __init__(self, minion: Execution, directories: Iterable[Path]) -> None:
+    def __init__(self, minion: Execution, directories: Iterable[Path], own: Mapping[str, Function] = EXECUTION) -> None:
         self.minion = minion
         self.files: dict[str, Path] = {}
         for directory in directories:
             with contextlib.suppress(OSError):
                 self.files |= {path.stem: path for path in sorted(directory.glob("*.py")) if path.stem[0] != "_"}
         self.why: dict[str, str] = {}  # module -> why it is not there
-        self._found = {name: types.MethodType(function, minion) for name, function in EXECUTION.items()}
+        self.outputter: dict[str, str | None] = {}  # function -> the `out` of its return
+        self._found: dict[str, Function] = {n: types.MethodType(function, minion) for n, function in own.items()}
         self._unread = dict(self.files)
 
     def __getitem__(self, name: str) -> Function:
         module = name.partition(".")[0]
         if module in self._unread:
             self._read(module)
-        if name not in self._found and module not in self.files:
+        if name not in self._found:
             self._read_all()  # it may be a __virtualname__
         return self._found[name]
 
@@ -4380,21 +4382,23 @@ class Functions(Mapping[str, Function]):
         path = self._unread.pop(stem)
         try:
             module = read_module(path, self.dunders())
-            verdict = module.__virtual__() if hasattr(module, "__virtual__") else True
+            verdict, why = verdict_of(module)
         except Exception as error:  # whatever a site's file may raise
-            self.why[stem] = f"{path} cannot be read: {type(error).__name__}: {error}"
-            return
-        if isinstance(verdict, tuple):
-            verdict, self.why[stem] = verdict[0], " ".join(str(part) for part in verdict[1:])
-        if not verdict:
-            self.why.setdefault(stem, f"{path.name} says that it is not for this machine")
+            self.why[stem] = why_not(path, error)
             return
         name = verdict if isinstance(verdict, str) else getattr(module, "__virtualname__", stem)
-        alias = getattr(module, "__func_alias__", {})
+        if not verdict:
+            self.why[stem] = why
+            self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
+            return
+        self.why[name] = ""
+        alias, outputter = getattr(module, "__func_alias__", {}), getattr(module, "__outputter__", {})
         for attribute, function in vars(module).items():
             own = callable(function) and getattr(function, "__module__", None) == module.__name__
             if own and not attribute.startswith("_") and not isinstance(function, type):
-                self._found[f"{name}.{alias.get(attribute, attribute)}"] = function
+                fun = f"{name}.{alias.get(attribute, attribute)}"
+                self._found[fun] = function
+                self.outputter[fun] = outputter.get(attribute)
 
     def dunders(self) -> dict[str, Any]:
         """What a Salt module finds among its globals."""
@@ -4404,22 +4408,41 @@ class Functions(Mapping[str, Function]):
             "__opts__": opts,
             "__grains__": minion.grains,
             "__pillar__": minion.pillar,
-            "__salt__": self,
+            "__salt__": minion.functions,
+            "__utils__": minion.utils,
             "__context__": minion.context,
         }
 
 
 def read_module(path: Path, dunders: Mapping[str, Any]) -> types.ModuleType:
-    """Execute a module file with Salt's dunders among its globals; raises whatever the file raises."""
+    """Execute a module file with Salt's dunders among its globals, and its __init__(opts) if it has one; raises
+    whatever the file raises."""
     import importlib.util
 
     name = f"saltlite_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders)
     spec.loader.exec_module(module)
+    if isinstance(start := vars(module).get("__init__"), types.FunctionType):
+        start(dunders["__opts__"])
     return module
+
+
+def verdict_of(module: types.ModuleType) -> tuple[Any, str]:
+    """What __virtual__ says: False, True or a name, and why not; raises whatever it raises."""
+    verdict = module.__virtual__() if hasattr(module, "__virtual__") else True
+    verdict, *reasons = verdict if isinstance(verdict, tuple) else (verdict,)
+    why = " ".join(str(reason) for reason in reasons) or f"{module.__file__} says that it is not for this machine"
+    return verdict, "" if verdict else why.rstrip(".")
+
+
+def why_not(path: Path, error: Exception) -> str:
+    """Why a module file is not there, whatever it has raised."""
+    if isinstance(error, ImportError) and str(error.name).partition(".")[0] == "salt":
+        return f"{path} needs Salt's own library ({error.name}), and Salt is not installed here"
+    return f"{path} cannot be read: {type(error).__name__}: {error}"
 
 
 def module_directories(opts: Mapping[str, Any], kind: str) -> list[Path]:
@@ -4445,14 +4468,19 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     for path in files.values():
         try:
             module = read_module(path, {"__opts__": dict(opts), "__grains__": grains})
+            verdict, why = verdict_of(module)
         except Exception as error:
-            log.error("the grains of %s are missing: %s: %s", path, type(error).__name__, error)
+            verdict, why = False, why_not(path, error)
+            log.error("the grains of %s are missing: %s", path, why)
+        if not verdict:
             continue
         for name, function in list(vars(module).items()):
             own = getattr(function, "__module__", None) == module.__name__ and not isinstance(function, type)
             if own and callable(function) and not name.startswith("_"):
                 try:
-                    grains |= function() or {}
+                    grains |= (
+                        function(grains) if "grains" in inspect.signature(function).parameters else function()
+                    ) or {}
                 except Exception as error:
                     log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
     path = Path(opts["conf_dir"]) / "grains"
@@ -4501,6 +4529,10 @@ class Execution:
     def functions(self) -> Functions:
         where = module_directories(self.opts, "modules") if self.directories is None else self.directories
         return Functions(self, where)
+
+    @functools.cached_property
+    def utils(self) -> Functions:
+        return Functions(self, module_directories(self.opts, "utils"), {})
 
     def run(self, fun: str, arg: list[Any]) -> tuple[Any, int, bool]:
         """Run one function of a job; gives return, retcode, success, and whatever it raises becomes a return."""
@@ -4569,7 +4601,10 @@ class Execution:
         returns: list[Any] = [{fun: r[i] for fun, r in results.items()} for i in range(3)]
         if not many:
             returns = list(results[load["fun"]])
-        return make_return(self.opts, load, *returns)
+        made = make_return(self.opts, load, *returns)
+        if not many and (out := self.functions.outputter.get(load["fun"])):
+            made.setdefault("out", out)
+        return made
 
 
 SENTENCES = {"CommandExecutionError", "SaltInvocationError"}  # errors whose text is meant for the user, whoever's
@@ -4969,7 +5004,8 @@ def saltutil_refresh_grains(minion, **kwargs):
     """Collect the grains anew and show them to the master.
 
     CLI Example: salt '*' saltutil.refresh_grains"""
-    minion.tree.put_grains(collect_grains(minion.opts))
+    minion.grains = collect_grains(minion.opts)
+    minion.tree.put_grains(minion.grains)
     return True
 
 
@@ -5018,6 +5054,631 @@ def signal_session(session: int, number: int) -> None:
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
+
+
+# cp: files of the master. What comes is a part in CACHE/parts, named by a hash of where it comes from; once the whole
+# has the hash that the master says, it is renamed, or copied and renamed, to its place. So the next transfer goes on
+# where a broken one ended, and neither the cache nor a destination ever holds half a file.
+
+HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
+MAX_CHUNK = 1 << 24  # bytes of one reply, uncompressed; masters send 256 KiB
+
+
+def below(root: Path, name: Any) -> Path:
+    """The file below `root` that a relative name means; CommandExecutionError if it means none, or leaves `root`."""
+    with contextlib.suppress(AttributeError, ValueError):
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if parts and ".." not in parts and "\0" not in name and len(os.fsencode(name)) <= 2048:
+            return root.joinpath(*parts)
+    raise CommandExecutionError(f"{str(name)[:200]!r} cannot be a file's path here.")
+
+
+@contextlib.contextmanager
+def in_a_sentence(what: str) -> Iterator[None]:
+    """Say what could not be done, and why, as the error of an execution function."""
+    try:
+        yield
+    except (OSError, PayloadError) as error:
+        why = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise CommandExecutionError(f"{what}: {why}.") from None
+
+
+def file_hash(path: Path | str, kind: str = "sha256") -> str:
+    """The hexadecimal hash of a file, "" if there is no regular one."""
+    import hashlib
+
+    if kind not in HASHES.values():
+        raise CommandExecutionError(
+            f"{kind[:100]!r} is no hash_type; the master's must be one of {[*HASHES.values()]}."
+        )
+    digest = hashlib.new(kind)
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands there in their place goes."""
+    import shutil
+
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
+def put_copy(source: Path, dest: str) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+    try:
+        old = os.stat(dest)  # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
+    except FileNotFoundError:
+        old = None
+    real = Path(os.path.realpath(dest))  # through a symlink, as writing would go
+    if old and not stat.S_ISREG(old.st_mode):
+        raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
+    temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600 if old else 0o666)
+    try:
+        try:
+            if old:
+                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(fd, old.st_uid, old.st_gid)
+                os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            with open(source, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    write_all(fd, chunk)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, real)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(real.parent)
+    return dest
+
+
+@contextlib.contextmanager
+def open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
+    """The part of what comes from `origin`, held against other jobs that fetch the same."""
+    import fcntl
+    import hashlib
+
+    path = minion.tree.cache / "parts" / hashlib.sha256(origin.encode(errors="surrogateescape")).hexdigest()
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(fd), os.stat(path)):  # else: another job has moved it
+                yield fd, path
+                return
+        finally:
+            os.close(fd)
+
+
+def settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
+    """Bring a whole part to `dest`, or to its place in the cache; gives where it is."""
+    if dest:
+        put_copy(part, dest)
+        part.unlink()
+        return dest
+    clear_way(place, minion.tree.cache)
+    os.rename(part, place)
+    return str(place)
+
+
+def destination(dest: str, name: str, makedirs: Any) -> str | None:
+    """`dest`, or the file `name` in it if it is a directory; None if its directory is not there and is not to be."""
+    if dest and (dest.endswith("/") or os.path.isdir(dest)):
+        dest = os.path.join(dest, name)
+    directory = os.path.dirname(dest) or "."
+    if dest and makedirs:
+        with in_a_sentence(f"{directory} cannot be made"):
+            os.makedirs(directory, exist_ok=True)
+    return dest if not dest or os.path.isdir(directory) else None
+
+
+def source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, str]:
+    """The path and the environment that an address, salt://PATH?saltenv=ENV, means."""
+    address, _, env = str(path).partition("?saltenv=")
+    if not address.startswith("salt://"):
+        raise CommandExecutionError(f"Unsupported path: {address[:200]!r} does not begin with salt://")
+    return address[7:].lstrip("/"), env or environment(minion, saltenv)
+
+
+def environment(minion: Execution, saltenv: str | None) -> str:
+    return str(saltenv or minion.opts["saltenv"] or "base")
+
+
+def cached(minion: Execution, path: str, saltenv: str, kind: str = "files") -> Path:
+    """Where a file is kept in the cache, as Salt keeps it."""
+    return below(below(minion.tree.cache / kind, saltenv), path.lstrip("|"))
+
+
+def listed(minion: Execution, cmd: str, saltenv: str, prefix: str = "") -> list[str]:
+    """What the master lists, `_file_list` and its like, of the names that a file can have."""
+    found = minion.ask({"cmd": cmd, "saltenv": saltenv, "prefix": prefix})
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any = None) -> str:
+    """Bring a file of the master's to `dest`, or into the cache; gives where it is, "" if the master has none."""
+    place = cached(minion, path, saltenv)
+    with in_a_sentence(f"salt://{path} cannot be brought to {dest or place}"):
+        for _ in range(3):  # it may change while it comes
+            said = minion.ask({"cmd": "_file_hash", "path": path, "saltenv": saltenv})
+            if not isinstance(said, dict) or not said.get("hsum"):
+                return ""
+            kind, wanted = str(said.get("hash_type", "sha256")), said["hsum"]
+            if dest and file_hash(dest, kind) == wanted:
+                return dest
+            if file_hash(place, kind) == wanted:
+                return put_copy(place, dest) if dest else str(place)
+            with open_part(minion, f"{saltenv}\0{path}") as (fd, part):
+                receive(minion, fd, path, saltenv, gzip)
+                if file_hash(part, kind) == wanted:
+                    return settle(minion, part, place, dest)
+                os.ftruncate(fd, 0)
+    raise CommandExecutionError(f"salt://{path} came three times with another hash than the master says.")
+
+
+def receive(minion: Execution, fd: int, path: str, saltenv: str, gzip: Any) -> None:
+    """Append to a part what it lacks of the file."""
+    load = {"cmd": "_serve_file", "path": path, "saltenv": saltenv} | ({"gzip": int(gzip)} if gzip else {})
+    loc = os.lseek(fd, 0, os.SEEK_END)
+    while data := chunk_of(minion.ask(load | {"loc": loc})):
+        write_all(fd, data)
+        loc += len(data)
+
+
+def chunk_of(answer: Any) -> bytes:
+    """The bytes in a reply to `_serve_file`, none at the end; PayloadError if it is no such reply."""
+    import zlib
+
+    if not isinstance(answer, dict):
+        raise PayloadError("the master's reply is no part of a file")
+    data = as_bytes(answer.get("data"))
+    if not answer.get("gzip") or not data:
+        return data
+    try:
+        unzip = zlib.decompressobj(31)
+        data = unzip.decompress(data, MAX_CHUNK)
+    except zlib.error as error:
+        raise PayloadError(f"the master's reply is not gzip ({error})") from None
+    if not unzip.eof:
+        raise PayloadError("the master's reply is cut, or far too long")
+    return data
+
+
+def fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None) -> str:
+    """Bring what is at an http or https address to `dest` or `place`; gives where it is."""
+    wanted = str(source_hash or "").rpartition("=")[2].lower()
+    if wanted and len(wanted) not in HASHES:
+        raise CommandExecutionError("source_hash must be a hash in hexadecimal digits, `sha256=…` say.")
+    if wanted and file_hash(dest or place, HASHES[len(wanted)]) == wanted:
+        return dest or str(place)
+    with in_a_sentence(f"{dest or place} cannot be written"), open_part(minion, url) as (fd, part):
+        os.ftruncate(fd, 0)
+        for chunk in download(url):
+            write_all(fd, chunk)
+        if wanted and file_hash(part, HASHES[len(wanted)]) != wanted:
+            part.unlink()
+            raise CommandExecutionError("What was downloaded does not have the hash in source_hash, and is not kept.")
+        return settle(minion, part, place, dest)
+
+
+def download(url: str) -> Iterator[bytes]:
+    """What is at an http or https address, in pieces; certificates are always verified, and no redirection leaves
+    https, or these two."""
+    import base64
+    import http.client
+    import ssl
+    import urllib.parse
+    import urllib.request
+
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=host).geturl()
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req: Any, *args: Any) -> Any:
+            new = super().redirect_request(req, *args)
+            if new and new.type not in ("https", req.type):
+                raise CommandExecutionError(f"{shown} leads from {req.type} to {new.type}, which is not followed.")
+            return new
+
+    request = urllib.request.Request(shown)
+    if at:
+        request.add_unredirected_header(
+            "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        )
+    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    try:
+        with opener.open(request, timeout=60) as response:
+            left = int(response.headers.get("Content-Length") or -1)
+            while chunk := response.read(1 << 18):
+                left -= len(chunk)
+                yield chunk
+            if left > 0:
+                raise CommandExecutionError(f"{shown} broke off, {left} bytes before its end.")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
+
+
+def cached_url(minion: Execution, url: str, saltenv: str | None) -> Path:
+    """Where what is at an http or https address is kept, as Salt keeps it: without user and password."""
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    host, name = parts.netloc.rpartition("@")[2].replace(":", ""), parts.path.lstrip("/") or "index.html"
+    name += f"-{parts.query}" if parts.query else ""
+    return cached(minion, f"{host}/{name}", environment(minion, saltenv), "extrn_files")
+
+
+def get_url(
+    minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
+) -> Any:
+    """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
+
+    scheme, colon, rest = str(path).partition("://")
+    if not colon or scheme == "file":
+        local = rest if colon else scheme
+        if not os.path.isabs(local):
+            raise CommandExecutionError(f"Path {local!r} is not absolute")
+        return content(minion, local) if dest is None else local
+    if scheme not in ("salt", "http", "https"):
+        raise CommandExecutionError(f"{scheme[:20]}:// is not supported: salt://, https://, http:// and file:// are.")
+    if scheme == "salt":
+        name, env = source_of(minion, path, saltenv)
+        if (target := destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+            return False
+        found = fetch(minion, name, env, target)
+        return content(minion, found) if found and dest is None else found or False
+    if dest is None:
+        return kept(minion, download(path))
+    if (target := destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
+        return ""
+    return fetch_url(minion, path, cached_url(minion, path, saltenv), target, source_hash)
+
+
+def content(minion: Execution, path: str) -> Any:
+    """What is in a file, as text if it is UTF-8."""
+    with in_a_sentence(f"{path} cannot be read"), open(path, "rb") as file:
+        return kept(minion, iter(lambda: file.read(1 << 18), b""))
+
+
+def kept(minion: Execution, chunks: Iterable[bytes]) -> Any:
+    """The chunks as one text or bytes; CommandExecutionError if they are more than a return may be."""
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > minion.opts["max_return_size"]:
+            raise CommandExecutionError(f"It is larger than max_return_size ({minion.opts['max_return_size']} bytes).")
+    return _text(data)
+
+
+def no_template(template: Any) -> None:
+    if template:
+        raise CommandExecutionError("template is not supported: write the path as it is, and leave template out.")
+
+
+@execution
+def cp_cache_dir(minion, path, saltenv=None, include_empty=False, include_pat=None, exclude_pat=None):
+    """Bring all files of a directory of the master's into the cache; a pattern is a glob, or E@ and an expression.
+
+    CLI Example: salt '*' cp.cache_dir salt://path/to/dir include_pat='E@[.]py$'"""
+    top, env = source_of(minion, path, saltenv)
+    top = top.rstrip("/") + "/" if top else ""
+
+    def chosen(name: str) -> bool:
+        def meets(pattern: str) -> bool:
+            return bool(re.search(pattern[2:], name) if pattern.startswith("E@") else fnmatch.fnmatch(name, pattern))
+
+        return (not include_pat or meets(include_pat)) and not (exclude_pat and meets(exclude_pat))
+
+    names = [name for name in listed(minion, "_file_list", env, top.rstrip("/")) if name.startswith(top)]
+    found = [place for name in names if chosen(name) and (place := fetch(minion, name, env))]
+    if include_empty:
+        empty = [n for n in listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
+        for directory in (cached(minion, name, env) for name in empty):
+            clear_way(directory / "file", minion.tree.cache)
+            found.append(str(directory))
+    return found
+
+
+@execution
+def cp_cache_file(minion, path, saltenv=None, source_hash=None):
+    """Bring one file into the cache; gives where it is, False if there is none.
+
+    CLI Example: salt '*' cp.cache_file salt://path/to/file"""
+    return get_url(minion, path, "", saltenv, True, source_hash)
+
+
+@execution
+def cp_cache_files(minion, paths, saltenv=None):
+    """Bring files into the cache, a list or separated by commas; gives where they are.
+
+    CLI Example: salt '*' cp.cache_files salt://path/to/one,salt://path/to/other"""
+    return [cp_cache_file(minion, path, saltenv) for path in (paths.split(",") if isinstance(paths, str) else paths)]
+
+
+@execution
+def cp_envs(minion):
+    """The environments that the master has.
+
+    CLI Example: salt '*' cp.envs"""
+    return minion.ask({"cmd": "_file_envs"})
+
+
+@execution
+def cp_get_dir(minion, path, dest, saltenv=None, template=None, gzip=None):
+    """Copy a directory of the master's, with all below it, into the directory `dest`.
+
+    CLI Example: salt '*' cp.get_dir salt://path/to/dir/ /minion/dest"""
+    no_template(template)
+    top, env = source_of(minion, path, saltenv)
+    top = top.rstrip("/")
+    above = len(top.rpartition("/")[0])
+    found = []
+    for cmd in ("_file_list", "_file_list_emptydirs"):
+        for name in listed(minion, cmd, env, top):
+            if not top or name.startswith(f"{top}/"):
+                place = str(below(Path(dest), name[above:].lstrip("/")))
+                if cmd == "_file_list":
+                    place = fetch(minion, name, env, destination(place, "", True) or place, gzip)
+                else:
+                    destination(f"{place}/", "", True)
+                found.append(place)
+    return sorted(filter(None, found))
+
+
+@execution
+def cp_get_file(minion, path, dest, saltenv=None, makedirs=False, template=None, gzip=None):
+    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there.
+
+    CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
+    no_template(template)
+    name, env = source_of(minion, path, saltenv)
+    if (target := destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+        return False
+    return fetch(minion, name, env, target, gzip)
+
+
+@execution
+def cp_get_file_str(minion, path, saltenv=None):
+    """What is in a file of the master's, or at another address; False if there is none.
+
+    CLI Example: salt '*' cp.get_file_str salt://path/to/file"""
+    place = cp_cache_file(minion, path, saltenv)
+    return content(minion, place) if place else False
+
+
+@execution
+def cp_get_url(minion, path, dest="", saltenv=None, makedirs=False, source_hash=None):
+    """Bring a file at salt://, https://, http:// to `dest`, or into the cache; gives where it is. With None as `dest`
+    it gives what is in it. What comes by http must have source_hash, if there is one.
+
+    CLI Example: salt '*' cp.get_url https://example.com/index.html /tmp/index.html"""
+    return get_url(minion, path, dest, saltenv, makedirs, source_hash)
+
+
+@execution
+def cp_hash_file(minion, path, saltenv=None):
+    """The hash of a file of the master's, or of one here: hsum and hash_type.
+
+    CLI Example: salt '*' cp.hash_file salt://path/to/file"""
+    if not str(path).startswith("salt://"):
+        return {"hsum": file_hash(path), "hash_type": "sha256"} if os.path.isfile(path) else {}
+    name, env = source_of(minion, path, saltenv)
+    return minion.ask({"cmd": "_file_hash", "path": name, "saltenv": env})
+
+
+@execution
+def cp_is_cached(minion, path, saltenv=None):
+    """Where a file of the master's, or one from a web server, is in the cache, "" if it is not.
+
+    CLI Example: salt '*' cp.is_cached salt://path/to/file"""
+    if str(path).startswith(("http://", "https://")):
+        place = cached_url(minion, path, saltenv)
+    else:
+        place = cached(minion, *source_of(minion, path, saltenv))
+    return str(place) if place.exists() else ""
+
+
+@execution
+def cp_list_master(minion, saltenv=None, prefix=""):
+    """The files that the master has.
+
+    CLI Example: salt '*' cp.list_master"""
+    return listed(minion, "_file_list", environment(minion, saltenv), prefix)
+
+
+@execution
+def cp_list_master_dirs(minion, saltenv=None, prefix=""):
+    """The directories that the master has.
+
+    CLI Example: salt '*' cp.list_master_dirs"""
+    return listed(minion, "_dir_list", environment(minion, saltenv), prefix)
+
+
+@execution
+def cp_list_master_symlinks(minion, saltenv=None, prefix=""):
+    """The symlinks that the master has, with what they lead to.
+
+    CLI Example: salt '*' cp.list_master_symlinks"""
+    return minion.ask({"cmd": "_symlink_list", "saltenv": environment(minion, saltenv), "prefix": prefix})
+
+
+@execution
+def cp_list_minion(minion, saltenv=None):
+    """The files of an environment that are in the cache.
+
+    CLI Example: salt '*' cp.list_minion"""
+    home = below(minion.tree.cache / "files", environment(minion, saltenv))
+    return sorted(str(path) for path in home.rglob("*") if path.is_file())
+
+
+@execution
+def cp_list_states(minion, saltenv=None):
+    """The state files that the master has, as state.apply takes their names.
+
+    CLI Example: salt '*' cp.list_states"""
+    found = [name[:-4] for name in cp_list_master(minion, saltenv) if name.endswith(".sls")]
+    return sorted({name.removesuffix("/init").replace("/", ".") for name in found})
+
+
+@execution
+def cp_stat_file(minion, path, saltenv=None, octal=True):
+    """The mode of a file of the master's, or of one here, in octal; None if there is none.
+
+    CLI Example: salt '*' cp.stat_file salt://path/to/file"""
+    if str(path).startswith("salt://"):
+        name, env = source_of(minion, path, saltenv)
+        found = minion.ask({"cmd": "_file_find", "path": name, "saltenv": env})
+        info = found.get("stat") if isinstance(found, dict) else None
+    else:
+        info = os.stat(path) if os.path.exists(path) else None
+    return None if not info else oct(info[0])[-4:] if octal is True else info[0]
+
+
+# saltutil: what the master keeps of ours
+
+SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of saltutil.sync_all
+    name: name.replace("proxymodules", "proxy")
+    for name in """clouds beacons modules states sdb grains renderers returners output utils log_handlers executors
+        proxymodules engines thorium serializers matchers resources""".split()
+}
+
+
+def sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list[str]:
+    """Make CACHE/extmods/KIND what salt://_KIND is in the environments, the later winning; gives what is new."""
+    envs = saltenv if isinstance(saltenv, list) else environment(minion, saltenv).split(",")
+    home = minion.tree.cache / "extmods" / kind
+    remote: dict[Path, str] = {}
+    for env in envs:
+        for name in listed(minion, "_file_list", env, f"_{kind}"):
+            if name.startswith(f"_{kind}/") and re.search(r"\.(pyx?|so|zip)$", name):
+                target = below(home, name[len(kind) + 2 :])
+                if place := fetch(minion, name, env):
+                    remote[target] = place
+    new = []
+    with in_a_sentence(f"{home} cannot be written"):
+        for target, place in remote.items():
+            if file_hash(target) != file_hash(place):
+                clear_way(target, minion.tree.cache)
+                put_copy(Path(place), str(target))
+                new.append(".".join((kind, *target.relative_to(home).with_suffix("").parts)))
+        for path in sorted(home.rglob("*"), reverse=True):  # what is below a directory before the directory
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path not in remote:  # bytecode of what was there before goes too
+                path.unlink()
+    return new
+
+
+def sync_function(name: str, kind: str) -> Callable[..., Any]:
+    def function(minion, saltenv=None, refresh=True):
+        new = sync(minion, kind, saltenv)
+        if new and refresh and kind == "grains":
+            saltutil_refresh_grains(minion)
+        saltutil_refresh_modules(minion)
+        return new
+
+    function.__doc__ = f"""Fetch the files of salt://_{kind}; gives what is new; what the master has no more goes.
+
+    CLI Example: salt '*' saltutil.sync_{name}"""
+    return function
+
+
+EXECUTION |= {f"saltutil.sync_{name}": sync_function(name, kind) for name, kind in SYNCED.items()}
+
+
+@execution
+def saltutil_sync_all(minion, saltenv=None, refresh=True):
+    """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind.
+
+    CLI Example: salt '*' saltutil.sync_all"""
+    new = {name: EXECUTION[f"saltutil.sync_{name}"](minion, saltenv, refresh) for name in SYNCED}
+    if refresh:
+        saltutil_refresh_pillar(minion)
+    return new
+
+
+@execution
+def saltutil_list_extmods(minion):
+    """The files that were fetched, by kind.
+
+    CLI Example: salt '*' saltutil.list_extmods"""
+    home = minion.tree.cache / "extmods"
+    found = {kind: sorted({n.partition(".")[0] for n in names(home / kind)} - {"__pycache__"}) for kind in names(home)}
+    return {kind: stems for kind, stems in found.items() if stems}
+
+
+@execution
+def saltutil_refresh_modules(minion, **kwargs):
+    """True: every job reads the module files that are there.
+
+    CLI Example: salt '*' saltutil.refresh_modules"""
+    for name in ("functions", "utils"):
+        vars(minion).pop(name, None)
+    return True
+
+
+@execution
+def saltutil_refresh_pillar(minion, wait=False, timeout=30, clean_cache=True):
+    """Fetch the pillar from the master; it is there when this is done, so there is nothing to wait for.
+
+    CLI Example: salt '*' saltutil.refresh_pillar"""
+    pillar = minion.ask(pillar_load(minion.opts, minion.grains))
+    if not isinstance(pillar, dict):
+        raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
+    minion.tree.put_pillar(pillar)
+    minion.pillar = pillar
+    return True
+
+
+EXECUTION["saltutil.pillar_refresh"] = saltutil_refresh_pillar
+
+
+@execution
+def saltutil_clear_cache(minion):
+    """Remove the files that were fetched; running jobs, returns on their way and the keys stay.
+
+    CLI Example: salt '*' saltutil.clear_cache"""
+    import shutil
+
+    for name in ("files", "extrn_files", "parts", "extmods"):
+        shutil.rmtree(minion.tree.cache / name, ignore_errors=True)
+    return True
+
+
+@execution
+def saltutil_regen_keys(minion):
+    """Remove this minion's key pair: the next start makes another, which the master has to accept.
+
+    CLI Example: salt '*' saltutil.regen_keys"""
+    for name in ("minion.pem", "minion.pub"):
+        (minion.tree.pki / name).unlink(missing_ok=True)
+    return True
+
+
+@execution
+def saltutil_revoke_auth(minion, preserve_minion_cache=False):
+    """Have the master remove this minion's key; the return of this may not reach it any more.
+
+    CLI Example: salt '*' saltutil.revoke_auth"""
+    load = {"cmd": "revoke_auth", "id": minion.opts["id"], "preserve_minion_cache": bool(preserve_minion_cache)}
+    return minion.ask(load) is True
 
 
 # ---- 13. Wire ---------------------------------------------------------------------------------------------------
