@@ -1589,9 +1589,9 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
 
     def place(name: str, default: Path) -> str:
-        return below(opts[name]) if opts[name] else str(default)
+        return placed(opts[name]) if opts[name] else str(default)
 
-    def below(value: str) -> str:
+    def placed(value: str) -> str:
         path = Path(value)
         if opts["root_dir"] and path.is_absolute() and not path.is_relative_to(root):
             path = path.relative_to("/")  # Salt: root_dir goes before every path
@@ -1612,7 +1612,7 @@ def roots_of(name: str, value: Mapping[Any, Any], below: Callable[[str], str]) -
     for env, roots in found.items():
         if not isinstance(roots, list) or not all(isinstance(root, str | Path) and str(root) for root in roots):
             raise Failure(f"{name}: {env} must be a list of directories, not {roots!r}.")
-    return {env: [below(str(root)) for root in roots] for env, roots in found.items()}
+    return {env: [placed(str(root)) for root in roots] for env, roots in found.items()}
 
 
 class MasterTree:

@@ -150,7 +150,7 @@ TARGETS = [
 ]
 
 
-@pytest.mark.parametrize("tgt, tgt_type, wanted", TARGETS, ids=str)
+@pytest.mark.parametrize("tgt, tgt_type, wanted", TARGETS)
 def test_a_target_gives_only_minions_that_certainly_match(site, tgt, tgt_type, wanted):
     """Of m1 the grains are known, of m2 nothing is."""
     site.opts["nodegroups"] = {"debian": "G@os:Debian"}
@@ -192,7 +192,7 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize("allow, wanted", ALLOWED, ids=str)
+@pytest.mark.parametrize("allow, wanted", ALLOWED)
 def test_an_entry_goes_only_to_those_who_are_known_to_match_its_allow_tgt(site, allow, wanted):
     """Of m2 the grains are known, of the others nothing is."""
     site.opts["nodegroups"] = {"debian": "G@os:Debian"}
