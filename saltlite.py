@@ -1601,18 +1601,18 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
     if role == "master":
-        opts["pillar_roots"] = roots_of("pillar_roots", opts["pillar_roots"] or {"base": [root / "srv/pillar"]}, below)
+        opts["pillar_roots"] = roots_of("pillar_roots", opts["pillar_roots"] or {"base": [root / "srv/pillar"]}, placed)
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
     return opts
 
 
-def roots_of(name: str, value: Mapping[Any, Any], below: Callable[[str], str]) -> dict[str, list[str]]:
-    """The directories of each environment, made absolute by `below`; Failure if that is not what the option holds."""
+def roots_of(name: str, value: Mapping[Any, Any], absolute: Callable[[str], str]) -> dict[str, list[str]]:
+    """The directories of each environment, made absolute by `absolute`; Failure if that is not what the option holds."""
     found = {str(env): [roots] if isinstance(roots, str) else roots or [] for env, roots in value.items()}
     for env, roots in found.items():
         if not isinstance(roots, list) or not all(isinstance(root, str | Path) and str(root) for root in roots):
             raise Failure(f"{name}: {env} must be a list of directories, not {roots!r}.")
-    return {env: [placed(str(root)) for root in roots] for env, roots in found.items()}
+    return {env: [absolute(str(root)) for root in roots] for env, roots in found.items()}
 
 
 class MasterTree:
