@@ -216,7 +216,7 @@ def test_every_hash_type_gives_its_hash(root, kind):
 
 def test_a_hash_is_of_the_file_as_it_is_now(root):
     server = server_of(root)
-    for data in (b"1", b"2", b"33"):
+    for data in [b"%02d" % number for number in range(50)]:
         write(root, {"top.sls": data})
         now = os.stat(root / "top.sls").st_mtime  # written just now: the next content may have the very same times
         assert ask(server, FileServer.hash, "top.sls", now=now)["hsum"] == hashlib.sha256(data).hexdigest()
@@ -288,6 +288,7 @@ def test_links_in_a_circle_end(root, target):
     os.symlink("..", root / "web/up")
     server = server_of(root)
     assert len(ask(server, FileServer.file_list)) < 100
+    assert ("self" in ask(server, FileServer.dir_list)) == (target in (".", "web", "../root"))
     assert ask(server, FileServer.hash, "self") == ""
 
 
@@ -330,6 +331,18 @@ def trap(root, tmp_path):
     for name, target in links.items():
         os.symlink(target, root / name)
     return root
+
+
+@pytest.mark.parametrize("path", ["web/../top.sls", "web/deep/..", "../root/top.sls", "web/./../top.sls"])
+def test_a_path_that_climbs_is_refused_although_it_stays_inside(root, path):
+    assert ask(server_of(root), FileServer.hash, path) == ""
+
+
+def test_a_directory_whose_name_begins_like_the_roots_is_outside(root, tmp_path):
+    write(tmp_path / "root2", {"secret": SECRET.encode()})
+    write(root, {"2/secret": b"what the rest of its name would lead to"})
+    os.symlink("../root2/secret", root / "link")
+    assert ask(server_of(root), FileServer.hash, "link") == ""
 
 
 @pytest.mark.parametrize("method", ONE_FILE)
