@@ -254,6 +254,11 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "masters": ((str,), "str or failover"),
     "states": ((str,), "full, terse, mixed or changes, each with or without _id"),
     "merging": ((str,), "smart, recurse, aggregate, overwrite or none"),
+    "hash": ((str,), "md5, sha1, sha224, sha256, sha384 or sha512"),
+    "tops": ((str,), "merge, same or merge_all"),
+    "aggregate": ((bool, list), "True, False or a list of state modules"),
+    "regexes": ((list,), "a list of regular expressions"),
+    "roots": ((dict,), "a map of environments to lists of directories"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
@@ -263,6 +268,8 @@ CHOICES = {
     "masters": ("str", "standard", "failover"),
     "states": ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id"),
     "merging": ("smart", "recurse", "aggregate", "overwrite", "none"),
+    "hash": ("md5", "sha1", "sha224", "sha256", "sha384", "sha512"),
+    "tops": ("merge", "same", "merge_all"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -319,7 +326,7 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
     "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
     "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
-    "pillar_roots": Option({}, "map", "environment: list of directories; without: base: [/srv/pillar]"),
+    "pillar_roots": Option({"base": ["/srv/pillar"]}, "roots", "environment: the directories its pillar is made from"),
     "pillar_source_merging_strategy": Option("smart", "merging", "how the pillars of several files become one"),
     "pillar_merge_lists": Option(False, "bool", "lists under one key are joined; without: the later one wins"),
     "pillar_includes_override_sls": Option(False, "bool", "what is included wins over the file that includes it"),
@@ -327,6 +334,29 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "pillar_opts": Option(False, "bool", "minions get the master's options, as the key `master` of their pillar"),
     "pillarenv": Option("", "str", "the only environment that pillar comes from, unless a minion names one"),
     "minion_data_cache": Option(True, "bool", "keep the grains and the pillar of minions, to foresee who will answer"),
+    "file_roots": Option({"base": ["/srv/salt"]}, "roots", "environment: the directories its files are served from"),
+    "hash_type": Option("sha256", "hash", "how minions compare files"),
+    "file_buffer_size": Option(262144, "int", "bytes of a file in one reply, up to 16 MiB"),
+    "file_ignore_regex": Option([], "regexes", "files that are not served: these are found in their path"),
+    "file_ignore_glob": Option([], "list", "files that are not served: one of these globs is their path"),
+    "fileserver_followsymlinks": Option(
+        True, "bool", "links may lead to another root, and directories behind links are listed"
+    ),
+    "fileserver_ignoresymlinks": Option(False, "bool", "list no links at all"),
+    "top_file_merging_strategy": Option("merge", "tops", "how minions merge the top files of several environments"),
+    "env_order": Option([], "list", "the order of the environments in that"),
+    "default_top": Option("base", "str", "the environment whose top file counts in `same`"),
+    "state_top": Option("top.sls", "str", "the name of the top file"),
+    "state_top_saltenv": Option(None, "str", "the only environment that a top file is taken from"),
+    "renderer": Option("jinja|yaml", "str", "how minions render states"),
+    "failhard": Option(False, "bool", "the first state that fails ends a run"),
+    "state_auto_order": Option(True, "bool", "states run in the order in which they are written"),
+    "state_events": Option(False, "bool", "minions send an event for each state that has run"),
+    "state_aggregate": Option(False, "aggregate", "states of one kind are done at once where their module can"),
+    "jinja_env": Option({}, "map", "options of Jinja, for files"),
+    "jinja_sls_env": Option({}, "map", "options of Jinja, for states"),
+    "jinja_lstrip_blocks": Option(False, "bool", "Jinja takes away the blanks before a block"),
+    "jinja_trim_blocks": Option(False, "bool", "Jinja takes away the line end after a block"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -371,6 +401,21 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
 }
 
 
+def _regexes(value: list[Any]) -> bool:
+    try:
+        return all(re.compile(pattern) for pattern in value)
+    except (re.error, TypeError):
+        return False
+
+
+def _roots(value: dict[Any, Any]) -> bool:
+    lists = [directories or [] for directories in value.values()]
+    return all(isinstance(each, list) and all(type(path) is str and path for path in each) for each in lists)
+
+
+FORMS: dict[str, Callable[[Any], bool]] = {"regexes": _regexes, "roots": _roots}  # what goes beyond the type
+
+
 def check(name: str, value: Any, option: Option, source: str) -> Any:
     """`value` as the option `name` wants it; Failure names the file and the option otherwise."""
     types, wanted = KINDS[option.kind]
@@ -382,6 +427,8 @@ def check(name: str, value: Any, option: Option, source: str) -> Any:
             return str(value)  # `id: 4711`
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}; correct it or remove the line.")
     if option.kind in CHOICES and value not in CHOICES[option.kind]:
+        raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
+    if option.kind in FORMS and not FORMS[option.kind](value):
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
     if option.kind == "port" and not 0 < number < 65536:
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
@@ -1575,6 +1622,15 @@ def read_yaml(path: Path) -> Any:
         raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
 
 
+def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str, list[str]]:
+    """Environment -> absolute directories: relative ones, and the `default`, lie below the root; others are as given,
+    for Salt puts root_dir before no file root."""
+    lists = {str(env): [named] if isinstance(named, str) else named or [] for env, named in roots.items()}
+    return {
+        env: [str(root / (path.lstrip("/") if default else path)) for path in named] for env, named in lists.items()
+    }
+
+
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options of a role with all paths resolved (DESIGN.md 3); warnings stand under "__warnings__".
 
@@ -1589,30 +1645,27 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
 
     def place(name: str, default: Path) -> str:
-        return placed(opts[name]) if opts[name] else str(default)
-
-    def placed(value: str) -> str:
+        value = opts[name]
+        if not value:
+            return str(default)
         path = Path(value)
         if opts["root_dir"] and path.is_absolute() and not path.is_relative_to(root):
             path = path.relative_to("/")  # Salt: root_dir goes before every path
         return str(root / path)
 
+    if role == "master":
+        for name in ("file_roots", "pillar_roots"):
+            opts[name] = place_roots(opts[name], root, opts[name] is MASTER_OPTIONS[name].default)
+        if opts["file_roots"].pop("__env__", None) is not None:
+            warnings.append("file_roots: __env__ is ignored: minions would name directories; name each environment.")
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
-    if role == "master":
-        opts["pillar_roots"] = roots_of("pillar_roots", opts["pillar_roots"] or {"base": [root / "srv/pillar"]}, placed)
+    for path in itertools.chain(*opts["file_roots"].values()) if role == "master" else ():
+        if any(Path(opts[name]).is_relative_to(path) for name in ("pki_dir", "cachedir")):
+            raise Failure(f"file_roots: {path} holds the master's keys; serve a directory of its own instead.")
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
     return opts
-
-
-def roots_of(name: str, value: Mapping[Any, Any], absolute: Callable[[str], str]) -> dict[str, list[str]]:
-    """The directories of each environment, made absolute by `absolute`; Failure if that is not what the option holds."""
-    found = {str(env): [roots] if isinstance(roots, str) else roots or [] for env, roots in value.items()}
-    for env, roots in found.items():
-        if not isinstance(roots, list) or not all(isinstance(root, str | Path) and str(root) for root in roots):
-            raise Failure(f"{name}: {env} must be a list of directories, not {roots!r}.")
-    return {env: [absolute(str(root)) for root in roots] for env, roots in found.items()}
 
 
 class MasterTree:
@@ -2134,6 +2187,274 @@ def host_name() -> str:
     return name
 
 
+# ---- 8b. File server --------------------------------------------------------------------------------------------
+# What lies beneath file_roots, as Salt's own file server tells it (PROTOCOL.md 9). A path from the wire is walked name
+# by name without following a link; a link counts for the place it leads to, if that is beneath a root of the same
+# environment, and that place is walked likewise. What is outside looks like what is not there (SECURITY.md R6).
+
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+LISTING_AGE = 1.0  # seconds a listing is good for: a thousand minions ask at once
+MAX_CHUNK = 16 << 20
+MAX_HASHES = 100_000
+LEAF = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def relative(path: object) -> str:
+    """A path from the wire as names with one slash between them; "" if it is no path, absolute or leads upwards.
+
+    As Salt has it, `|` in front takes the rest as it is, and `?` begins what is no part of the path."""
+    text = os.fsdecode(path) if isinstance(path, str | bytes) else ""
+    text = text[1:] if text.startswith("|") else text.partition("?")[0]
+    parts = [name for name in text.split("/") if name not in ("", ".")]
+    refused = text.startswith("/") or ".." in parts or "\0" in text or len(text) > 4096
+    return "" if refused else "/".join(parts)
+
+
+def beneath(path: str, roots: Iterable[str]) -> tuple[str, str]:
+    """Where a path leads when its links are followed: (one of the real `roots`, the path below it). ELOOP: outside."""
+    real = os.path.realpath(path)
+    for root in roots:
+        if f"{real}/".startswith(f"{root.rstrip('/')}/"):
+            return root, real[len(root) :].strip("/")
+    raise OSError(errno.ELOOP, "outside of the file roots", path)
+
+
+def open_beneath(root: str, path: str, flags: int = LEAF) -> int:
+    """A descriptor of `path` below the directory `root`; a link on the way, or `..`, is an OSError."""
+    names = path.split("/") if path else ["."]
+    if ".." in names:
+        raise OSError(errno.ELOOP, "outside of the file roots", path)
+    fd = os.open(root, STEP)
+    for at, name in enumerate(names, 1):
+        try:
+            inner = os.open(name, flags if at == len(names) else STEP, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+Place = tuple[str, str]  # one of the real roots, and a path below it on which there is no link
+Entry = tuple[str, Place | None, str]  # a name, its place if it is a directory, its target if it is a link
+
+
+class Found(NamedTuple):
+    """An open regular file: its path as asked for and as it is, and its path below the root."""
+
+    fd: int
+    path: str
+    real: str
+    rel: str
+    info: os.stat_result
+
+
+class Listing(NamedTuple):
+    """All paths of an environment, relative to their roots, each with its target if it is a link."""
+
+    files: dict[str, str]
+    dirs: dict[str, str]
+    empty_dirs: dict[str, str]
+    links: dict[str, str]
+
+
+class FileServer:
+    """The files of the master. Public methods take a load from the wire, whatever it holds, and give the reply."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts = opts  # read at each use, for SIGHUP changes them
+        self._listings: dict[str, tuple[float, Listing]] = {}
+        self._hashes: dict[str, tuple[tuple[Any, ...], str]] = {}
+
+    def envs(self, load: dict[str, Any], now: float) -> list[str]:
+        return sorted(self.opts["file_roots"])
+
+    def file_list(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).files, load)
+
+    def dir_list(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).dirs, load)
+
+    def empty_dirs(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).empty_dirs, load)
+
+    def symlink_list(self, load: dict[str, Any], now: float) -> dict[str, str]:
+        links = self._listing(load, now).links
+        return {path: links[path] for path in self._chosen(links, load)}
+
+    def hash(self, load: dict[str, Any], now: float) -> dict[str, str] | str:
+        """{hash_type, hsum: hex}; "" if there is no such file."""
+        return self.hash_and_stat(load, now)[0]
+
+    def hash_and_stat(self, load: dict[str, Any], now: float) -> list[Any]:
+        """[the same, the ten integers of stat]; ["", None] if there is no such file."""
+        with self._open(load) as found:
+            return [self._hash(found, now), list(found.info)] if found else ["", None]
+
+    def find(self, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """{path: on the master, rel, stat: ten integers, back}; both paths "" if there is no such file."""
+        with self._open({"saltenv": "base"} | load) as found:
+            if found is None:
+                return {"path": "", "rel": ""}
+            return {"path": found.path, "rel": found.rel, "stat": list(found.info), "back": "roots"}
+
+    def serve(self, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """{data: bytes from `loc` on, dest: the relative path}, and `gzip`, the level, if the data is compressed. The
+        end of a file has no data; what is no file has no dest either."""
+        loc, level = load.get("loc"), load.get("gzip")
+        with self._open(load) as found:
+            if found is None or type(loc) is not int or loc < 0:
+                return {"data": "", "dest": ""}
+            most = min(self.opts["file_buffer_size"] or MAX_CHUNK, MAX_CHUNK)
+            data = os.pread(found.fd, most, loc) if loc < found.info.st_size else b""
+        if not data or type(level) is not int or not 1 <= level <= 9:
+            return {"data": data, "dest": found.rel}
+        import gzip
+
+        return {"data": gzip.compress(data, level, mtime=0), "dest": found.rel, "gzip": level}
+
+    # one file
+
+    @contextlib.contextmanager
+    def _open(self, load: dict[str, Any]) -> Iterator[Found | None]:
+        found = self._find(relative(load.get("path")), self._roots(load))
+        try:
+            yield found
+        finally:
+            if found:
+                os.close(found.fd)
+
+    def _find(self, rel: str, roots: Sequence[str]) -> Found | None:
+        if not rel or self._ignored(rel):
+            return None
+        places = [os.path.realpath(root) for root in roots]
+        for root, place in zip(roots, places, strict=True):
+            try:
+                base, path = beneath(f"{place}/{rel}", self._may_lead_to(place, places))
+                fd = open_beneath(base, path)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                continue
+            info = os.fstat(fd)
+            if stat.S_ISREG(info.st_mode):
+                return Found(fd, f"{root}/{rel}", f"{base}/{path}", rel, info)
+            os.close(fd)
+        return None
+
+    def _roots(self, load: dict[str, Any]) -> list[str]:
+        return self.opts["file_roots"].get(str(load.get("saltenv")), [])
+
+    def _may_lead_to(self, place: str, places: list[str]) -> list[str]:
+        return places if self.opts["fileserver_followsymlinks"] else [place]
+
+    def _ignored(self, rel: str) -> bool:
+        """Salt shows the patterns a relative path in listings and an absolute one otherwise; here both, always."""
+        globs, regexes = self.opts["file_ignore_glob"], self.opts["file_ignore_regex"]
+        return any(
+            any(re.search(regex, path) for regex in regexes) or any(fnmatch.fnmatch(path, str(glob)) for glob in globs)
+            for path in (rel, f"/{rel}")
+        )
+
+    def _hash(self, found: Found, now: float) -> dict[str, str]:
+        kind, info = self.opts["hash_type"], found.info
+        stamp = (kind, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        known, hsum = self._hashes.get(found.real, ((), ""))
+        if known != stamp:
+            import hashlib
+
+            digest = hashlib.new(kind, usedforsecurity=False)
+            while chunk := os.read(found.fd, 1 << 20):
+                digest.update(chunk)
+            hsum = digest.hexdigest()
+            if len(self._hashes) >= MAX_HASHES:
+                self._hashes.clear()
+            if abs(now - info.st_ctime) >= RACY:
+                self._hashes[found.real] = stamp, hsum
+        return {"hash_type": kind, "hsum": hsum}
+
+    # all files
+
+    @staticmethod
+    def _chosen(paths: Iterable[str], load: dict[str, Any]) -> list[str]:
+        prefix = load.get("prefix")
+        prefix = os.fsdecode(prefix).strip("/") if isinstance(prefix, str | bytes) else ""
+        return [path for path in paths if path.startswith(prefix)]
+
+    def _listing(self, load: dict[str, Any], now: float) -> Listing:
+        env, roots = str(load.get("saltenv")), self._roots(load)
+        listing = Listing({}, {}, {}, {})
+        if not roots:
+            return listing
+        made, known = self._listings.get(env, (0.0, listing))
+        if 0 <= now - made < LISTING_AGE:
+            return known
+        places = [os.path.realpath(root) for root in roots]
+        for place in places:
+            self._walk(listing, place, self._may_lead_to(place, places))
+        listing = Listing(*(dict(sorted(paths.items())) for paths in listing))
+        self._listings[env] = now, listing
+        return listing
+
+    def _walk(self, listing: Listing, place: str, places: list[str]) -> None:
+        """Add what one root holds. A directory that a link leads back into is not gone through again."""
+        follow = self.opts["fileserver_followsymlinks"]
+        todo: list[tuple[str, Place, tuple[Place, ...]]] = [("", (place, ""), ())]
+        while todo:
+            rel, here, above = todo.pop()
+            above = (*above, here)
+            entries = self._entries(here, places)
+            if entries == [] and rel in listing.dirs:
+                listing.empty_dirs[rel] = ""
+            for name, there, link in entries or []:
+                path = f"{rel}/{name}" if rel else name
+                if not self._ignored(path):
+                    (listing.dirs if there else listing.files)[path] = link
+                    if link:
+                        listing.links[path] = link
+                if there and there not in above and (follow or not link):
+                    todo.append((path, there, above))
+
+    def _entries(self, here: Place, places: list[str]) -> list[Entry] | None:
+        """What is in a directory and can be served; None if the directory cannot be read."""
+        found: list[Entry] = []
+        try:
+            fd = open_beneath(*here, LEAF | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno not in ABSENT | {errno.EACCES}:
+                raise
+            return None
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    path = f"{here[1]}/{entry.name}" if here[1] else entry.name
+                    if entry.is_symlink():
+                        with contextlib.suppress(FileNotFoundError):
+                            found += self._link(here[0], path, entry.name, places)
+                    elif entry.is_dir(follow_symlinks=False):
+                        found.append((entry.name, (here[0], path), ""))
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append((entry.name, None, ""))
+        finally:
+            os.close(fd)
+        return found
+
+    def _link(self, root: str, path: str, name: str, places: list[str]) -> list[Entry]:
+        """A link as an entry, or none. One that leads outside is told only where links are not followed, and whatever
+        it leads to."""
+        if self.opts["fileserver_ignoresymlinks"]:
+            return []
+        target = os.readlink(f"{root}/{path}")
+        try:
+            there = beneath(f"{root}/{path}", places)
+        except OSError:
+            return [] if self.opts["fileserver_followsymlinks"] else [(name, None, target)]
+        real = "/".join(there)
+        if os.path.isdir(real):
+            return [(name, there, target)]
+        return [(name, None, target)] if os.path.isfile(real) or not os.path.lexists(real) else []
+
+
 # ---- 8c. Pillar -------------------------------------------------------------------------------------------------
 # What each minion is to know, compiled from the files of pillar_roots as Salt compiles it. The grains of a minion are
 # data, never source. Templates run in a sandbox, with a bound on their steps and on what they can make, and see files
@@ -2145,7 +2466,15 @@ MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
 PRIVATE_OPTIONS = {"pki_dir", "cachedir", "conf_dir", "publisher_acl", "autosign_file", "autoreject_file"}
-PRIVATE_OPTIONS |= {"autosign_grains_dir", "user", "root_dir", "pillar_roots", "mine_get", "master_sign_key_name"}
+PRIVATE_OPTIONS |= {
+    "autosign_grains_dir",
+    "user",
+    "root_dir",
+    "pillar_roots",
+    "file_roots",
+    "mine_get",
+    "master_sign_key_name",
+}
 NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
 SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
 SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
@@ -3312,6 +3641,7 @@ class MasterProtocol:
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, jobs: Jobs, now: float) -> None:
         self.opts, self.tree, self.key, self.jobs = opts, tree, key, jobs
         self.pillar_files = PillarFiles()
+        self.files = FileServer(opts)
         self.peers: dict[str, Peer] = {}
         self.held: dict[Any, Held] = {}
         self.heard = tree.heard()
@@ -3914,19 +4244,22 @@ class MasterProtocol:
         return {"aes": self.aes}
 
     def master_opts(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
-        """The options that state.* of a real minion asks for; there are no file roots yet."""
-        opts: dict[str, Any] = {"file_roots": {"base": []}}
-        opts |= {"top_file_merging_strategy": "merge", "env_order": []}
-        opts |= {
-            "default_top": "base",
-            "renderer": "jinja|yaml",
-            "failhard": False,
-            "state_top": "salt://top.sls",
-            "state_top_saltenv": None,
-        }
-        opts |= {"nodegroups": self.opts["nodegroups"], "state_auto_order": True, "state_events": False}
-        opts |= {"state_aggregate": False, "jinja_env": {}, "jinja_sls_env": {}}
-        return opts | {"jinja_lstrip_blocks": False, "jinja_trim_blocks": False}
+        """The options that state.* of a real minion asks for; of the file roots only the environments."""
+        names = ENV_OPTIONS if load.get("env_only") else ENV_OPTIONS + STATE_OPTIONS
+        roots: dict[str, list[str]] = {env: [] for env in self.files.envs(load, now)}
+        return {"file_roots": roots} | {name: self.opts[name] for name in names}
+
+
+ENV_OPTIONS = ("top_file_merging_strategy", "env_order", "default_top")
+STATE_OPTIONS = (
+    *("renderer", "failhard", "state_top", "state_top_saltenv", "nodegroups", "state_auto_order", "state_events"),
+    *("state_aggregate", "jinja_env", "jinja_sls_env", "jinja_lstrip_blocks", "jinja_trim_blocks"),
+)
+
+
+def from_files(method: Callable[[FileServer, dict[str, Any], float], Any]) -> Request:
+    """A request to the file server, which tells every minion the same."""
+    return Request(lambda protocol, peer, load, now: method(protocol.files, load, now))
 
 
 def _begins(expression: Any, text: str) -> bool:
@@ -3960,20 +4293,21 @@ REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` and `ping`
     "_master_tops": empty({}),
     "_ext_nodes": empty({}),
     "_register_resources": empty({}),
-    "_file_envs": empty(["base"]),
-    "_file_list": empty([]),
-    "_file_list_emptydirs": empty([]),
-    "_dir_list": empty([]),
-    "_symlink_list": empty({}),
-    "_file_hash": empty(""),
-    "_file_hash_and_stat": empty(["", None]),
-    "_file_find": empty({"path": "", "rel": ""}),
-    "_serve_file": empty({"data": "", "dest": ""}),
     "_mine": Request(MasterProtocol.mine),
     "_mine_get": Request(MasterProtocol.mine_get),
     "_mine_delete": Request(MasterProtocol.mine_delete),
     "_mine_flush": Request(MasterProtocol.mine_flush),
     "revoke_auth": Request(MasterProtocol.revoke_auth),
+    "_file_envs": from_files(FileServer.envs),
+    "_file_list": from_files(FileServer.file_list),
+    "_file_list_emptydirs": from_files(FileServer.empty_dirs),
+    "_dir_list": from_files(FileServer.dir_list),
+    "_symlink_list": from_files(FileServer.symlink_list),
+    "_file_hash": from_files(FileServer.hash),
+    "_file_hash_and_stat": from_files(FileServer.hash_and_stat),
+    "_file_find": from_files(FileServer.find),
+    "_serve_file": from_files(FileServer.serve),
+    "_file_recv": empty(False),  # cp.push: what a master says that takes no files
 }
 
 
