@@ -13,7 +13,7 @@ SCRIPT = Path(saltlite.__file__)
 SOURCE = SCRIPT.read_text()
 BANNER = re.compile(r"# ---- (\d+)\. (.+?) -+")
 SECTIONS = {at: int(found[1]) for at, line in enumerate(SOURCE.splitlines(), 1) if (found := BANNER.fullmatch(line))}
-PURE, TREE, PROTOCOL = {2, 3, 4, 5, 6}, {8, 9}, {10, 11}
+PURE, TREE, PROTOCOL = {2, 3, 4, 5, 6, 7}, {8, 9}, {10, 11}
 
 
 def section(node):
