@@ -2047,12 +2047,19 @@ class MinionTree:
         """Gives the saved entries and saves what was made of them; of two jobs, one waits for the other."""
         import fcntl
 
+        path = self.conf / "minion.d" / "_schedule.conf"
+        make_directory(self.cache)
         fd = os.open(self.cache / ".schedule.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             entries = self.schedule()
+            before = schedule_text(entries)
             yield entries
-            put(self.conf / "minion.d" / "_schedule.conf", schedule_text(entries), 0o644)
+            if schedule_text(entries) != before:
+                path.parent.mkdir(exist_ok=True)
+                put(path, schedule_text(entries), 0o644)
+        except OSError as error:
+            raise Failure(f"{path} cannot be changed: {error.strerror}.") from None
         finally:
             os.close(fd)
 
@@ -3893,7 +3900,10 @@ def make_return(
     else:
         made["success"] = success and not retcode
     made |= {"jid": load["jid"], "fun": load["fun"], "fun_args": load["arg"], "user": load.get("user", "root")}
-    made |= {name: load[name] for name in ("metadata", "schedule") if name in load}
+    if "metadata" in load:
+        made["metadata"] = load["metadata"]
+    if "schedule" in load:  # the master has never heard of this job
+        made |= {name: load[name] for name in ("schedule", "tgt", "tgt_type", "arg")}
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
@@ -5253,7 +5263,8 @@ class Minion:
                 execution.schedule = self.schedule
                 self.tree.put_return(execution.run_job(), sync=False)
                 self.returned(load["jid"])
-                self.run_due()
+                if self.schedule.asked:
+                    self.run_due()
             else:
                 self.tree.start_job(load)  # first: from here on a crash is answered for
                 self.tree.remember(load["jid"])

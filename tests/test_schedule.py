@@ -275,6 +275,26 @@ def test_several_functions_have_arguments_each():
     assert load["arg"] == [["x", {"__kwarg__": True, "k": 1}], [{"__kwarg__": True, "k": 1}]]
 
 
+@pytest.mark.parametrize("words, returns", [({}, 1), ({"return_job": False}, 0)])
+def test_a_return_that_is_for_nobody_is_not_left_even_for_a_lost_job(minion, words, returns):
+    tree = minion.tree
+    tree.proc.mkdir()
+    tree.outbox.mkdir()
+    load = scheduled_job("j", entry(**words), "2" * 20, "web1")
+    ends = (
+        lambda: saltlite.run_child(tree, minion.opts, load["jid"]),
+        lambda: saltlite.lost_job(tree, minion.opts, load, "it is gone"),
+    )
+    for end in ends:
+        tree.start_job(load)
+        end()
+        assert saltlite.names(tree.proc) == [] and len(saltlite.names(tree.outbox)) == returns
+        if returns:
+            made = tree.get_return(load["jid"])
+            assert (made["schedule"], made["jid"], made["tgt"]) == ("j", load["jid"], "web1")
+            tree.acknowledged(load["jid"])
+
+
 # functions
 
 
@@ -398,6 +418,34 @@ def test_list_shows_what_there_is_as_salt_prints_it(minion):
     assert minion("list", return_yaml=False, show_all=True).keys() == {"a", "conf", "told", "__mine_interval"}
     assert minion("list", return_yaml=False, where="pillar").keys() == {"told"}
     assert minion("list", return_yaml=False, where="opts").keys() == {"a", "conf"}
+
+
+def test_next_fire_time_and_run_job_are_the_running_minions(minion):
+    execution = minion.execution()
+    ret = execution.run("schedule.run_job", ["conf"])[0]
+    assert ret["result"] is False and "only a running minion" in ret["comment"]
+    assert execution.run("schedule.show_next_fire_time", ["conf"])[0] == {"result": True, "next_fire_time": None}
+    execution.schedule = Schedule()
+    execution.schedule.load(saltlite.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
+    assert execution.schedule.due(NOON, 0) == ["told", "conf"]
+    ret = execution.run("schedule.show_next_fire_time", ["conf"])[0]
+    assert ret == {"result": True, "next_fire_time": "2026-11-25T12:05:00"}
+    assert execution.run("schedule.run_job", ["conf"])[0]["comment"] == "Scheduling Job conf on minion."
+    assert execution.schedule.due(NOON + 1, 1) == ["conf"]
+    assert execution.schedule.due(NOON + 2, 2) == []
+
+
+def test_a_file_without_a_change_is_not_written(minion):
+    before = minion.file.stat().st_ino
+    assert minion("delete", "nobody")["result"] is minion("delete", "enabled")["result"] is False
+    assert minion.file.stat().st_ino == before
+
+
+def test_a_tree_where_no_minion_ever_ran_will_do(tmp_path):
+    opts = saltlite.load_opts("minion", str(tmp_path), {"id": "web1"})
+    execution = saltlite.Execution(opts, saltlite.MinionTree(opts), {"jid": "2" * 20}, [])
+    execution.run("schedule.add", ["a", {"__kwarg__": True, "function": "test.ping", "seconds": 5}])
+    assert "a:" in (tmp_path / "minion.d/_schedule.conf").read_text()
 
 
 def test_purge_deletes_what_is_saved(minion):
