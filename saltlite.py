@@ -1256,14 +1256,12 @@ Entry = dict[str, Any]
 
 def moment(value: Any, day: float) -> float:
     """When a date string is, or a time of day on the day of `day`; ValueError if it is neither."""
-    from datetime import datetime
+    from datetime import date, datetime
 
-    if not isinstance(value, datetime):
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is no date or time (put quotes around it)")
-        midnight = datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
-        value = dateutil_parser.parse(value, default=midnight)
-    return value.timestamp()
+    if not isinstance(value, str | date):
+        raise ValueError(f"{value!r} is no date or time (put quotes around it)")
+    midnight = datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
+    return dateutil_parser.parse(str(value), default=midnight).timestamp()
 
 
 def interval(entry: Entry) -> float:
@@ -1370,12 +1368,12 @@ def checked_entry(entry: Any, defaults: Mapping[str, Any], whens: Mapping[str, A
     """An entry with what the whole schedule says of all, and with the named times put in; raises MISTAKES."""
     if not isinstance(entry, dict):
         raise ValueError("it must be a map")
-    made = {**defaults, **entry}
-    if "when" in entry:
-        listed = entry["when"] if isinstance(entry["when"], list) else [entry["when"]]
+    made = {word: value for word, value in {**defaults, **entry}.items() if value is not None}
+    if "when" in made:
+        listed = made["when"] if isinstance(made["when"], list) else [made["when"]]
         made["when"] = [whens.get(when, when) if isinstance(when, str) else when for when in listed]
     for name, wanted in ENTRY_TYPES.items():
-        if made.get(name) is not None and not isinstance(made[name], wanted):
+        if name in made and not isinstance(made[name], wanted):
             raise ValueError(f"{name} must be a {wanted.__name__}, not {made[name]!r}")
     if made.get("dry_run"):
         raise ValueError("it is marked as dry_run")
@@ -1395,6 +1393,7 @@ class Schedule:
         self.entries: dict[str, Entry] = {}
         self.enabled = True
         self.problems: list[str] = []
+        self._known: list[str] = []  # those of the last load, which need not be said again
         self.asked: list[str] = []  # names to run at once, whatever they say
         self._at: dict[str, float] = {}
         self._starting: set[str] = set()  # run_on_start, and did not yet
@@ -1404,21 +1403,24 @@ class Schedule:
     def load(self, entries: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> None:
         """Take these entries; one that was here before goes on as it was, even if it was enabled or disabled."""
         before, self.entries = self.entries, {}
+        problems: list[str] = []
         self.enabled = bool(entries.get("enabled", True))
         defaults = {name: entries[name] for name in ("skip_during_range", "splay") if entries.get(name)}
-        for name, value in entries.items():
+        for name, value in [(str(name), value) for name, value in entries.items()]:
             if name in SCHEDULE_SETTINGS:
-                self.problems += ["skip_function has no effect."] if name == "skip_function" else []
+                problems += ["skip_function has no effect."] if name == "skip_function" else []
                 continue
             try:
                 entry = self.entries[name] = checked_entry(value, defaults, whens, now)
             except MISTAKES as error:
-                self.problems.append(f"{name} is skipped: {error or type(error).__name__}.")
+                problems.append(f"{name} is skipped: {error or type(error).__name__}.")
                 continue
-            self.problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
+            problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
             if before.get(name, {}) | {"enabled": 0} != entry | {"enabled": 0}:
                 self._begin(name, entry, now)
         self._at = {name: at for name, at in self._at.items() if name in self.entries}
+        self.problems += [problem for problem in problems if problem not in self._known]
+        self._known = problems
 
     def _begin(self, name: str, entry: Entry, now: float) -> None:
         kind = kind_of(entry)
@@ -1488,7 +1490,7 @@ def scheduled_job(name: str, entry: Entry, jid: str, minion: str) -> dict[str, A
     else:
         arg = [*args, *kwargs]
     load: dict[str, Any] = {"fun": fun, "arg": arg, "jid": jid, "tgt": minion, "tgt_type": "list", "ret": ""}
-    load |= {"user": "root"} | {"schedule": name}
+    load |= {"user": "root", "schedule": name}
     if entry.get("return_job", True) in (False, "nocache"):
         load["no_return"] = True
     return load | ({"metadata": entry["metadata"]} if entry.get("metadata") else {})
@@ -2036,11 +2038,12 @@ class MinionTree:
     def schedule(self) -> dict[str, Any]:
         """The entries saved in minion.d/_schedule.conf; Failure if it cannot be read."""
         path = self.conf / "minion.d" / "_schedule.conf"
-        found = read_yaml(path) if path.exists() else None
-        found = found.get("schedule") if isinstance(found, dict) else found
-        if found is not None and not isinstance(found, dict):
-            raise Failure(f"{path}: schedule must be a map of entries by name; correct it or remove the file.")
-        return found or {}
+        try:
+            found = read_yaml(path) if path.exists() else None
+            saved = (found["schedule"] if found else None) or {}
+            return {str(name): entry for name, entry in saved.items()}
+        except MISTAKES as error:  # a date that is none, too
+            raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
 
     @contextlib.contextmanager
     def changed_schedule(self) -> Iterator[dict[str, Any]]:
@@ -3872,11 +3875,7 @@ class Execution:
         return make_return(self.opts, load, *returns)
 
 
-SENTENCES = {
-    "CommandExecutionError",
-    "SaltInvocationError",
-    "Failure",
-}  # errors whose text is meant for the user, whoever's
+SENTENCES = {"CommandExecutionError", "Failure", "SaltInvocationError"}  # errors whose text is meant for the user
 PUB_FIELDS = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
 
 
@@ -3903,7 +3902,7 @@ def make_return(
     if "metadata" in load:
         made["metadata"] = load["metadata"]
     if "schedule" in load:  # the master has never heard of this job
-        made |= {name: load[name] for name in ("schedule", "tgt", "tgt_type", "arg")}
+        made |= {name: load[name] for name in ("schedule", "tgt", "tgt_type", "arg") if name in load}
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
@@ -4088,7 +4087,7 @@ def _entries(minion: Execution, where: str | None = None) -> dict[str, Any]:
     own = {} if where == "pillar" else {**minion.opts["schedule"], **minion.tree.schedule()}
     entries = {**(pillar if isinstance(pillar, dict) and where != "opts" else {}), **own}
     return {
-        name: {"name": name, "enabled": True, **{k: v for k, v in entry.items() if v is not None}}
+        str(name): {"name": name, "enabled": True, **{k: v for k, v in entry.items() if v is not None}}
         if isinstance(entry, dict)
         else entry
         for name, entry in entries.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ def shown(moment):
         ({"when": "2027-01-02 03:04:05"}, "2027-01-02 03:04:05"),
         ({"when": "2025-01-02 03:04:05"}, "never"),
         ({"when": ["11:00", "19:00", "18:00"]}, "2026-11-25 18:00:00"),
+        ({"when": date(2026, 11, 26)}, "2026-11-26 00:00:00"),
         ({"when": datetime(2026, 11, 26, 1)}, "2026-11-26 01:00:00"),
         ({"once": "2026-12-24T18:00:00"}, "2026-12-24 18:00:00"),
         ({"once": "24.12.2026 18:00", "once_fmt": "%d.%m.%Y %H:%M"}, "2026-12-24 18:00:00"),
@@ -253,10 +254,24 @@ def test_an_entry_that_is_none_is_skipped_with_a_sentence(bad, why):
     assert schedule.due(NOON, 0) == ["good"]
 
 
+def test_a_word_without_a_value_counts_as_absent_and_a_name_may_be_a_number():
+    schedule = Schedule()
+    schedule.load({5: entry(seconds=5, when=None, maxrunning=None, args=None, range=None)}, {}, NOON)
+    assert schedule.problems == [] and schedule.due(NOON, 0) == ["5"]
+    assert "maxrunning" not in schedule.entries["5"]
+
+
 def test_what_has_no_effect_is_said():
     schedule = Schedule()
     schedule.load({"job": entry(seconds=5, returner="mysql"), "skip_function": "test.echo"}, {}, NOON)
     assert schedule.problems == ["job: returner has no effect.", "skip_function has no effect."]
+
+
+def test_a_problem_is_said_once_and_again_when_it_comes_back():
+    schedule = Schedule()
+    for entries, said in (({"bad": 5}, 1), ({"bad": 5}, 1), ({}, 1), ({"bad": 5}, 2)):
+        schedule.load(entries, {}, NOON)
+        assert len(schedule.problems) == said
 
 
 # jobs
@@ -473,7 +488,17 @@ def test_two_jobs_do_not_lose_one_anothers_change(minion):
     assert len(minion.saved()) == 31
 
 
-@pytest.mark.parametrize("text", ["schedule: [", "schedule: 5", "schedule: !!python/object/apply:os.system [id]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schedule: [",
+        "schedule: 5",
+        "5",
+        "a: b",
+        "schedule: {a: {when: 2026-13-45}}",
+        "schedule: !!python/name:os.system",
+    ],
+)
 def test_a_broken_file_is_a_sentence_and_stays_as_it_is(minion, text):
     minion.file.write_text(text)
     ret, retcode, _ = minion.execution().run(
