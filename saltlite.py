@@ -63,7 +63,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/proc/JID                 minion, job       the job runs (its pid is inside); one whose process is gone is
                                                      answered for, by the minion at its next look
     CACHE/outbox/JID               job               a return that no master has acknowledged
-    CACHE/files/ENV/PATH           job               a file of the master's, as its hash says; extrn_files: of a web server
+    CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
     CACHE/salt-call                job               configuration and cache of the salt-call that applies states

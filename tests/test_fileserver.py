@@ -449,7 +449,6 @@ def test_file_roots_are_placed(tmp_path, config, roots):
     "config, said",
     [
         ("file_roots: [/srv]", "file_roots"),
-        ("file_roots: {base: /srv}", "file_roots"),
         ("file_roots: {base: [{}]}", "file_roots"),
         ("file_roots: {base: [.]}", "the master's keys"),
         ("file_roots: {base: [/]}", "the master's keys"),
