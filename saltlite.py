@@ -56,7 +56,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
                                                      answered for, by the minion at its next look
     CACHE/outbox/JID               job               a return that no master has acknowledged
     CACHE/executed                 minion            the last jids: nothing runs twice
-    CACHE/grains                   job               the grains as last collected
+    CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
+    CACHE/.ask                     minion            a socket: jobs ask the master through it
 
 A crash in the middle of a write leaves a dot-name, `.NAME.` and 8 hex digits, removed at the next start.
 
@@ -238,12 +239,14 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "enc": ((str,), "OAEP-SHA1 or OAEP-SHA224"),
     "sig": ((str,), "PKCS1v15-SHA1 or PKCS1v15-SHA224"),
     "watch": ((str,), "auto, inotify, polling or none"),
+    "masters": ((str,), "str or failover"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
     "enc": ("OAEP-SHA1", "OAEP-SHA224"),
     "sig": ("PKCS1v15-SHA1", "PKCS1v15-SHA224"),
     "watch": ("auto", "inotify", "polling", "none"),
+    "masters": ("str", "standard", "failover"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -290,7 +293,10 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
-    "master": Option("salt", "hosts", "the master's host name or address"),
+    "master": Option("salt", "hosts", "the master's host name or address, or a list of masters with the same key"),
+    "master_type": Option("str", "masters", "several masters: str: connected to all; failover: to one, in this order"),
+    "master_alive_interval": Option(0, "number", "failover: seconds without a connection until the next; 0: 30"),
+    "master_shuffle": Option(False, "bool", "take the masters in a random order"),
     "master_port": Option(4506, "port", "the master's ret_port"),
     "publish_port": Option(0, "int", "the master's publish_port; 0: as the master says"),
     "id": Option("", "str", "this minion's name; without: the host name, kept in minion_id"),
@@ -360,6 +366,27 @@ def merge(options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]) -
     if not opts["sign_pub_messages"]:
         warnings.append("sign_pub_messages: False has no effect: publications are always signed and verified.")
     return opts, warnings
+
+
+def host_and_port(master: str, port: int) -> tuple[str, int]:
+    """The option master as host and ret_port: `host:4506` brings its own port. Failure if that is no number."""
+    host, colon, own = master.partition(":")
+    if not colon or ":" in own:
+        return master, port
+    if not own.isdigit():
+        raise Failure(f"master: {master!r} must be a host, an address or host:port.")
+    return host, int(own)
+
+
+def master_list(opts: Mapping[str, Any]) -> list[str]:
+    """The masters that the option names, each once; Failure if there is none, or one is no host."""
+    found = opts["master"] if isinstance(opts["master"], list) else opts["master"].split(",")
+    found = list(dict.fromkeys(host for each in found if (host := str(each).strip())))
+    if not found:
+        raise Failure("master must name a host, or a list of hosts.")
+    for host in found:
+        host_and_port(host, 0)
+    return found
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -3420,7 +3447,7 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     for directory in module_directories(opts, "_grains"):
         with contextlib.suppress(OSError):
             files |= {path.stem: path for path in sorted(directory.glob("*.py"))}
-    grains: dict[str, Any] = {"id": opts["id"], "master": opts["master"], "saltlite": VERSION}
+    grains: dict[str, Any] = {"id": opts["id"], "master": master_list(opts)[0], "saltlite": VERSION}
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
@@ -3578,8 +3605,7 @@ def make_return(
     else:
         made["success"] = success and not retcode
     made |= {"jid": load["jid"], "fun": load["fun"], "fun_args": load["arg"], "user": load.get("user", "root")}
-    if "metadata" in load:
-        made["metadata"] = load["metadata"]
+    made |= {name: load[name] for name in ("metadata", "master") if name in load}
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
@@ -3745,7 +3771,7 @@ def signal_session(session: int, number: int) -> None:
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in ("started", "maker")}
+    return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
 
 
 # ---- 13. Wire ---------------------------------------------------------------------------------------------------
@@ -3914,16 +3940,6 @@ def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any]) -> None:
 def tcp(host: str, port: int) -> str:
     """A zmq address; an IPv6 address goes in brackets."""
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
-
-
-def host_and_port(master: str, port: int) -> tuple[str, int]:
-    """The option master as host and ret_port: `host:4506` brings its own port. Failure if that is no number."""
-    host, colon, own = master.partition(":")
-    if not colon or ":" in own:
-        return master, port
-    if not own.isdigit():
-        raise Failure(f"master: {master!r} must be a host, an address or host:port.")
-    return host, int(own)
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
@@ -4192,7 +4208,16 @@ MASTER_FIXED = (
     "max_message_size",
     "max_event_size",
 )
-MINION_FIXED = ("master", "master_port", "publish_port", "loop_interval", "recon_default", "recon_max")
+MINION_FIXED = (
+    "master",
+    "master_type",
+    "master_shuffle",
+    "master_port",
+    "publish_port",
+    "loop_interval",
+    "recon_default",
+    "recon_max",
+)
 
 
 def reload_opts(opts: dict[str, Any], fixed: tuple[str, ...]) -> None:
@@ -4345,7 +4370,8 @@ def run_child(tree: MinionTree, opts: Mapping[str, Any], jid: str) -> None:
     if load is None:
         return
     tree.start_job(load, os.getpid())
-    result = Execution(opts, tree, load).run_job()
+    master = functools.partial(ask_minion, tree, load.get("master", ""))
+    result = Execution(opts, tree, load, master=master).run_job()
     for pause in [0.5, 1, 2, 5] + [10] * 360:
         try:
             tree.put_return(result)
@@ -4364,10 +4390,12 @@ def lost_job(tree: MinionTree, opts: Mapping[str, Any], load: dict[str, Any], ho
 
 
 class Ask(NamedTuple):
-    """A request on its way to the master: the load, and who is told of the answer."""
+    """A request on its way to the master: the load, who is told of the answer, and until when it is worth asking (in
+    seconds of the monotonic clock)."""
 
     load: dict[str, Any]
     done: Callable[[Any], None]
+    until: float = float("inf")
 
 
 class Link:
@@ -4381,6 +4409,7 @@ class Link:
 
     def __init__(self, minion: Minion, host: str) -> None:
         self.minion, self.opts, self.loop = minion, minion.opts, minion.loop
+        self.name = host
         self.host, self.ret_port = host_and_port(host, minion.opts["master_port"])
         self.protocol = MinionProtocol(minion.opts, minion.tree, minion.key)
         self.dealer: zmq.Socket[Any] | None = None
@@ -4390,20 +4419,25 @@ class Link:
         self.unread: list[list[bytes]] = []
         self.up = self.greeted = self.rekeying = False
         self.tries = self.refusals = self.losses = 0
-        self.said = ""
+        self.said = self.sending = ""
+        self.since = time.monotonic()  # when `up` became what it is
 
     # requests
 
-    def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False) -> None:
-        """Queue a request; `done` gets the object in the reply. It is sent again until there is one."""
-        self.queue.insert(0, Ask(load, done)) if first else self.queue.append(Ask(load, done))
+    def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False, wait: float = 0) -> None:
+        """Queue a request; `done` gets the object in the reply. It is sent again until there is one, or `wait` seconds
+        have passed."""
+        asked = Ask(load, done, time.monotonic() + wait if wait else float("inf"))
+        self.queue.insert(0, asked) if first else self.queue.append(asked)
         self.pump()
 
     def pump(self) -> None:
         """Send the next request, or the next return in the outbox, if nothing is under way."""
         if self.protocol.state != CONNECTED or self.current:
             return
-        self.current = self.queue.pop(0) if self.queue else self.minion.next_return()
+        while self.queue and self.queue[0].until < time.monotonic():
+            self.queue.pop(0)
+        self.current = self.queue.pop(0) if self.queue else self.minion.next_return(self)
         if self.current:
             self._send(self.protocol.request(self.current.load, time.time()), self._request_timeout())
 
@@ -4418,14 +4452,19 @@ class Link:
             self.loop.watch(self.dealer, self.answered)
         with contextlib.suppress(zmq.Again):
             self.dealer.send_multipart([b"", data], zmq.NOBLOCK)
-        self.loop.at("answer", timeout, self.timed_out)
+        self.loop.at(self.timer("answer"), timeout, self.timed_out)
+
+    def timer(self, name: str) -> str:
+        return f"{name} {self.host} {self.ret_port}"
 
     def _socket(self, kind: int) -> zmq.Socket[Any]:
         socket_ = self.minion.context.socket(kind)
         keep_alive(socket_, self.opts)
         settings = {"RECONNECT_IVL": self.opts["recon_default"], "RECONNECT_IVL_MAX": self.opts["recon_max"]}
-        # a NAT that forgets a connection says nothing: heartbeats notice within 40 s
-        settings |= {"HEARTBEAT_IVL": 20000, "HEARTBEAT_TIMEOUT": 20000, "SNDHWM": 100, "RCVHWM": 1000}
+        # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
+        # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
+        settings |= {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
+        settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
         settings["MAXMSGSIZE"] = 256 << 20
         for name, value in settings.items():
             socket_.setsockopt(getattr(zmq, name), value)
@@ -4448,7 +4487,7 @@ class Link:
                     self.happened(self.protocol.auth_reply(data))
                 elif self.current:
                     result = self.protocol.reply(data)
-                    self.loop.cancel("answer")
+                    self.loop.cancel(self.timer("answer"))
                     asked, self.current = self.current, None
                     self.tries = self.refusals = self.losses = 0
                     asked.done(result)
@@ -4470,7 +4509,7 @@ class Link:
             self.happened(LOST)
             return
         self.protocol.why = f"{why}, {self.losses} times since its last answer"
-        if self.current and self.minion.put_aside(self.current):
+        if self.current and self.minion.put_aside(self):
             self.current = None
         self._requeue()
         self.happened(TOO_OFTEN)
@@ -4531,8 +4570,8 @@ class Link:
         self.unread.clear()  # what was published while this minion was not accepted is not for it
         self.greeted = False
         self._close_dealer()
-        self.loop.cancel("answer")
-        self.loop.at("wake", seconds, self.wake)
+        self.loop.cancel(self.timer("answer"))
+        self.loop.at(self.timer("wake"), seconds, self.wake)
 
     def _say(self, level: int, text: str) -> None:
         if text != self.said:
@@ -4541,7 +4580,7 @@ class Link:
 
     def connect(self) -> None:
         """Credentials are there: listen to publications, and go on with what waited for them."""
-        self.loop.cancel("answer")
+        self.loop.cancel(self.timer("answer"))
         self.tries, self.said, self.rekeying = 0, "", False
         if self.sub is None:
             self.sub = self._socket(zmq.SUB)
@@ -4568,12 +4607,15 @@ class Link:
         event = recv_monitor_message(self.monitor)["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             log.info("connected to %s, listening on port %s", self.host, self.port())
-            self.up = True
+            self.up, self.since = True, time.monotonic()
+            if self.current:  # it may have gone down with the connection before
+                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
             self.minion.connected(self)
         elif event == zmq.EVENT_DISCONNECTED:
             log.info("the connection to %s is lost; connecting again", self.host)
+            self.up, self.since = False, time.monotonic()
             if self.current:  # its answer will not come; after a restart the master waits for it
-                self.loop.at("answer", 1.0, self.timed_out)
+                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
 
     def rekey(self) -> None:
         """Ask for the shared key, which costs the master no RSA; one that does not know `_rekey` answers {}."""
@@ -4612,12 +4654,93 @@ class Link:
         except SaltError as error:
             log.warning("a publication is ignored: %s", error)
         else:
-            self.minion.job(load)
+            self.minion.job(load | {"master": self.name})
 
     def read_unread(self) -> None:
         unread, self.unread = self.unread, []
         for frames in unread:
             self.publication(frames, again=False)
+
+    def close(self) -> list[Ask]:
+        """Leave this master; gives the requests that it has not answered, a return under way excepted."""
+        self._requeue()
+        self._close_dealer()
+        self.loop.cancel(self.timer("answer"))
+        self.loop.cancel(self.timer("wake"))
+        if self.sub:
+            self.loop.unwatch(self.sub)
+            self.loop.unwatch(self.monitor)
+            self.sub.disable_monitor()
+            self.sub.close(0)
+        self.sub = None
+        left = [asked for asked in self.queue if asked.load.get("jid") != self.sending or not self.sending]
+        self.queue, self.sending = [], ""
+        return left
+
+
+class Relay:
+    """CACHE/.ask: a zmq socket of the file system, at which jobs ask the master through the minion's own connection,
+    so that no job needs one of its own. A message is msgpack: [master or "", load], and back [answer, or None; why]."""
+
+    WAIT = 60.0
+
+    def __init__(self, minion: Minion) -> None:
+        self.minion = minion
+        self.socket = minion.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        with in_directory(minion.tree.cache) as place:
+            Path(place, ".ask").unlink(missing_ok=True)
+            self.socket.bind(f"ipc://{place}/.ask")
+            os.chmod(f"{place}/.ask", 0o600)
+        minion.loop.watch(self.socket, self.asked)
+
+    def asked(self) -> None:
+        for _ in range(100):
+            try:
+                *envelope, data = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                host, load = msgpack.unpackb(data, strict_map_key=False)
+                if len(pack(dict(load))) > self.minion.opts["max_return_size"] + 65536:
+                    raise ValueError("it is larger than max_return_size")
+            except Exception as error:  # what cannot be sent must not get into the way of what can
+                self.answer(envelope, None, f"it cannot be sent: {error}")
+            else:
+                self.minion.link_to(str(host)).ask(load, functools.partial(self.answer, envelope), wait=self.WAIT)
+
+    def answer(self, envelope: list[bytes], answer: Any, why: str = "") -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.send_multipart([*envelope, msgpack.packb([answer, why])], zmq.NOBLOCK)
+
+
+@contextlib.contextmanager
+def in_directory(path: Path) -> Iterator[str]:
+    """A short name for a directory: that of a socket may have no more than 107 bytes."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
+    """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none,
+    PayloadError if it cannot be sent."""
+    socket_: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+    socket_.setsockopt(zmq.LINGER, 0)
+    with in_directory(tree.cache) as place:
+        try:
+            socket_.connect(f"ipc://{place}/.ask")
+            socket_.send_multipart([b"", msgpack.packb([host, load], default=_plain)])
+            if not socket_.poll(int(Relay.WAIT * 1000)):
+                raise OSError(errno.ETIMEDOUT, f"no answer within {Relay.WAIT:.0f} s")
+            answer, why = msgpack.unpackb(socket_.recv_multipart()[-1], strict_map_key=False)
+        finally:
+            socket_.close(0)
+    if why:
+        raise PayloadError(why)
+    return answer
 
 
 class Minion:
@@ -4631,19 +4754,22 @@ class Minion:
         self.tree.prepare(opts)
         self.tree.sweep()
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
+        _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
+        self.forked: set[str] = set()  # jids of this run that the forker will answer for
         self.tree.load_executed()
         self.key = read_private_key(self.tree.pki / "minion.pem")
-        self.grains = self.tree.grains()
+        self.grains, self.pillar = self.tree.grains(), self.tree.pillar()
         self.grains_ready = self.failed = False
         self.context = zmq.Context()
         self.loop = Loop()
-        self.outbox: list[str] = []
-        self.sending = ""
-        masters = opts["master"] if isinstance(opts["master"], list) else [opts["master"]]
-        if len(masters) != 1:
-            raise Failure(f"master must name one master, not {masters!r}.")
-        self.link = Link(self, str(masters[0]))
+        self.relay = Relay(self)
+        self.outbox: dict[str, str] = {}  # jid -> the host of the master that wants it, "" if anyone does
+        self.masters = master_list(opts)
+        if opts["master_shuffle"]:
+            self.masters.sort(key=lambda _: token(8))
+        self.failover = opts["master_type"] == "failover" and len(self.masters) > 1
+        self.links = [Link(self, host) for host in (self.masters[:1] if self.failover else self.masters)]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; jobs that run go on, and their returns wait in the outbox."""
@@ -4655,9 +4781,9 @@ class Minion:
         loop.every("outbox", 10 * max(0.1, self.opts["loop_interval"]), self.look)
         self.forker.send("G")
         self.look()
-        log.info("minion %s, master %s", self.opts["id"], self.link.host)
+        log.info("minion %s, master %s", self.opts["id"], ", ".join(link.host for link in self.links))
         if not self.opts["autosign_grains"]:  # else the first `_auth` shows grains, and waits for them
-            self.link.wake()
+            self.wake()
         loop.run()
         self.forker.close()
         self.context.destroy(linger=200)
@@ -4668,7 +4794,7 @@ class Minion:
 
     def job(self, load: dict[str, Any]) -> None:
         """Run a job if it is meant for this minion and was never run before."""
-        facts = Facts(self.opts["id"], self.grains, {})
+        facts = Facts(self.opts["id"], self.grains, self.pillar)
         delimiter = load.get("delimiter", ":")
         if not match(load["tgt"], load.get("tgt_type", "glob"), facts, delimiter):
             return
@@ -4681,15 +4807,16 @@ class Minion:
             if INSTANT.issuperset(functions):
                 self.tree.remember(load["jid"])
                 self.tree.put_return(Execution(self.opts, self.tree, load, []).run_job(), sync=False)
-                self.returned(load["jid"])
+                self.returned(load["jid"], load["master"])
             else:
                 self.tree.start_job(load)  # first: from here on a crash is answered for
                 self.tree.remember(load["jid"])
                 self.forker.send(f"J {load['jid']}")
+                self.forked.add(load["jid"])
         except OSError as error:
             log.error("job %s cannot be run: %s", load["jid"], error)
-            problem = f"The minion cannot run this: {error}."
-            self.link.ask(make_return(self.opts, load, problem, 1, False), lambda _: None)
+            made = make_return(self.opts, load, f"The minion cannot run this: {error}.", 1, False)
+            self.link_to(made.pop("master", "")).ask(made, lambda _: None)
 
     def forker_said(self) -> None:
         try:
@@ -4703,52 +4830,85 @@ class Minion:
             if packet == "G":
                 first, self.grains_ready = not self.grains_ready, True
                 if first and self.opts["autosign_grains"]:
-                    self.link.wake()
+                    self.wake()
             else:
+                self.forked.discard(packet[2:])
                 self.returned(packet[2:])
-        self.look_at_grains()
+        self.look_at_tree()
 
     def look(self) -> None:
         """Find returns that nobody rang for, and jobs whose process is gone."""
         alive = {record["jid"] for record in self.tree.jobs()}
         for jid in names(self.tree.proc):
-            if jid not in alive and (load := self.tree.job(jid)):
+            if jid not in alive and jid not in self.forked and (load := self.tree.job(jid)):
                 lost_job(self.tree, self.opts, load, "the minion, or the machine, was restarted")
         for jid in names(self.tree.outbox):
-            if jid not in self.outbox and jid != self.sending:
-                self.outbox.append(jid)
-        self.look_at_grains()
-        self.link.pump()
+            self.returned(jid)
+        self.look_at_tree()
+        if self.failover:
+            self.look_at_master()
 
     # returns
 
-    def returned(self, jid: str) -> None:
-        if jid not in self.outbox and jid != self.sending and os.path.exists(self.tree.outbox / jid):
-            self.outbox.append(jid)
-        self.link.pump()
+    def returned(self, jid: str, host: str | None = None) -> None:
+        """A return is in the outbox: have it sent, by the link to the master that published the job."""
+        if jid not in self.outbox and all(link.sending != jid for link in self.links):
+            if host is None:
+                host = (self.tree.get_return(jid) or {}).get("master", "")
+            if os.path.exists(self.tree.outbox / jid):
+                self.outbox[jid] = host
+        for link in self.links:
+            link.pump()
 
-    def next_return(self) -> Ask | None:
-        """The next return to send; its file goes when the master has acknowledged it."""
-        while self.outbox:
-            jid = self.outbox.pop(0)
+    def next_return(self, link: Link) -> Ask | None:
+        """The next return to send over a link; its file goes when the master has acknowledged it."""
+        while jid := next((jid for jid, host in self.outbox.items() if self.link_to(host) is link), ""):
+            del self.outbox[jid]
             if load := self.tree.get_return(jid):
-                self.sending = jid
-                return Ask(load, functools.partial(self.acknowledged, jid))
+                load.pop("master", None)
+                link.sending = jid
+                return Ask(load, functools.partial(self.acknowledged, link, jid))
         return None
 
-    def put_aside(self, asked: Ask) -> bool:
+    def put_aside(self, link: Link) -> bool:
         """Take a return that the master refuses again and again out of the way of the others."""
-        if not self.sending or asked.load.get("jid") != self.sending:
+        jid = link.sending
+        if not jid or not link.current or link.current.load.get("jid") != jid:
             return False
-        log.error("the return of job %s is refused by the master; it is kept as outbox/.bad-%s", *[self.sending] * 2)
+        log.error("the return of job %s is refused by the master; it is kept as outbox/.bad-%s", jid, jid)
         with contextlib.suppress(OSError):
-            os.rename(self.tree.outbox / self.sending, self.tree.outbox / f".bad-{self.sending}")
-        self.sending = ""
+            os.rename(self.tree.outbox / jid, self.tree.outbox / f".bad-{jid}")
+        link.sending = ""
         return True
 
-    def acknowledged(self, jid: str, answer: Any) -> None:
-        self.sending = ""
+    def acknowledged(self, link: Link, jid: str, answer: Any) -> None:
+        link.sending = ""
         self.tree.acknowledged(jid)
+
+    # the masters
+
+    def wake(self) -> None:
+        for link in self.links:
+            link.wake()
+
+    def link_to(self, host: str) -> Link:
+        """The link to a master; to another one if there is none, one that is connected if possible."""
+        named = [link for link in self.links if link.name == host]
+        return min(named or self.links, key=lambda link: link.protocol.state != CONNECTED)
+
+    def look_at_master(self) -> None:
+        """failover: after master_alive_interval seconds without a connection the next master has its turn."""
+        link = self.links[0]
+        if link.up or time.monotonic() - link.since < (self.opts["master_alive_interval"] or 30):
+            return
+        host = self.masters[(self.masters.index(link.name) + 1) % len(self.masters)]
+        log.warning("no connection to the master %s; going on with %s", link.name, host)
+        left = link.close()
+        self.links = [Link(self, host)]
+        self.links[0].queue = left
+        for jid in names(self.tree.outbox):
+            self.returned(jid)
+        self.wake()
 
     # the master
 
@@ -4756,7 +4916,7 @@ class Minion:
         """The SUB is up: say so, once the grains are there to be targeted by."""
         if not link.greeted and link.up and self.grains_ready:
             link.greeted = True
-            link.ask(self.pillar_load(), lambda _: None)
+            link.ask(self.pillar_load(), self.got_pillar)
             for tag in ("minion_start", f"salt/minion/{self.opts['id']}/start"):
                 text = f"Minion {self.opts['id']} started at {time.ctime()}"
                 link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None}, lambda _: None)
@@ -4767,15 +4927,33 @@ class Minion:
         load |= {"pillarenv": self.opts["pillarenv"] or None, "pillar_override": {}, "extra_minion_data": {}}
         return load | {"ver": "2"}
 
-    def look_at_grains(self) -> None:
-        """Take over grains that were collected anew, and show them; a changed grains file has them collected."""
+    def got_pillar(self, pillar: Any) -> None:
+        """Take over the pillar that the master sent; what is no pillar leaves the old one."""
+        if not isinstance(pillar, dict) or pillar == self.pillar:
+            return
+        if "_errors" in pillar:
+            log.error("the master could not make all of the pillar: %s", pillar["_errors"])
+        self.pillar = pillar
+        try:
+            self.tree.put_pillar(pillar)
+        except OSError as error:
+            log.error("the pillar cannot be kept for jobs: %s", error)
+        self.tree.changed("pillar", self.tree.cache / "pillar")
+
+    def look_at_tree(self) -> None:
+        """Take over grains that were collected anew, and show them; a changed grains file has them collected. Take
+        over a pillar that a job has fetched."""
         if self.tree.changed("conf", self.tree.conf / "grains"):
             self.forker.send("G")
+        if self.tree.changed("pillar", self.tree.cache / "pillar"):
+            self.pillar = self.tree.pillar()
         if self.tree.changed("grains", self.tree.cache / "grains"):
             before, self.grains = self.grains, self.tree.grains()
-            if self.link.greeted and before != self.grains:
-                self.link.ask(self.pillar_load(), lambda _: None)
-        self.connected(self.link)
+            for link in self.links if before != self.grains else []:
+                if link.greeted:
+                    link.ask(self.pillar_load(), self.got_pillar)
+        for link in self.links:
+            self.connected(link)
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what is fixed at the start is named."""
@@ -5449,7 +5627,7 @@ def main_call(args: argparse.Namespace) -> int:
     arg, kwarg = load_yaml_args(args.arg)
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
-    conversation = None if args.local else Conversation(opts, tree)
+    conversation = None if args.local else converse(opts, tree)
     execution_ = Execution(opts, tree, load, master=conversation.ask if conversation else None)
     execution_.grains = collect_grains(opts)
     if conversation:
@@ -5471,13 +5649,12 @@ def main_call(args: argparse.Namespace) -> int:
 class Conversation:
     """One question after the other to the master, waiting for each answer: what `call` needs. Raises Failure."""
 
-    def __init__(self, opts: dict[str, Any], tree: MinionTree) -> None:
+    def __init__(self, opts: dict[str, Any], tree: MinionTree, master: str) -> None:
         try:
             tree.prepare(opts)
         except OSError as error:
             raise Failure(f"the minion's tree cannot be used ({error}); run this as root, or with --local.") from None
         self.opts = opts
-        master = opts["master"][0] if isinstance(opts["master"], list) else opts["master"]
         self.host, self.ret_port = host_and_port(master, opts["master_port"])
         self.protocol = MinionProtocol(opts, tree, read_private_key(tree.pki / "minion.pem"))
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
@@ -5517,6 +5694,15 @@ class Conversation:
             except AuthError:
                 self._authenticate()
         raise Failure(f"{self.host} refuses this minion's session.")
+
+
+def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
+    """A conversation with the first master that lets itself be spoken to; Failure of the last if none does."""
+    *others, last = master_list(opts)
+    for master in others:
+        with contextlib.suppress(Failure):
+            return Conversation(opts, tree, master)
+    return Conversation(opts, tree, last)
 
 
 # key: every verb moves files and says which
