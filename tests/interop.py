@@ -715,6 +715,12 @@ def expect(answer: Answer, returns: Mapping[str, Any], status: int | None = 0) -
     assert answer.returns == returns and good, f"expected {wanted}; got {answer}"
 
 
+def part(answer: Answer, minion: str, key: str) -> Any:
+    """One value of what the minion returned; None if that is no map, or has no such key."""
+    got = answer.returns.get(minion)
+    return got.get(key) if isinstance(got, dict) else None
+
+
 # ---- 3. Checks of both roles ----------------------------------------------------------------------------------------
 
 
@@ -1038,8 +1044,8 @@ def synced(bed: Bed) -> None:
     bed.put("salt/_grains/interop_grain.py", "def main():\n    return {'interop': 'custom'}\n")
     answer = bed.master.salt("*", "saltutil.sync_all")
     for name in MINIONS:
-        got = answer.returns.get(name) or {}
-        good = "modules.interop_module" in got.get("modules", ()) and "grains.interop_grain" in got.get("grains", ())
+        good = "modules.interop_module" in (part(answer, name, "modules") or ())
+        good = good and "grains.interop_grain" in (part(answer, name, "grains") or ())
         assert good, f"expected the module and the grain in saltutil.sync_all of {name}; got {answer}"
     bed.becomes({name: f"first {name} echo" for name in MINIONS}, "*", "interop_module.where")
     bed.becomes({"web1": True, "db1": True}, "-G", "interop:custom", "test.ping")
@@ -1124,15 +1130,15 @@ def scheduled(bed: Bed) -> str:
     """The returns of a job that runs each second come to the master, until it is deleted."""
     words = ("function=test.echo", "job_args=['tick of web1']", "seconds=1", "return_job=True")
     added = bed.master.salt("web1", "schedule.add", "ticker", *words)
-    assert (added.returns.get("web1") or {}).get("result") is True, f"expected result True of schedule.add; got {added}"
+    assert part(added, "web1", "result") is True, f"expected result True of schedule.add; got {added}"
     seconds = bed.wait(lambda: len(bed.master.unasked("tick of web1")) > 1, "two returns of the scheduled job", 30)
     listed = bed.master.salt("web1", "schedule.list", "return_yaml=False")
-    job = (listed.returns.get("web1") or {}).get("ticker") or {}
+    job = part(listed, "web1", "ticker") or {}
     assert (job.get("function"), job.get("seconds")) == ("test.echo", 1), (
         f"expected ticker in schedule.list; got {listed}"
     )
     deleted = bed.master.salt("web1", "schedule.delete", "ticker")
-    assert (deleted.returns.get("web1") or {}).get("result") is True, f"expected schedule.delete to work; got {deleted}"
+    assert part(deleted, "web1", "result") is True, f"expected schedule.delete to work; got {deleted}"
     bed.becomes({"web1": {}}, "web1", "schedule.list", "return_yaml=False")
     before = bed.master.unasked("tick of web1")
     stopping.wait(2.5)
