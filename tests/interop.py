@@ -1526,7 +1526,8 @@ def raising_function(bed: Bed) -> None:
 
 def signed_returns(bed: Bed) -> None:
     """db1 signs what it returns, and the master has never found a signature that is not good."""
-    for jid in bed.master.publish([("db1", "test.echo", number) for number in range(20)]):
+    values = [1, "short", "x" * 31, "x" * 32, "ü" * 100, "x" * 256, "x" * 70000, {"a": [None, 1.5, -1]}]
+    for jid in bed.master.publish([("db1", "test.echo", value) for value in values]):
         bed.master.returned(jid, "db1")
     refused = re.findall(r"Failed to verify event signature.*", bed.master.daemon.text(0))
     assert not refused, f"the master could not verify {len(refused)} returns: {refused[0]}"
