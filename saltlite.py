@@ -17,7 +17,7 @@
 
     saltlite master          run the master          saltlite salt 'web*' test.ping    run a function on minions
     saltlite minion          run the minion          saltlite call test.ping           run a function here
-    saltlite key -L          list the keys
+    saltlite key -L          list the keys           saltlite events                show what happens at the master
 
 The directory tree is the program's state. A job's way through it, and the wire's:
 
@@ -45,6 +45,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
     CACHE/aes.key                  master            the shared key of all publications
     CACHE/minions/ID/grains.json   master            what ID last said of itself
+    CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
@@ -112,6 +113,7 @@ class Lazy:
 if TYPE_CHECKING:
     import argparse
     import inspect
+    import io
     import ipaddress
     import logging
     import socket
@@ -235,6 +237,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "a text"),
     "list": ((list,), "a list"),
     "map": ((dict,), "a map"),
+    "functions": ((dict, list), "a map or a list"),
     "hosts": ((str, list), "a host name or an address"),
     "enc": ((str,), "OAEP-SHA1 or OAEP-SHA224"),
     "sig": ((str,), "PKCS1v15-SHA1 or PKCS1v15-SHA224"),
@@ -290,6 +293,8 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "key_rescan": Option(10, "number", "seconds between two looks at the trees, whatever the watch says"),
     "max_event_size": Option(16777216, "int", "bytes of events.jsonl before it is rotated"),
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
+    "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
+    "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -322,6 +327,12 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "pillarenv": Option("", "str", "the environment that pillar comes from"),
     "shell": Option("", "str", "the shell of cmd.run; without: /bin/sh"),
     "module_dirs": Option([], "list", "directories with modules/ of your own"),
+    "mine_functions": Option(
+        {}, "functions", "functions whose returns other minions may ask for, with their arguments"
+    ),
+    "mine_enabled": Option(True, "bool", "call mine.update of itself"),
+    "mine_interval": Option(60, "int", "minutes between two mine.update"),
+    "mine_return_job": Option(False, "bool", "return what mine.update gives to the master, as a job"),
 }
 
 
@@ -860,8 +871,11 @@ def same(how: str, budget: int, value: Any, pattern: str) -> bool:
     return not mistake(pattern) and re.match(pattern, text) is not None
 
 
-def traverse(data: Any, keys: list[str]) -> Any:
-    """What lies under a path of keys, {} if nothing does. A list is entered by index, or through its maps."""
+NOTHING: Mapping[str, Any] = {}
+
+
+def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
+    """What lies under a path of keys, else `missing`. A list is entered by index, or through its maps."""
     for key in keys:
         if isinstance(data, list):
             try:
@@ -870,14 +884,14 @@ def traverse(data: Any, keys: list[str]) -> Any:
                 index = key
             inside = next((member for member in data if isinstance(member, dict) and index in member), None)
             if inside is None and not (isinstance(index, int) and -len(data) <= index < len(data)):
-                return {}
+                return missing
             data = data[index] if inside is None else inside[index]  # type: ignore[index]
         elif not isinstance(data, Mapping):
-            return {}
+            return missing
         else:
             name = key if key in data else yaml_word(key)  # the key 8080 of a pillar is an int
             if isinstance(name, dict | list) or name not in data:
-                return {}
+                return missing
             data = data[name]
     return data
 
@@ -992,9 +1006,11 @@ NEGATION = {True: False, False: True, None: None, BROKEN: BROKEN}
 COMPOUND_WORD = re.compile(r"(?:([GPIJ])(.)?|([LNSERTM]))@(.+)$")
 
 
-def compound_test(tgt: str | Sequence[str], _: str) -> Parsed:
+def compound_test(
+    tgt: str | Sequence[str], _: str, parts: Mapping[str, Callable[[Any, str], Parsed]] | None = None
+) -> Parsed:
     """`G@os:Debian and not ( L@a,b or web* )`, a text or its words. Every part is judged before the expression is:
-    one that cannot be judged makes the whole fail, even in `a or …`."""
+    one that cannot be judged makes the whole fail, even in `a or …`. `parts` replaces COMPOUND."""
     tokens: list[str | int] = []
     tests: list[Parsed] = []
     for word in tgt.split() if isinstance(tgt, str) else tgt:
@@ -1012,7 +1028,7 @@ def compound_test(tgt: str | Sequence[str], _: str) -> Parsed:
         if letter == "N":
             continue  # expanded before; what is left is unknown, and Salt drops it
         tokens.append(len(tests))
-        tests.append(COMPOUND[letter](pattern, parsed and parsed[2] or ":"))
+        tests.append((parts or COMPOUND)[letter](pattern, parsed and parsed[2] or ":"))
     unknown = evaluate(tokens, [None] * len(tests))
     complaint = next((test.complaint for test in tests if test.complaint), "")
     if unknown == BROKEN:
@@ -1170,6 +1186,45 @@ def expand_nodegroups(words: Iterable[str], nodegroups: Mapping[str, Any], path:
         inner = expand_nodegroups(inner, nodegroups, (*path, name))
         expanded += ["(", *inner, ")"] if nested else inner
     return " ".join(expanded).split()
+
+
+# Targets that minions make: the mine
+
+MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
+PILLAR_EXACT = dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
+
+
+def certainly(
+    tgt: Any,
+    tgt_type: Any,
+    nodegroups: Mapping[str, Any],
+    facts_of: Callable[[str], Facts],
+    exact: bool = False,
+) -> Callable[[str], bool]:
+    """A test of ids, true only of minions that match for certain: where the target is malformed, or a fact unknown or
+    too costly to judge, nobody does. `facts_of` is only asked where the id does not decide. `exact` is Salt's rule for
+    those who ask for others: pillar is compared exactly, for a pattern would let them guess at it."""
+    nobody = never("")
+    try:
+        text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
+        if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
+            raise Failure("not a target, or one that costs too much.")
+        if tgt_type in ("compound", "nodegroup"):
+            words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
+            test = compound_test(expand_nodegroups(words, nodegroups), ":", COMPOUND | (PILLAR_EXACT if exact else {}))
+        else:
+            test = parse(tgt, "pillar_exact" if exact and tgt_type in ("pillar", "pillar_pcre") else tgt_type)
+    except Failure:
+        test = nobody
+
+    def verdict(minion: str) -> bool:
+        try:
+            guess = False if test.complaint else test.verdict(Facts(minion, budget=1))
+            return (test.verdict(facts_of(minion)) if guess is None else guess) is True
+        except Failure:
+            return False
+
+    return verdict
 
 
 # ---- 6. Keys: who may join --------------------------------------------------------------------------------------
@@ -1496,6 +1551,8 @@ class MasterTree:
         self.jobs = self.cache / "jobs"
         self.open_mode = opts["open_mode"]  # in which a rejected key is as good as any
         self._scanned: dict[str, tuple[int, bool]] = {}
+        self._kept: dict[str, tuple[tuple[int, int, int], Any]] = {}  # what minions said, by path
+        self._kept_bytes = 0
 
     def prepare(self, keysize: int) -> None:
         """Make what a start makes: directories (0700) and the key pair (master.pem 0400, master.pub 0644)."""
@@ -1555,6 +1612,12 @@ class MasterTree:
 
     def put_key(self, directory: str, minion: str, pem: str) -> None:
         put(self.pki / directory / minion, pem, 0o644)
+
+    def remove_key(self, minion: str) -> None:
+        """Remove the accepted key of a minion, durably."""
+        path = self.key_path(ACCEPTED, minion)
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
 
     def count(self, state: str) -> int:
         return len(names(self.pki / DIRECTORIES[state]))
@@ -1683,18 +1746,61 @@ class MasterTree:
     # what minions said
 
     def grains(self, minion: str) -> dict[str, Any] | None:
-        """The grains an accepted minion last sent, or None."""
-        try:
-            found = from_json(read(self.cache / "minions" / minion / "grains.json", 1 << 24))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
+        """The grains an accepted minion last sent, or None; not to be changed."""
+        return self._said(minion, "grains.json")
 
     def put_grains(self, minion: str, grains: dict[str, Any]) -> None:
+        self._put_said(minion, "grains.json", grains)
+
+    def pillar(self, minion: str) -> dict[str, Any] | None:
+        """The pillar an accepted minion was last sent, or None; not to be changed."""
+        return self._said(minion, "pillar.json")
+
+    def mine(self, minion: str) -> dict[str, Any]:
+        """What an accepted minion has put into the mine; not to be changed."""
+        return self._said(minion, "mine.json") or {}
+
+    def put_mine(self, minion: str, mine: dict[str, Any]) -> None:
+        self._put_said(minion, "mine.json", mine)
+
+    def flush_mine(self, minion: str) -> None:
+        """Remove what a minion has put into the mine; FileNotFoundError if there is nothing."""
+        (self.cache / "minions" / minion / "mine.json").unlink()
+
+    MAX_KEPT = 32 << 20  # bytes of files that are kept in memory
+
+    def _said(self, minion: str, name: str) -> dict[str, Any] | None:
+        """The map in minions/ID/NAME. It stays in memory while the file is as it was: thousands of minions may ask for
+        the mine of thousands."""
+        path = f"{self.cache}/minions/{minion}/{name}"
+        try:
+            info = os.stat(path)
+            stamp = info.st_ino, info.st_mtime_ns, info.st_size
+            if (kept := self._kept.get(path)) and kept[0] == stamp:
+                return kept[1]
+            found = from_json(read(Path(path), 1 << 28))
+        except (OSError, ValueError):
+            self._drop(path)
+            return None
+        if not isinstance(found, dict):
+            return None
+        self._drop(path)
+        self._kept[path] = stamp, found
+        self._kept_bytes += info.st_size
+        while self._kept_bytes > self.MAX_KEPT:
+            self._drop(next(iter(self._kept)))
+        return found
+
+    def _put_said(self, minion: str, name: str, value: dict[str, Any]) -> None:
         directory = self.cache / "minions" / minion
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-        put(directory / "grains.json", to_json(grains), sync=False)
+        put(directory / name, to_json(value), sync=False)
+        self._drop(f"{directory}/{name}")  # a stamp may repeat within one tick of the clock
+
+    def _drop(self, path: str) -> None:
+        if kept := self._kept.pop(path, None):
+            self._kept_bytes -= kept[0][2]
 
 
 def make_key_pair(pki: Path, role: str, keysize: int) -> None:
@@ -2424,6 +2530,10 @@ def append(path: Path, text: str, sync: bool = True) -> None:
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384
+MAX_PING = 1024
+MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
+MAX_FUNCTIONS = 100  # of the mine, in one request
+MAX_EVENT = 1 << 20  # bytes of an event's data
 MAX_HELD = 10_000
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
@@ -2561,6 +2671,8 @@ class MasterProtocol:
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
         load = _text(message.get("load"))
+        if isinstance(load, dict) and load.get("cmd") == "ping" and len(pong := pack(load)) <= MAX_PING:
+            return pong  # what it was given and no more: nobody is answered with more than he has sent
         if not isinstance(load, dict) or load.get("cmd") != "_auth":
             raise PayloadError("clear requests other than _auth are not served")
         return self.auth(envelope, load, now)
@@ -2956,6 +3068,11 @@ class MasterProtocol:
             tag = event.get("tag") if isinstance(event, dict) else None
             if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
                 continue
+            try:
+                data = bounded(event.get("data"), MAX_EVENT)
+            except PayloadError as error:
+                log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
+                continue
             own = f"salt/minion/{peer.id}/"
             if tag == "minion_start":
                 continue  # the same once more, as minions said it before salt/minion/ID/start
@@ -2963,7 +3080,95 @@ class MasterProtocol:
                 log.info("%s is up", peer.id)
             else:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
-            self.events.append((tag, {"id": peer.id, "data": event.get("data")}))
+            self.events.append((tag, {"id": peer.id, "data": data}))
+
+    def mine(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Put {fun: result} into the peer's mine, with `clear` in place of what is there; False if it is refused."""
+        data, old = load.get("data"), self.tree.mine(peer.id)
+        if not isinstance(data, dict):
+            return False
+        try:
+            new = bounded(data if load.get("clear") else old | data, MAX_MINE)
+        except PayloadError as error:
+            log.warning("the mine of %s is not changed: %s", peer.id, error)
+            return False
+        if new != old:
+            self.tree.put_mine(peer.id, new)
+        return True
+
+    def mine_delete(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        mine, fun = self.tree.mine(peer.id), load.get("fun")
+        if fun in mine:
+            self.tree.put_mine(peer.id, {name: value for name, value in mine.items() if name != fun})
+        return True
+
+    def mine_flush(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Remove all of the peer's mine; False, as in Salt, if there is nothing."""
+        try:
+            self.tree.flush_mine(peer.id)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def mine_get(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """What minions have put into the mine and the peer may see: {minion: value}, of several functions (or a list
+        of one) {fun: {minion: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out."""
+        fun = load.get("fun")
+        wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
+        if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
+            return {}
+        minions = [minion for minion, (state, _) in self.keys.items() if state == ACCEPTED]
+        # each of them may cost a regular expression that the peer has chosen
+        facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
+        tgt_type = load.get("tgt_type", load.get("expr_form", "glob"))
+        meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
+        found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
+        allowed: dict[str, bool] = {}
+        size = 0
+        for minion in minions:
+            mine = self.tree.mine(minion)
+            entries = {name: mine[name] for name in found if name in mine}
+            for name, entry in entries.items() if entries and meant(minion) else ():
+                if isinstance(entry, dict) and MINE_ACL in entry:
+                    key = to_json([entry.get("allow_tgt"), entry.get("allow_tgt_type")])
+                    if key not in allowed:
+                        allowed[key] = self.mine_allows(entry, peer)
+                    if not allowed[key]:
+                        continue
+                    entry = entry.get("__data__")
+                found[name][minion] = entry
+                size += len(pack(entry))
+                if size > self.opts["max_message_size"]:
+                    raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
+        if isinstance(fun, str) and len(wanted) == 1:
+            return found.get(fun, {})
+        return {name: values for name, values in found.items() if values}
+
+    def may_get(self, peer: Peer, fun: str) -> bool:
+        """Whether the option mine_get lets the peer ask for a function's returns at all."""
+        rules = self.opts["mine_get"]
+        lists = [functions for minion, functions in rules.items() if _begins(minion, peer.id)]
+        return not rules or any(_begins(each, fun) for listed in lists if isinstance(listed, list) for each in listed)
+
+    def mine_allows(self, entry: dict[str, Any], peer: Peer) -> bool:
+        """Whether an entry with an allow_tgt, or without, is for the peer."""
+        if "allow_tgt" not in entry:
+            return True
+        tgt_type = entry.get("allow_tgt_type", "glob")
+        return certainly(entry["allow_tgt"], tgt_type, self.opts["nodegroups"], self.facts)(peer.id)
+
+    def facts(self, minion: str, budget: int = REGEX_BUDGET) -> Facts:
+        """What is known here of an accepted minion."""
+        return Facts(minion, self.tree.grains(minion), self.tree.pillar(minion), budget)
+
+    def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """A minion has its own key deleted, which is then as if the operator had done so."""
+        if not self.opts["allow_minion_key_revoke"]:
+            log.warning("%s may not delete its key: allow_minion_key_revoke is False", peer.id)
+            return False
+        self.tree.remove_key(peer.id)
+        log.info("%s: key deleted, as the minion asked", peer.id)
+        return True
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
         """The pillar of the asking minion: empty, as there are no pillar files yet. Its grains are kept."""
@@ -2991,12 +3196,29 @@ class MasterProtocol:
         return opts | {"jinja_lstrip_blocks": False, "jinja_trim_blocks": False}
 
 
+def _begins(expression: Any, text: str) -> bool:
+    """Whether a regular expression of the operator matches from the beginning; one that is malformed does not."""
+    return isinstance(expression, str) and not mistake(expression) and re.match(expression, text) is not None
+
+
+MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, "allow_tgt": …, "allow_tgt_type": …}
+
+
+def bounded(value: Any, most: int) -> Any:
+    """A value of a peer that will be kept; PayloadError if it takes more than `most` bytes, or is nested more deeply
+    than those it is given to can read."""
+    value = _text(value, MAX_DEPTH // 2)
+    if (size := len(pack(value))) > most:
+        raise PayloadError(f"it has {size} bytes, and {most} are allowed")
+    return value
+
+
 def empty(value: Any) -> Request:
     """A request for something this master has none of: the reply real Salt gives for nothing."""
     return Request(lambda protocol, peer, load, now: value)
 
 
-REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` is the only clear one
+REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` and `ping` are the only clear ones
     "_minion_event": Request(MasterProtocol.minion_event),
     "_return": Request(MasterProtocol.ret, ACK),
     "_pillar": Request(MasterProtocol.pillar, PRIVATE),
@@ -3014,7 +3236,11 @@ REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` is the onl
     "_file_hash_and_stat": empty(["", None]),
     "_file_find": empty({"path": "", "rel": ""}),
     "_serve_file": empty({"data": "", "dest": ""}),
-    "_mine_get": empty({}),
+    "_mine": Request(MasterProtocol.mine),
+    "_mine_get": Request(MasterProtocol.mine_get),
+    "_mine_delete": Request(MasterProtocol.mine_delete),
+    "_mine_flush": Request(MasterProtocol.mine_flush),
+    "revoke_auth": Request(MasterProtocol.revoke_auth),
 }
 
 
@@ -3234,6 +3460,18 @@ class MinionProtocol:
         if not MINION_JID.fullmatch(jid) or not functions or not all(isinstance(fun, str) for fun in functions):
             raise PayloadError("a publication with an odd jid or function")
         return load | {"jid": jid}
+
+
+def pillar_load(
+    opts: Mapping[str, Any],
+    grains: Mapping[str, Any],
+    override: Mapping[str, Any] | None = None,
+    pillarenv: str | None = None,
+) -> dict[str, Any]:
+    """A `_pillar` request, which carries the grains (PROTOCOL.md 9)."""
+    load = {"cmd": "_pillar", "grains": grains, "saltenv": opts["saltenv"] or None}
+    load |= {"pillarenv": pillarenv or opts["pillarenv"] or None, "pillar_override": dict(override or {})}
+    return load | {"extra_minion_data": {}, "ver": "2"}
 
 
 # ---- 12. Execution functions ------------------------------------------------------------------------------------
@@ -3609,6 +3847,261 @@ def make_return(
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
+
+
+# event, mine and pillar: what is said to the master, and asked of it
+
+
+@execution
+def event_fire(minion, data, tag):
+    """Fire an event. A minion has no event bus of its own here, so this is event.fire_master.
+
+    CLI Example: salt '*' event.fire '{"data": "mine"}' my/tag"""
+    return event_fire_master(minion, data, tag)
+
+
+@execution
+def event_fire_master(minion, data, tag, preload=None):
+    """Fire an event at the master; a map `preload` is laid over the request.
+
+    CLI Example: salt '*' event.fire_master '{"data": "mine"}' my/tag"""
+    load = {"id": minion.opts["id"], "tag": tag, "data": data or {}, "pretag": None}
+    minion.ask(load | (preload if isinstance(preload, dict) else {}) | {"cmd": "_minion_event"})
+    return True
+
+
+@execution
+def event_send(
+    minion,
+    tag,
+    data=None,
+    preload=None,
+    with_env=False,
+    with_grains=False,
+    with_pillar=False,
+    with_env_opts=False,
+    **kwargs,
+):
+    """Fire an event at the master, with the keyword arguments and, over them, the map `data` as its data. with_env,
+    with_grains and with_pillar add that as well: all of it, or the names in a list; with_env_opts adds saltenv and
+    pillarenv.
+
+    CLI Example: salt-call event.send my/tag foo=bar with_grains='[os]'"""
+    sources = {"environ": (with_env, dict(os.environ)), "grains": (with_grains, minion.grains)}
+    sources["pillar"] = with_pillar, minion.pillar
+    found = {
+        name: {key: value for key, value in source.items() if not isinstance(wanted, list) or key in wanted}
+        for name, (wanted, source) in sources.items()
+        if wanted
+    }
+    options = {"saltenv": minion.opts["saltenv"] or "base", "pillarenv": minion.opts["pillarenv"] or None}
+    given = _own(kwargs) | (data if isinstance(data, dict) else {})
+    return event_fire_master(minion, {**found, **(options if with_env_opts else {}), **given}, tag, preload)
+
+
+def _own(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that tell of the job."""
+    return {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
+
+
+@execution
+def mine_delete(minion, fun):
+    """Remove one function's return from this minion's mine.
+
+    CLI Example: salt '*' mine.delete network.ip_addrs"""
+    return bool(minion.ask({"cmd": "_mine_delete", "id": minion.opts["id"], "fun": fun}))
+
+
+@execution
+def mine_flush(minion):
+    """Remove all of this minion's mine; False if there is nothing.
+
+    CLI Example: salt '*' mine.flush"""
+    return bool(minion.ask({"cmd": "_mine_flush", "id": minion.opts["id"]}))
+
+
+@execution
+def mine_get(minion, tgt, fun, tgt_type="glob", exclude_minion=False):
+    """What minions have put into the mine: {minion: value}, for several functions (a list, or with commas between)
+    {function: {minion: value}}. In targets pillar is compared exactly.
+
+    CLI Example: salt '*' mine.get 'os:Debian' network.ip_addrs grain"""
+    load = {"cmd": "_mine_get", "id": minion.opts["id"], "tgt": tgt, "fun": fun, "tgt_type": tgt_type}
+    found = minion.ask(load)
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not look into the mine; its log says why.")
+    if exclude_minion:
+        found.pop(minion.opts["id"], None)
+    return found
+
+
+@execution
+def mine_send(minion, name, *args, **kwargs):
+    """Run a function and put its return into the mine, by its name or, with mine_function=, by any other. Only minions
+    that match allow_tgt (allow_tgt_type: glob) may then ask for it. False if it could not be run or was not taken.
+
+    CLI Example: salt '*' mine.send eth0 network.ip_addrs mine_function=network.ip_addrs interface=eth0"""
+    found = _mine_returns(minion, {name: [*args, _own(kwargs)]})
+    return bool(found) and _mine_put(minion, found, False)
+
+
+@execution
+def mine_update(minion, clear=False, mine_functions=None):
+    """Run the functions in mine_functions (of the pillar, of the configuration, or as given) and put their returns into
+    the mine, with clear=True in place of all that is there. A function that fails costs its own value only.
+
+    CLI Example: salt '*' mine.update"""
+    wanted = _mine_functions(mine_functions) or _mine_functions(*_mine_sources(minion))
+    return _mine_put(minion, _mine_returns(minion, wanted), clear) if wanted else None
+
+
+@execution
+def mine_valid(minion):
+    """The functions of mine_functions that are there: {name: arguments}, or {name: {function: arguments}}.
+
+    CLI Example: salt '*' mine.valid"""
+    found = {}
+    wanted = _mine_functions(*_mine_sources(minion))
+    for name, definition in wanted.items():
+        fun, args, kwargs, _ = _mine_definition(name, definition)
+        if fun in minion.functions:
+            listed = [*args, *({key: value} for key, value in kwargs.items())]
+            found[name] = definition if fun == name else {fun: listed}
+    return found if wanted else None
+
+
+def _mine_sources(minion: Execution) -> tuple[Any, ...]:
+    """mine_functions of the master (in the pillar with pillar_opts), of the pillar and of the options, which win."""
+    master = minion.pillar.get("master")
+    found = (minion.pillar, master if isinstance(master, dict) else {}, minion.opts)
+    return tuple(source.get("mine_functions") for source in found)
+
+
+def _mine_functions(*sources: Any) -> dict[str, Any]:
+    """{name: definition} of maps, and of lists whose members are names or maps; the later win."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        for each in source if isinstance(source, list) else [source]:
+            found |= each if isinstance(each, dict) else {each: []} if isinstance(each, str) else {}
+    return found
+
+
+def _mine_definition(name: str, definition: Any) -> tuple[str, list[Any], dict[str, Any], dict[str, Any]]:
+    """The function, args, kwargs and allow_tgt of an entry of mine_functions: a map of keyword arguments, or a list of
+    arguments and such maps."""
+    listed = definition if isinstance(definition, list) else [definition] if isinstance(definition, dict) else []
+    args = [item for item in listed if not isinstance(item, dict)]
+    kwargs = {key: value for item in listed if isinstance(item, dict) for key, value in item.items()}
+    acl = {key: value for key in ("allow_tgt", "allow_tgt_type") if (value := kwargs.pop(key, None))}
+    return kwargs.pop("mine_function", None) or name, args, kwargs, acl
+
+
+def _mine_returns(minion: Execution, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """{name: what goes into the mine}; a function that fails is logged, and left out."""
+    found = {}
+    for name, definition in definitions.items():
+        fun, args, kwargs, acl = _mine_definition(name, definition)
+        try:
+            if fun not in minion.functions:
+                raise CommandExecutionError("it is not available")
+            value = minion.functions[fun](*args, **kwargs)
+        except Exception as error:
+            log.error("%s does not go into the mine: %s: %s", fun, type(error).__name__, error)
+            continue
+        found[name] = {"__data__": value, MINE_ACL: 1, **acl} if "allow_tgt" in acl else value
+    return found
+
+
+def _mine_put(minion: Execution, data: dict[str, Any], clear: bool) -> bool:
+    return bool(minion.ask({"cmd": "_mine", "id": minion.opts["id"], "data": data, "clear": clear}))
+
+
+@execution
+def pillar_get(
+    minion, key, default="", merge=False, merge_nested_lists=False, delimiter=":", pillarenv=None, saltenv=None
+):
+    """A value of the pillar in memory, `a:b` of map in map, else the default; merge=True lays it over the default.
+    With pillarenv the master is asked for that environment's.
+
+    CLI Example: salt '*' pillar.get pkg:apache"""
+    found = traverse(_pillar(minion, pillarenv, saltenv), str(key).split(delimiter))
+    if found is NOTHING:
+        return default
+    if merge and isinstance(default, dict) and isinstance(found, dict):
+        return merged(default, found, merge_nested_lists)
+    if merge and isinstance(default, list) and isinstance(found, list):
+        return [*default, *(each for each in found if each not in default)]
+    return found
+
+
+@execution
+def pillar_item(minion, *args, default="", delimiter=":", pillarenv=None, saltenv=None):
+    """{key: value} of one or more keys of the pillar in memory.
+
+    CLI Example: salt '*' pillar.item foo bar:baz"""
+    pillar = _pillar(minion, pillarenv, saltenv)
+    return {key: traverse(pillar, str(key).split(delimiter), default) for key in args}
+
+
+@execution
+def pillar_items(minion, *args, pillar=None, pillarenv=None, saltenv=None):
+    """The pillar, fetched anew from the master; `pillar` is laid over it there. With keys: pillar.item.
+
+    CLI Example: salt '*' pillar.items"""
+    if args:
+        return pillar_item(minion, *args, pillarenv=pillarenv, saltenv=saltenv)
+    found = minion.ask(pillar_load(minion.opts, minion.grains, pillar, pillarenv))
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not make the pillar; its log says why.")
+    return found
+
+
+@execution
+def pillar_keys(minion, key, delimiter=":"):
+    """The keys of a map in the pillar in memory.
+
+    CLI Example: salt '*' pillar.keys web:sites"""
+    found = traverse(minion.pillar, str(key).split(delimiter))
+    if found is NOTHING or not isinstance(found, dict):
+        raise CommandExecutionError(f"Pillar key not found: {key}" if found is NOTHING else f"{key} is not a map.")
+    return list(found)
+
+
+@execution
+def pillar_ls(minion, *args, **kwargs):
+    """The keys of the pillar, fetched anew from the master.
+
+    CLI Example: salt '*' pillar.ls"""
+    return list(pillar_items(minion, *args, **_own(kwargs)))
+
+
+@execution
+def pillar_raw(minion, key=None):
+    """The pillar in memory, or what it has under one key.
+
+    CLI Example: salt '*' pillar.raw key=roles"""
+    return minion.pillar.get(key, {}) if key else minion.pillar
+
+
+EXECUTION |= {"pillar.data": pillar_items, "pillar.fetch": pillar_get}
+
+
+def _pillar(minion: Execution, pillarenv: str | None, saltenv: str | None) -> Any:
+    """The pillar in memory or, where an environment is named, that environment's."""
+    return minion.pillar if pillarenv is saltenv is None else pillar_items(minion, pillarenv=pillarenv)
+
+
+def merged(under: Mapping[Any, Any], over: Mapping[Any, Any], lists: bool = False) -> dict[Any, Any]:
+    """Both maps, `over` winning, maps in maps likewise, and with `lists` lists put together."""
+    found = dict(under)
+    for key, value in over.items():
+        old = found.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = merged(old, value, lists)
+        elif lists and isinstance(old, list) and isinstance(value, list):
+            value = [*old, *(each for each in value if each not in old)]
+        found[key] = value
+    return found
 
 
 # saltutil and match: what looks at jobs and targets from inside
@@ -4003,6 +4496,57 @@ class EventLog:
                 os.close(fd)
         except OSError as error:
             log.warning("events cannot be written: %s", error)
+
+
+class EventReader:
+    """What an EventLog writes, read as it comes and across its rotations; `everything`: also what is there already."""
+
+    def __init__(self, path: Path, everything: bool = False) -> None:
+        self._path, self._rest = path, b""
+        self._file = self._open()
+        if self._file and not everything:
+            self._file.seek(0, os.SEEK_END)
+
+    def _open(self) -> io.FileIO | None:
+        try:
+            return open(self._path, "rb", buffering=0)
+        except FileNotFoundError:
+            return None
+
+    def read(self) -> list[dict[str, Any]]:
+        """The events that have come since the last call, {"tag", "time", "data"}; lines that are none are left out."""
+        found = self._lines()
+        if self._rotated():
+            found += self._lines()  # of what was written to the old file until it was rotated
+            if self._file:
+                self._file.close()
+            self._file, self._rest = self._open(), b""
+            found += self._lines()
+        return found
+
+    def follow(self) -> Iterator[dict[str, Any]]:
+        """The events as they come, for ever."""
+        while True:
+            yield from self.read()
+            time.sleep(0.1)
+
+    def _rotated(self) -> bool:
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return not self._file or not os.path.samestat(there, os.fstat(self._file.fileno()))
+
+    def _lines(self) -> list[dict[str, Any]]:
+        found = []
+        while self._file and (chunk := self._file.read(1 << 20)):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    event = from_json(line)
+                    if isinstance(event, dict) and isinstance(event.get("tag"), str):
+                        found.append(event)
+        return found
 
 
 class Master:
@@ -4923,9 +5467,7 @@ class Minion:
 
     def pillar_load(self) -> dict[str, Any]:
         """A `_pillar` request, which carries the grains (PROTOCOL.md 9)."""
-        load = {"cmd": "_pillar", "grains": self.grains, "saltenv": self.opts["saltenv"] or None}
-        load |= {"pillarenv": self.opts["pillarenv"] or None, "pillar_override": {}, "extra_minion_data": {}}
-        return load | {"ver": "2"}
+        return pillar_load(self.opts, self.grains)
 
     def got_pillar(self, pillar: Any) -> None:
         """Take over the pillar that the master sent; what is no pillar leaves the old one."""
@@ -5293,6 +5835,17 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
+def event_text(event: Mapping[str, Any], opts: Mapping[str, Any]) -> str:
+    """An event as Salt's state.event runner prints it; `_stamp`, in UTC, says when it came."""
+    data, at = event.get("data"), event.get("time")
+    if isinstance(data, dict) and isinstance(at, int | float):
+        import datetime
+
+        moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+        data = data | {"_stamp": moment.isoformat(timespec="microseconds")}
+    return f"{printed(event['tag'], 'txt', opts)}\t{printed(data, 'json', opts)}"
+
+
 def printed_docs(returns: Mapping[str, Any], opts: Mapping[str, Any]) -> str:
     """What `sys.doc` prints: each function once, whatever number of minions ({id: {function: doc}}) has it."""
     docs: dict[str, str] = {}
@@ -5390,6 +5943,13 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retcode-passthrough", action="store_true", help="exit with the function's retcode")
     parser.add_argument("fun", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+
+
+def event_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-a", "--all", action="store_true", help="begin with the events that are there already")
+    parser.add_argument("-n", "--count", type=int, default=-1, metavar="N", help="end after so many events")
+    parser.add_argument("--pretty", action="store_true", help="indent the data, as on a terminal")
+    parser.add_argument("tag", nargs="*", metavar="TAG", help="show only events whose tag matches one of these globs")
 
 
 def key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -5631,8 +6191,7 @@ def main_call(args: argparse.Namespace) -> int:
     execution_ = Execution(opts, tree, load, master=conversation.ask if conversation else None)
     execution_.grains = collect_grains(opts)
     if conversation:
-        pillar = {"cmd": "_pillar", "grains": execution_.grains, "saltenv": None, "pillarenv": None, "ver": "2"}
-        found = conversation.ask(pillar | {"pillar_override": {}, "extra_minion_data": {}})
+        found = conversation.ask(pillar_load(opts, execution_.grains))
         execution_.pillar = found if isinstance(found, dict) else {}
     made = execution_.run_job()
     if args.fun == "sys.doc" and not args.out:
@@ -5694,6 +6253,26 @@ class Conversation:
             except AuthError:
                 self._authenticate()
         raise Failure(f"{self.host} refuses this minion's session.")
+
+
+def main_events(args: argparse.Namespace) -> int:
+    """Print the master's events as they come, `TAG<tab>JSON`, until there were --count of them or ^C."""
+    opts = load_opts("master", args.config_dir)
+    cache, terminal = Path(opts["cachedir"]), sys.stdout.isatty()
+    if not cache.is_dir():
+        raise Failure(f"{cache} is no master's tree; start the master once, or name its directory with -c.")
+    how = {"terminal": terminal, "output_indent": "pretty" if args.pretty or terminal else -1}
+    count = None if args.count < 0 else args.count
+    try:
+        events = EventReader(cache / "events.jsonl", args.all).follow()
+        wanted = (event for event in events if any(fnmatch.fnmatchcase(event["tag"], tag) for tag in args.tag or ["*"]))
+        for event in itertools.islice(wanted, count):
+            say(event_text(event, how))
+    except PermissionError as error:
+        raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
+    except KeyboardInterrupt:
+        pass
+    return EX_OK
 
 
 def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
@@ -5819,6 +6398,7 @@ COMMANDS = (
         (config_arguments, log_arguments, out_arguments, target_arguments),
     ),
     Command("key", main_key, "list, accept, reject, delete keys", (config_arguments, out_arguments, key_arguments)),
+    Command("events", main_events, "show what happens at the master", (config_arguments, event_arguments)),
     Command("call", main_call, "run a function here", (config_arguments, log_arguments, out_arguments, call_arguments)),
 )
 

@@ -123,7 +123,7 @@ def test_dangerous_calls_do_not_stand_in_the_protocol():
 def test_wire_serves_what_is_listed_and_nothing_of_an_administrator():
     """SECURITY.md R1 and R30: what is absent by default is unknown by name."""
     absent = "publish runner wheel ping mk_token get_token minion_pub minion_publish minion_runner _file_recv pub_ret"
-    assert not saltlite.REQUESTS.keys() & {*absent.split(), "_prep_auth_info", "_send_pub", "_auth", "revoke_auth"}
+    assert not saltlite.REQUESTS.keys() & {*absent.split(), "_prep_auth_info", "_send_pub", "_auth"}
     assert all(type(name) is str and callable(row.handler) for name, row in saltlite.REQUESTS.items())
 
 
