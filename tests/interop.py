@@ -1485,9 +1485,13 @@ def several_functions(bed: Bed) -> None:
     expect(answer, {"web1": {"test.ping": True, "cmd.run": "web1", "test.echo": "hello"}})
 
 
+PACKAGED = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call
+
+
 def state_refused(bed: Bed) -> str:
     """saltlite has no states of its own: one sentence says what is missing."""
-    assert not shutil.which("salt-call"), "there is a salt-call on the PATH of this machine"
+    if found := shutil.which("salt-call", path=f"{bed.env['PATH']}:{PACKAGED}"):
+        return f"not checked: there is {found}"
     answer = bed.master.salt("web1", "state.apply")
     got = answer.returns.get("web1")
     good = isinstance(got, str) and "salt-call" in got and "\n" not in got.strip() and answer.status != 0
