@@ -381,7 +381,7 @@ class SaltliteMaster(Master):
     def unasked(self, value: str) -> list[str]:
         found = []
         for path in (self.cache / "jobs/done").glob("*/*.jsonl"):
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            lines = [json.loads(line) for line in path.read_text().splitlines() if json.dumps(value) in line]
             found += [line["id"] for line in lines if line["event"] == "ret" and line["return"] == value]
         return found
 
@@ -472,7 +472,8 @@ class RealMaster(Master):
         found = []
         for path in self.cache.glob("jobs/*/*/*/return.p"):
             with contextlib.suppress(FileNotFoundError, ValueError):  # it is being written
-                if msgpack.unpackb(path.read_bytes(), strict_map_key=False)["return"] == value:
+                data = path.read_bytes()
+                if value.encode() in data and msgpack.unpackb(data, strict_map_key=False)["return"] == value:
                     found.append(path.parent.name)
         return found
 
