@@ -75,6 +75,7 @@ Contents, each section using what stands above it:
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import errno
 import fnmatch
@@ -243,6 +244,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "sig": ((str,), "PKCS1v15-SHA1 or PKCS1v15-SHA224"),
     "watch": ((str,), "auto, inotify, polling or none"),
     "masters": ((str,), "str or failover"),
+    "states": ((str,), "full, terse, mixed or changes, each with or without _id"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
@@ -250,6 +252,7 @@ CHOICES = {
     "sig": ("PKCS1v15-SHA1", "PKCS1v15-SHA224"),
     "watch": ("auto", "inotify", "polling", "none"),
     "masters": ("str", "standard", "failover"),
+    "states": ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -260,16 +263,20 @@ BOTH_OPTIONS = {
     "user": Option("", "str", "the user to run as, when started as root"),
     "keysize": Option(2048, "int", "bits of a new RSA key, 2048 to 8192"),
     "log_level": Option("info", "level", "how much is said on stderr"),
-    "ipv6": Option(False, "bool", "listen on and connect to IPv6 addresses too"),
+    "ipv6": Option(False, "bool", "use IPv6 addresses too; to listen there, a master needs interface: '::'"),
     "permissive_pki_access": Option(False, "bool", "trust autosign files that their group may write"),
     "sign_pub_messages": Option(True, "bool", "publications are signed, and unsigned ones ignored; cannot be off"),
     "timeout": Option(5, "number", "seconds to wait for returns before the silent minions are asked (find_job)"),
     "gather_job_timeout": Option(10, "number", "seconds to wait for the answers to find_job"),
+    "zmq_filtering": Option(False, "bool", "publications carry a topic; only if master and minions all have it on"),
+    "master_sign_key_name": Option("master_sign", "str", "the name of the files that hold the signing key"),
     "tcp_keepalive": Option(True, "bool", "let the kernel probe idle connections"),
     "tcp_keepalive_idle": Option(300, "int", "seconds before the first probe"),
     "tcp_keepalive_cnt": Option(-1, "int", "probes before a connection is given up; -1: the system's value"),
     "tcp_keepalive_intvl": Option(-1, "int", "seconds between probes; -1: the system's value"),
     "nodegroups": Option({}, "map", "named compound targets"),
+    "state_output": Option("full", "states", "how much of each state is shown; with _id by its id, not its name"),
+    "state_verbose": Option(True, "bool", "show the states that were right already"),
 }
 
 MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -287,7 +294,14 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "max_message_size": Option(33554432, "int", "bytes of the largest message taken on ret_port"),
     "publish_session": Option(86400, "int", "seconds until the shared key and the session keys are renewed"),
     "rotate_aes_key": Option(True, "bool", "renew the shared key when an accepted key is removed"),
+    "require_minion_sign_messages": Option(False, "bool", "refuse returns that their minion has not signed"),
+    "drop_messages_signature_fail": Option(False, "bool", "refuse returns with a wrong signature"),
+    "master_sign_pubkey": Option(False, "bool", "vouch for the master's key with a signing key that minions hold"),
+    "master_use_pubkey_signature": Option(False, "bool", "take that signature from a file, and need no signing key"),
+    "master_pubkey_signature": Option("master_pubkey_signature", "str", "the name of that file in the key tree"),
     "publish_signing_algorithm": Option("PKCS1v15-SHA1", "sig", "how publications are signed"),
+    "presence_events": Option(False, "bool", "events that say which minions are connected"),
+    "loop_interval": Option(60, "number", "seconds between two looks at that"),
     "keep_jobs_seconds": Option(86400, "int", "how long finished jobs stay in jobs/done"),
     "key_watch": Option("auto", "watch", "how renames are noticed; without: looked for every key_rescan seconds"),
     "key_rescan": Option(10, "number", "seconds between two looks at the trees, whatever the watch says"),
@@ -313,6 +327,8 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "auth_timeout": Option(5, "number", "seconds to wait for a master's first answer"),
     "random_reauth_delay": Option(10, "number", "seconds over which a refused minion spreads its next try"),
     "request_channel_timeout": Option(60, "number", "seconds to wait for the reply to a request"),
+    "verify_master_pubkey_sign": Option(False, "bool", "take a new master's key if the signing key vouches for it"),
+    "always_verify_signature": Option(False, "bool", "have the signing key vouch for the key that is known, too"),
     "encryption_algorithm": Option("OAEP-SHA1", "enc", "how keys are sealed for this minion"),
     "signing_algorithm": Option("PKCS1v15-SHA1", "sig", "how the master signs for this minion"),
     "autosign_grains": Option([], "list", "grains that are shown to the master with the key"),
@@ -380,13 +396,11 @@ def merge(options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]) -
 
 
 def host_and_port(master: str, port: int) -> tuple[str, int]:
-    """The option master as host and ret_port: `host:4506` brings its own port. Failure if that is no number."""
-    host, colon, own = master.partition(":")
-    if not colon or ":" in own:
-        return master, port
-    if not own.isdigit():
-        raise Failure(f"master: {master!r} must be a host, an address or host:port.")
-    return host, int(own)
+    """The option master as host and ret_port: `host:4506` and `[::1]:4506` bring their own port. Failure otherwise."""
+    found = re.fullmatch(r"\[([^]]*:[^]]*)\](?::(\d+))?|([^][:]+)(?::(\d+))?|([^][]*:[^][]*:[^][]*)", master)
+    if not found:
+        raise Failure(f"master: {master!r} must be a host, an address, host:port or [IPv6 address]:port.")
+    return found[1] or found[3] or found[5], int(found[2] or found[4] or port)
 
 
 def master_list(opts: Mapping[str, Any]) -> list[str]:
@@ -423,6 +437,13 @@ def pack(value: Any) -> bytes:
         return msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape", default=_plain)
     except OverflowError:
         return msgpack.packb(_small_ints(value), use_bin_type=False, unicode_errors="surrogateescape", default=_plain)
+
+
+def signed_form(load: Mapping[str, Any]) -> bytes:
+    """What a minion's `sig` covers: the load without its fields of the transport, in today's msgpack, in which texts
+    and bytes differ, and in the order of the wire."""
+    bare = {name: value for name, value in load.items() if name not in ("nonce", "tok", "sig")}
+    return msgpack.packb(bare, unicode_errors="surrogateescape", default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -1568,6 +1589,24 @@ class MasterTree:
             sweep(self.pki / directory)
         make_key_pair(self.pki, "master", keysize)
 
+    def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
+        """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
+
+        The signing key (NAME.pem, NAME.pub) is made if it is not there. Raises Failure."""
+        if not opts["master_sign_pubkey"]:
+            return {}
+        if opts["master_use_pubkey_signature"]:
+            path = self.pki / opts["master_pubkey_signature"]
+            try:
+                return dict.fromkeys(SIG_ALGOS, read(path, 8192))
+            except OSError as error:
+                fix = "put the signature there, or set master_use_pubkey_signature: False"
+                raise Failure(f"{path} cannot be read ({error.strerror}): {fix}.") from None
+        name = opts["master_sign_key_name"]
+        make_key_pair(self.pki, name, opts["keysize"])
+        key = read_private_key(self.pki / f"{name}.pem")
+        return {algo: binascii.b2a_base64(key.sign(algo, pem.encode())) for algo in SIG_ALGOS}
+
     # keys
 
     def key_path(self, state: str, minion: str) -> Path:
@@ -1699,13 +1738,15 @@ class MasterTree:
             directory.rmdir()
 
     def strangers(self) -> list[str]:
-        """The ids with a session whose key is no longer accepted: what happened while no master ran."""
-        found = []
+        """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
+        what happened while no master ran."""
+        found, made = [], os.stat(self.pki / "master.pem").st_mtime
         for minion in names(self.cache / "sessions"):
             try:
                 owner = read(self.cache / "sessions" / minion, 4096).decode().splitlines()[1]
                 pem = read(self.key_path(ACCEPTED, minion), MAX_KEY_FILE).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion) is None
+                gone = gone or os.stat(self.cache / "sessions" / minion).st_mtime < made
             except (OSError, ValueError, IndexError):
                 gone = True
             if gone:
@@ -1731,16 +1772,19 @@ class MasterTree:
         with contextlib.suppress(OSError):
             os.utime(self.cache / "aes.key", (used, made))
 
-    def heard(self) -> dict[str, tuple[int, float, list[str]]]:
-        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), and the
-        nonces of that newest second: what the last run left."""
+    def heard(self) -> dict[str, tuple[int, float, list[str], str]]:
+        """id -> the newest `ts` of its session, when it was last heard (both in seconds since the epoch), the nonces of
+        that newest second, and the address it was heard from: what the last run left."""
         try:
             found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
-            return {minion: (int(ts), float(heard), list(nonces)) for minion, (ts, heard, nonces) in found.items()}
+            return {
+                minion: (int(ts), float(heard), list(nonces), "".join(address))
+                for minion, (ts, heard, nonces, *address) in found.items()
+            }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def put_heard(self, heard: dict[str, tuple[int, float, list[str]]]) -> None:
+    def put_heard(self, heard: dict[str, tuple[int, float, list[str], str]]) -> None:
         put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
 
     # what minions said
@@ -1870,6 +1914,10 @@ class MinionTree:
             return None
         except (OSError, AuthError) as error:
             raise Failure(f"{path}: {error}; remove it to accept the master's key anew.") from None
+
+    def signing_key(self, name: str) -> PublicKey:
+        """The key that vouches for masters; raises OSError or AuthError."""
+        return PublicKey(read(self.pki / f"{name}.pub", MAX_KEY_FILE).decode("ascii", "replace"))
 
     def put_master_key(self, pem: str) -> None:
         put(self.pki / "minion_master.pub", pem, 0o644)
@@ -2543,7 +2591,7 @@ REFUSALS_PER_SECOND = 100
 class Peer:
     """An accepted minion that has proven its key: made by MasterProtocol.authenticate, never from a body."""
 
-    __slots__ = ("auth", "crypticle", "finger", "heard", "id", "key_stat", "newest", "nonces", "oldest", "stale", "tok")
+    __slots__ = "address auth crypticle finger heard id key_stat newest nonces oldest stale tok".split()
 
     def __init__(self, minion: str, finger: str, key_stat: tuple[int, int, int], session: str) -> None:
         self.id, self.finger, self.key_stat = minion, finger, key_stat
@@ -2555,6 +2603,7 @@ class Peer:
         self.oldest = 0  # a `ts` below this one is not taken any more
         self.stale = False  # its clock went back: the next authentication gives a new session
         self.heard = 0.0
+        self.address = ""  # where it was heard from, if that was noted
 
     def fresh(self, nonce: str, ts: int) -> bool:
         """Whether this is no repeat: a new nonce, and a `ts` for which all nonces are still known (R14). Compares
@@ -2614,6 +2663,7 @@ class MasterProtocol:
         self.heard = tree.heard()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.rotations = self.moved = 0
+        self.sender = ""  # the address that the request under way comes from
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self._refusals = (0, 0)
         self._rotate_wanted = False
@@ -2629,6 +2679,7 @@ class MasterProtocol:
             tree.put_shared_key(self.aes)
         self.crypticle = Crypticle(self.aes)
         self._aes_sig = b""
+        self.pub_signatures = tree.pub_signatures(opts, key.public.pem)
         self.keys = tree.scan(now)
 
     # requests
@@ -2698,7 +2749,7 @@ class MasterProtocol:
             raise PayloadError("no nonce or no ts")
         if not peer.fresh(nonce, ts):
             raise AuthError(f"{minion} repeats itself, or its clock went back")
-        peer.heard = now
+        peer.heard, peer.address = now, self.sender
         return peer, load
 
     def peer(self, minion: str, now: float) -> Peer:
@@ -2724,7 +2775,7 @@ class MasterProtocol:
             peer.key_stat = key_stat  # the same key in a file that was touched: what was seen stays seen
             return peer
         peer = self.peers[minion] = Peer(minion, finger, key_stat, session)
-        newest, peer.heard, nonces = self.heard.get(minion, (0, 0.0, []))
+        newest, peer.heard, nonces, peer.address = self.heard.get(minion, (0, 0.0, [], ""))
         # of the time before this run only the last second's nonces are known, so only later requests are taken
         peer.newest = peer.oldest = newest
         peer.nonces = {bytes.fromhex(nonce): newest for nonce in nonces}
@@ -2916,6 +2967,8 @@ class MasterProtocol:
         if not self._aes_sig:
             self._aes_sig = self.key.private_encrypt(_digest(self.aes.encode()).hex().encode())
         reply["sig"] = self._aes_sig
+        if self.pub_signatures:
+            reply["pub_sig"] = self.pub_signatures[load.get("sig_algo", "PKCS1v15-SHA1")]
         return self._signed(load, reply)
 
     def _session(self, minion: str, key: PublicKey, now: float) -> str:
@@ -3044,13 +3097,18 @@ class MasterProtocol:
     def last_heard(self, minion: str) -> float:
         """When an accepted minion last sent something, in seconds since the epoch; 0: never."""
         peer = self.peers.get(minion)
-        return peer.heard if peer else self.heard.get(minion, (0, 0.0, []))[1]
+        return peer.heard if peer else self.heard.get(minion, (0, 0.0))[1]
+
+    def address(self, minion: str) -> str:
+        """Where an accepted minion was last heard from, '' if that is not known."""
+        peer = self.peers.get(minion)
+        return peer.address if peer else self.heard[minion][3] if minion in self.heard else ""
 
     def save(self) -> None:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard."""
         for minion, peer in self.peers.items():
             last = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-            self.heard[minion] = (peer.newest, peer.heard, last)
+            self.heard[minion] = (peer.newest, peer.heard, last, peer.address)
         self.tree.put_heard(self.heard)
 
     # handlers: (peer, load, now) -> object
@@ -3059,7 +3117,21 @@ class MasterProtocol:
         """A minion's return; the jid that must be flushed before the ack."""
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
+        self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
+
+    def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
+        """AuthError if a return is not signed, or signed wrongly, and the options refuse that."""
+        if "sig" not in load:
+            if self.opts["require_minion_sign_messages"]:
+                raise AuthError("it is not signed, and require_minion_sign_messages is on")
+            return
+        key, sig = self.tree.read_key(self.tree.key_path(ACCEPTED, peer.id)), as_bytes(load["sig"])
+        form = signed_form(load)
+        if not any(key.verify(algo, sig, form) for algo in SIG_ALGOS):
+            if self.opts["drop_messages_signature_fail"]:
+                raise AuthError("its signature is wrong, and drop_messages_signature_fail is on")
+            log.info("a return of %s is signed wrongly, and taken", peer.id)
 
     def minion_event(self, peer: Peer, load: dict[str, Any], now: float) -> None:
         """Events of a minion, under its own name only: the master composes the tag (R22)."""
@@ -3339,7 +3411,7 @@ class MinionProtocol:
         master = self.master
         if "pub_key" in inner:
             master = PublicKey(str(inner["pub_key"]))
-            if event := self._unwanted(master):
+            if event := self._unwanted(master, inner):
                 return event
         if master and not master.verify(self.opts["signing_algorithm"], as_bytes(outer.get("sig")), signed):
             self.why = "the answer is not signed by the master's key"
@@ -3351,10 +3423,15 @@ class MinionProtocol:
         self.why = "the master refuses this key: it is rejected or denied there (salt-key -L), or its id is not valid"
         return KEY_PENDING if inner.get("ret") is True else FULL if inner.get("ret") == "full" else KEY_REFUSED
 
-    def _unwanted(self, master: PublicKey) -> str:
-        """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger; '' if it is welcome."""
-        found, wanted = fingerprint(master.pem), self.opts["master_finger"]
-        if self.master and self.master.pem != master.pem:
+    def _unwanted(self, master: PublicKey, inner: dict[str, Any]) -> str:
+        """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger, or if the signing key should
+        vouch for it and does not; '' if it is welcome."""
+        found, wanted, verify = fingerprint(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
+        known = self.master and self.master.pem == master.pem
+        if self.opts[verify] and (not known or self.opts["always_verify_signature"]):
+            if not self._vouched(inner):
+                return MASTER_CHANGED
+        elif self.master and not known:
             path = self.tree.pki / "minion_master.pub"
             self.why = f"the master's key has changed: {path} holds {fingerprint(self.master.pem)}, the master has "
             self.why += f"{found}; if that is right, remove the file"
@@ -3364,6 +3441,17 @@ class MinionProtocol:
             return MASTER_CHANGED
         return ""
 
+    def _vouched(self, inner: dict[str, Any]) -> bool:
+        """Whether `pub_sig` is the signing key's signature of this master's key (PROTOCOL.md 3.3)."""
+        name, algo = self.opts["master_sign_key_name"], self.opts["signing_algorithm"]
+        self.why = f"{self.tree.pki / name}.pub does not vouch for the master's key, as verify_master_pubkey_sign wants"
+        try:
+            sig = binascii.a2b_base64(as_bytes(inner.get("pub_sig")))
+            return self.tree.signing_key(name).verify(algo, sig, as_bytes(inner["pub_key"]))
+        except (OSError, ValueError, SaltError) as error:
+            self.why += f": {error}"
+            return False
+
     def _credentials(self, master: PublicKey, inner: dict[str, Any]) -> str:
         algo = self.opts["encryption_algorithm"]
         try:
@@ -3371,7 +3459,9 @@ class MinionProtocol:
             session = self.key.decrypt(algo, as_bytes(inner.get("session"))).decode()
             if master.recover(as_bytes(inner.get("sig"))).decode() != _digest(aes.encode()).hex():
                 raise AuthError("the shared key is not signed by the master")
-            if self._token and self.key.decrypt(algo, as_bytes(inner.get("token"))).decode() != self._token:
+            changed = self.master and self.master.pem != master.pem
+            sent = "" if changed else self._token  # else it was sealed for the former key
+            if sent and self.key.decrypt(algo, as_bytes(inner.get("token"))).decode() != sent:
                 raise AuthError("the master could not open our token")
             self.session = Crypticle(session)
             self.new_aes(aes)
@@ -3380,7 +3470,7 @@ class MinionProtocol:
             return BAD_SIGNATURE
         port = inner.get("publish_port")
         self.publish_port = port if isinstance(port, int) and 0 < port < 65536 else 4505
-        if self.master is None:
+        if self.master is None or changed:
             self.tree.put_master_key(master.pem)  # last of all: whatever is refused pins nothing
             self.master = master
         return GOT_CREDENTIALS
@@ -3397,10 +3487,11 @@ class MinionProtocol:
         assert self.session
         self._nonce = token(16).hex()
         opts = self.opts
-        load = dict(load)
+        load = load | {"nonce": self._nonce, "ts": int(now), "tok": self.tok, "id": self.id}
         if opts["minion_sign_messages"]:
-            load["sig"] = self.key.sign(opts["signing_algorithm"], pack(load | {"id": self.id, "ts": int(now)}))
-        load |= {"nonce": self._nonce, "ts": int(now), "tok": self.tok, "id": self.id}
+            with contextlib.suppress(PayloadError):  # too large for saltlite's own masters
+                load = unpack(pack(load)) | {"tok": self.tok}  # as its reader has it: bytes may be texts there
+                load["sig"] = self.key.sign(opts["signing_algorithm"], signed_form(load))
         message = {"enc": "aes", "load": self.session.dumps(load), "version": PROTOCOL_VERSION, "id": self.id}
         return pack(message | {"enc_algo": opts["encryption_algorithm"], "sig_algo": opts["signing_algorithm"]})
 
@@ -3444,7 +3535,9 @@ class MinionProtocol:
         if self.master is None or self.aes is None:
             raise Undecipherable("not authenticated yet")
         if "sig" not in outer or not self.master.verify(algo, as_bytes(outer["sig"]), box):
-            raise AuthError("a publication is not signed by the master")
+            # a master that may have a new key is asked; its refusal brings an authentication, which shows the key
+            kind = Undecipherable if self.opts["verify_master_pubkey_sign"] else AuthError
+            raise kind("a publication is not signed by the master")
         try:
             load = self.aes.loads(box)
         except AuthError as error:
@@ -4420,19 +4513,41 @@ class Doorbell:
         self._observer = None
 
 
-def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any]) -> None:
-    """The socket options both roles share: no lingering, keep-alive, IPv6 where wanted."""
+def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
+    """The socket options both roles share: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
+    address."""
     socket_.setsockopt(zmq.LINGER, 0)
     socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
     for name in ("IDLE", "CNT", "INTVL"):
         socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
-    if opts["ipv6"]:
+    if opts["ipv6"] or ":" in host:
         socket_.setsockopt(zmq.IPV6, 1)
 
 
 def tcp(host: str, port: int) -> str:
     """A zmq address; an IPv6 address goes in brackets."""
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
+
+
+def connected(port: int) -> set[str]:
+    """The addresses that have a TCP connection to a port of this machine, from /proc/net/tcp and tcp6."""
+    words: set[str] = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(path) as file:
+            fields = [line.split(None, 4) for line in file]
+            words |= {remote for _, local, remote, state, _ in fields if state == "01" and local[-4:] == f"{port:04X}"}
+    order = -1 if sys.byteorder == "little" else 1  # the kernel prints 32 bits at a time as a number
+    hosts = {word.partition(":")[0] for word in words}
+    return {plain_address(b"".join(bytes.fromhex(h[i : i + 8])[::order] for i in range(0, len(h), 8))) for h in hosts}
+
+
+def plain_address(address: str | bytes) -> str:
+    """One text for an address, however it was written; '' if it is none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0] if isinstance(address, str) else address)
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
@@ -4573,6 +4688,7 @@ class Master:
         key = read_private_key(self.tree.pki / "master.pem")
         self.protocol = MasterProtocol(opts, self.tree, key, self.jobs, now)
         self.events = EventLog(self.tree.cache / "events.jsonl", opts["max_event_size"])
+        self.present: set[str] = set()
         self.loop = Loop()
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again = 0.0
@@ -4581,9 +4697,7 @@ class Master:
     def _bind(self, kind: int, option: str, most: int) -> zmq.Socket[Any]:
         opts = self.opts
         socket_ = self.context.socket(kind)
-        keep_alive(socket_, opts)
-        if ":" in opts["interface"]:
-            socket_.setsockopt(zmq.IPV6, 1)
+        keep_alive(socket_, opts, opts["interface"])
         settings = {"MAXMSGSIZE": most, "BACKLOG": 1000, "SNDHWM": 1000, "HANDSHAKE_IVL": 10000}
         if kind == zmq.ROUTER:
             settings |= {"ROUTER_HANDOVER": 1, "RCVHWM": 100}
@@ -4617,6 +4731,8 @@ class Master:
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
         loop.at("clean now", 60, self.clean)
+        if self.opts["presence_events"]:
+            loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
         self.jobs.recover(time.time())
         log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
@@ -4637,7 +4753,7 @@ class Master:
         end = time.monotonic() + self.BATCH_SECONDS
         for _ in range(self.BATCH):
             try:
-                parts = self.router.recv_multipart(zmq.NOBLOCK)
+                parts = self.received()
             except zmq.Again:
                 break
             if len(parts) >= 3 and parts[-2] == b"":
@@ -4648,6 +4764,24 @@ class Master:
                 break
         failed = self.jobs.flush()
         self.reply(reply for reply in replies if reply.jid not in failed)
+        self.work()
+
+    def received(self) -> list[bytes]:
+        """The frames of a request, and for presence_events where it comes from; raises zmq.Again."""
+        if not self.opts["presence_events"]:
+            return self.router.recv_multipart(zmq.NOBLOCK)
+        frames = self.router.recv_multipart(zmq.NOBLOCK, copy=False)
+        self.protocol.sender = plain_address(str(frames[-1].get("Peer-Address")))
+        return [frame.bytes for frame in frames]
+
+    def presence(self) -> None:
+        """Tell whose address has a connection to publish_port: minions of one address come and go together."""
+        here = connected(self.opts["publish_port"])
+        before, self.present = self.present, {m for m in self.accepted() if self.protocol.address(m) in here}
+        new, lost = sorted(self.present - before), sorted(before - self.present)
+        if new or lost:
+            self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
+        self.protocol.events.append(("salt/presence/present", {"present": sorted(self.present)}))
         self.work()
 
     def reply(self, replies: Iterable[Reply]) -> None:
@@ -4718,12 +4852,13 @@ class Master:
 
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys (DESIGN.md 4)."""
+        topic = [b"broadcast"] if self.opts["zmq_filtering"] else []  # that every minion hears, filtering or not
         if self.jobs.outgoing:
             self.reply(self.protocol.look(now))
         while self.jobs.outgoing:
             load = self.jobs.outgoing.pop(0)
             try:
-                self.pub.send(self.protocol.publication(load, now), zmq.NOBLOCK)
+                self.pub.send_multipart([*topic, self.protocol.publication(load, now)], zmq.NOBLOCK)
             except (zmq.Again, OSError, ValueError, TypeError, RecursionError) as error:
                 log.error("job %s could not be published: %s", load["jid"], error)
 
@@ -4742,7 +4877,7 @@ class Master:
 
 
 FIXED = "root_dir pki_dir cachedir user keysize ipv6 tcp_keepalive tcp_keepalive_idle tcp_keepalive_cnt".split()
-FIXED += ["tcp_keepalive_intvl"]
+FIXED += ["tcp_keepalive_intvl", "zmq_filtering"]
 MASTER_FIXED = (
     "interface",
     "publish_port",
@@ -4751,6 +4886,12 @@ MASTER_FIXED = (
     "key_rescan",
     "max_message_size",
     "max_event_size",
+    "presence_events",
+    "loop_interval",
+    "master_sign_pubkey",
+    "master_sign_key_name",
+    "master_use_pubkey_signature",
+    "master_pubkey_signature",
 )
 MINION_FIXED = (
     "master",
@@ -5003,7 +5144,7 @@ class Link:
 
     def _socket(self, kind: int) -> zmq.Socket[Any]:
         socket_ = self.minion.context.socket(kind)
-        keep_alive(socket_, self.opts)
+        keep_alive(socket_, self.opts, self.host)
         settings = {"RECONNECT_IVL": self.opts["recon_default"], "RECONNECT_IVL_MAX": self.opts["recon_max"]}
         # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
         # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
@@ -5128,7 +5269,8 @@ class Link:
         self.tries, self.said, self.rekeying = 0, "", False
         if self.sub is None:
             self.sub = self._socket(zmq.SUB)
-            self.sub.setsockopt(zmq.SUBSCRIBE, b"")
+            for topic in topics(self.protocol.id) if self.opts["zmq_filtering"] else (b"",):
+                self.sub.setsockopt(zmq.SUBSCRIBE, topic)
             self.monitor = self.sub.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             self.loop.watch(self.sub, self.published)
             self.loop.watch(self.monitor, self.monitored)
@@ -5220,6 +5362,13 @@ class Link:
         left = [asked for asked in self.queue if asked.load.get("jid") != self.sending or not self.sending]
         self.queue, self.sending = [], ""
         return left
+
+
+def topics(minion: str) -> tuple[bytes, bytes]:
+    """What a minion subscribes to with zmq_filtering (PROTOCOL.md 6)."""
+    import hashlib  # costs an idle process 3 MB, so only here
+
+    return b"broadcast", hashlib.sha1(minion.encode()).hexdigest().encode()
 
 
 class Relay:
@@ -5708,7 +5857,7 @@ def out_nested(data: Any, opts: Mapping[str, Any]) -> str:
                 line(indent, key_color, name, prefix, ":")
                 display(inner, indent + 4, "")
 
-    display(data, 0, "")
+    display(data, opts.get("nested_indent", 0), "")
     return "\n".join(lines)
 
 
@@ -5757,6 +5906,125 @@ def out_key(data: Any, opts: Mapping[str, Any]) -> str:
             detail = f":  {no_escape(data[state][minion])}" if isinstance(data[state], dict) else ""
             lines.append(f"{color[name]}{no_escape(minion)}{detail}{color['END']}")
     return "\n".join(lines)
+
+
+def out_highstate(data: Any, opts: Mapping[str, Any]) -> str:
+    """{id: what state.apply returns}: {"module_|-id_|-name_|-function": {result, comment, changes …}}, or a list of
+    errors, or a text. Of `opts` also state_output and state_verbose. ValueError if a state lacks its number."""
+    return "\n".join(highstate(no_escape(minion), found, opts) for minion, found in data.items())
+
+
+def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
+    """The states of one minion in their order, and the summary."""
+    color = colors(opts)
+    shade, lines = color["CYAN"], []
+    if isinstance(data, int | str):
+        lines = [f"{color['GREEN']}    {no_escape(line)}{color['END']}" for line in str(data).splitlines()]
+    elif isinstance(data, list):
+        shade = color["LIGHT_RED"]
+        lines = [f"    {shade}Data failed to compile:{color['END']}"]
+        lines += [f"{shade}----------\n    {no_escape(error)}{color['END']}" for error in data]
+    else:
+        shade = color["GREEN"]
+        states = {tag: state for tag, state in (data or {}).items() if isinstance(state, dict) and "result" in state}
+        if any("__run_num__" not in state for state in states.values()):
+            raise ValueError("these are no states")
+        counts: dict[Any, int] = {}
+        for tag, state in sorted(states.items(), key=lambda item: item[1]["__run_num__"]):
+            result, changes = state["result"], state["changes"]
+            counts[result] = counts.get(result, 0) + 1
+            counts["changed"] = counts.get("changed", 0) + bool(changes)
+            if result and not changes and not opts.get("state_verbose", True):
+                continue
+            own = color[{False: "RED", None: "LIGHT_YELLOW"}.get(result, "CYAN" if changes else "GREEN")]
+            shade = shade if result else own
+            mode, _, by_id = opts.get("state_output", "full").partition("_")
+            parts = [no_escape(part) for part in tag.split("_|-")]
+            name = parts[1] if by_id else parts[2]
+            terse = {"terse": True, "mixed": result is not False, "changes": result and not changes}
+            if terse.get(mode):
+                lines.append(terse_state(state, parts, name, own, color))
+            else:
+                counts["warnings"] = counts.get("warnings", 0) + ("warnings" in state)
+                lines += full_state(state, parts, name, own, opts)
+        lines += summary(minion, states, counts, color)
+    return "\n".join([f"{shade}{minion}:{color['END']}", *lines])
+
+
+def terse_state(state: dict[str, Any], parts: list[str], name: str, shade: str, color: Mapping[str, str]) -> str:
+    words = {False: "Failed", None: "Differs"}
+    result = words.get(state["result"], "Changed" if state["changes"] else "Clean")
+    warned = f"{color['LIGHT_RED']}Warnings:\n{warnings_of(state)}{color['END']}" if "warnings" in state else ""
+    text = f"{warned} {shade} Name: {name} - Function: {parts[0]}.{parts[-1]} - Result: {result}"
+    if "start_time" in state:
+        text += no_escape(f" - Started: {state['start_time']} - Duration: {state['duration']} ms")
+    return text + color["END"]
+
+
+def warnings_of(state: dict[str, Any]) -> str:
+    return no_escape("\n".join(state["warnings"]))
+
+
+def full_state(
+    state: dict[str, Any], parts: list[str], name: str, shade: str, opts: Mapping[str, Any]
+) -> Iterator[str]:
+    """A state as a block of `Word: value` lines."""
+    color = colors(opts)
+    rows = {"ID": parts[1], "Function": f"{parts[0]}.{parts[3]}", "Result": state["result"]}
+    if name != parts[1]:
+        rows = {"ID": parts[1], "Function": rows["Function"], "Name": name, "Result": state["result"]}
+    rows["Comment"] = str(state["comment"]).strip().replace("\n", "\n" + " " * 14)
+    more = state.get("data", [])
+    for item in more if isinstance(more, list) else [] if isinstance(more, dict) else [more]:
+        rows["Comment"] += f" {item}"
+    for key, value in more.items() if isinstance(more, dict) else ():
+        rows["Comment"] += f"\n\t\t{key}: {value}"
+    if "start_time" in state:
+        duration = state.get("duration", "")
+        rows |= {"Started": state["start_time"], "Duration": duration if duration == "" else f"{duration} ms"}
+    yield f"{shade}----------{color['END']}"
+    for word, value in rows.items():
+        yield f"    {shade}{word:>8}: {no_escape(value)}{color['END']}"
+    changes, text = state["changes"], ""
+    if changes and isinstance(changes, dict):
+        text = "\n" + out_nested(changes, {"color": opts.get("color"), "nested_indent": 14}).rstrip()
+    elif changes:
+        text = no_escape(f"Invalid Changes data: {changes}")
+    yield f"{shade}     Changes:   {text}{color['END']}"
+    if "warnings" in state:
+        import textwrap
+
+        filled = textwrap.fill(warnings_of(state), 80, initial_indent=" " * 14, subsequent_indent=" " * 14)
+        yield f"   {color['LIGHT_RED']} Warnings: {filled.lstrip()}{color['END']}"
+
+
+def summary(
+    minion: str, states: Mapping[str, dict[str, Any]], counts: dict[Any, int], color: Mapping[str, str]
+) -> Iterator[str]:
+    """How many states did what, and how long they took; those that ran in parallel as long as the longest."""
+    changed, warned = counts.pop("changed", 0), counts.pop("warnings", 0)
+    width = 11 + max((len(str(count)) for count in [*counts.values(), *[warned] * bool(warned)]), default=0)
+
+    def count(word: str, number: int) -> str:
+        return f"{word}: {number:>{width - len(word) - 2}}"
+
+    failed, dry = counts.get(False, 0), counts.get(None, 0)
+    notes = [f"{color['LIGHT_YELLOW']}unchanged={dry}{color['END']}"] if dry else []
+    notes += [f"{color['GREEN']}changed={changed}{color['END']}"] if changed else []
+    yield f"{color['CYAN']}\nSummary for {minion}\n{'-' * width}{color['END']}"
+    yield f"{color['GREEN']}{count('Succeeded', counts.get(True, 0) + dry)}{color['END']}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+    yield f"{color['RED' if failed else 'CYAN']}{count('Failed', failed)}{color['END']}"
+    if warned:
+        yield f"{color['LIGHT_RED']}{count('Warnings', warned)}{color['END']}"
+    yield f"{color['CYAN']}{'-' * width}\nTotal states run: {sum(counts.values()):>{width - 7}}{color['END']}"
+    took: dict[bool, list[float]] = {True: [0.0], False: []}
+    for state in states.values():
+        took["__parallel__" in state].append(float(str(state.get("duration", 0)).removesuffix(" ms") or 0))
+    total = sum(took[False]) + max(took[True])
+    run_time = f"{total / 1000 if total > 999 else total:.3f}"
+    yield f"{color['CYAN']}Total run time: {run_time:>{width - 5}} {'s' if total > 999 else 'ms'}{color['END']}"
 
 
 def out_json(data: Any, opts: Mapping[str, Any]) -> str:
@@ -5812,8 +6080,9 @@ OUTPUTTERS: dict[str, Outputter] = {
     "key": out_key,
     "pprint": out_pprint,
     "no_return": out_no_return,
+    "highstate": out_highstate,
 }
-COLORED = (out_nested, out_key, out_no_return)
+COLORED = (out_nested, out_key, out_no_return, out_highstate)
 
 
 def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
@@ -5934,6 +6203,8 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
+    parser.add_argument("--state-output", metavar="HOW", choices=CHOICES["states"], help=KINDS["states"][1])
+    parser.add_argument("--state-verbose", metavar="BOOL", choices=["True", "False"], help="with states already right")
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -6077,6 +6348,7 @@ class FloodGate:
 def main_salt(args: argparse.Namespace) -> int:
     """Publish, print returns as they come, name the silent. Exit codes: README, `What salt exits with`."""
     client = LocalClient(args.config_dir)
+    state_style(args, client.opts)
     fun, arg, kwarg = job_words(args)
     jid = client.submit(args.tgt, fun, arg, kwarg, args.tgt_type or "glob", args.timeout)
     if args.is_async:
@@ -6166,11 +6438,19 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
+    """The options of the configuration behind those of the command line that show states."""
+    args.state_output = args.state_output or opts["state_output"]
+    args.state_verbose = args.state_verbose or str(opts["state_verbose"])
+
+
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
     """Print with the outputter that was asked for, or the one that fits."""
     terminal = sys.stdout.isatty()
     opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
-        "retcode": retcode
+        "retcode": retcode,
+        "state_output": args.state_output,
+        "state_verbose": args.state_verbose != "False",
     }
     if text := printed(data, args.out or out, opts):
         say(text)
@@ -6182,6 +6462,7 @@ def main_call(args: argparse.Namespace) -> int:
     setup_log(level_of(args) if args.log_level else "warning")
     if args.master:
         opts["master"] = args.master
+    state_style(args, opts)
     opts["id"] = find_id(opts)
     tree = MinionTree(opts)
     arg, kwarg = load_yaml_args(args.arg)
@@ -6217,7 +6498,7 @@ class Conversation:
         self.host, self.ret_port = host_and_port(master, opts["master_port"])
         self.protocol = MinionProtocol(opts, tree, read_private_key(tree.pki / "minion.pem"))
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
-        keep_alive(self.socket, opts)
+        keep_alive(self.socket, opts, self.host)
         self.socket.connect(tcp(self.host, self.ret_port))
         self._authenticate()
 

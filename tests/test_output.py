@@ -454,7 +454,7 @@ def test_output_is_what_salt_prints(out, opts, data, text):
     assert printed(data, out, opts) == text
 
 
-@pytest.mark.parametrize("out", [None, "", "nested", "highstate", "no such"])
+@pytest.mark.parametrize("out", [None, "", "nested", "virt_query", "no such"])
 def test_nested_is_the_fallback(out):
     assert printed({"m1": True}, out, {}) == "m1:\n    True"
 
