@@ -7,6 +7,8 @@
 #     "cffi==2.1.1",
 #     "msgpack==1.2.4",
 #     "PyYAML==6.0.3",
+#     "Jinja2==3.1.6",
+#     "MarkupSafe==3.0.4",
 #     "watchdog==6.0.0; python_version < '3.11'",
 #     "watchdog==7.1.0; python_version >= '3.11'",
 #     "distro==1.9.0",
@@ -46,6 +48,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/aes.key                  master            the shared key of all publications
     CACHE/minions/ID/grains.json   master            what ID last said of itself
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
+    CACHE/minions/ID/pillar.json   master            the pillar ID was last sent, for targets by pillar; 0600
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
@@ -120,6 +123,8 @@ if TYPE_CHECKING:
     import socket
     import traceback
 
+    import jinja2.nodes
+    import jinja2.sandbox
     import msgpack
     import watchdog.events
     import watchdog.observers
@@ -131,13 +136,16 @@ if TYPE_CHECKING:
 
     watchdog_events, watchdog_observers = watchdog.events, watchdog.observers
     watchdog_polling = watchdog.observers.polling
+    jinja2_nodes, jinja2_sandbox = jinja2.nodes, jinja2.sandbox
 else:
-    for _name in "argparse inspect ipaddress logging msgpack socket traceback yaml zmq".split():
+    for _name in "argparse inspect ipaddress jinja2 logging msgpack socket traceback yaml zmq".split():
         globals()[_name] = Lazy(_name)
     for _name in "ciphers hashes hmac serialization".split():
         globals()[_name] = Lazy(f"cryptography.hazmat.primitives.{_name}")
     padding = Lazy("cryptography.hazmat.primitives.asymmetric.padding")
     rsa = Lazy("cryptography.hazmat.primitives.asymmetric.rsa")
+    jinja2_nodes = Lazy("jinja2.nodes")
+    jinja2_sandbox = Lazy("jinja2.sandbox")
     watchdog_events = Lazy("watchdog.events")
     watchdog_observers = Lazy("watchdog.observers")
     watchdog_polling = Lazy("watchdog.observers.polling")
@@ -245,6 +253,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "watch": ((str,), "auto, inotify, polling or none"),
     "masters": ((str,), "str or failover"),
     "states": ((str,), "full, terse, mixed or changes, each with or without _id"),
+    "merging": ((str,), "smart, recurse, aggregate, overwrite or none"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
@@ -253,6 +262,7 @@ CHOICES = {
     "watch": ("auto", "inotify", "polling", "none"),
     "masters": ("str", "standard", "failover"),
     "states": ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id"),
+    "merging": ("smart", "recurse", "aggregate", "overwrite", "none"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -309,6 +319,14 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
     "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
     "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
+    "pillar_roots": Option({}, "map", "environment: list of directories; without: base: [/srv/pillar]"),
+    "pillar_source_merging_strategy": Option("smart", "merging", "how the pillars of several files become one"),
+    "pillar_merge_lists": Option(False, "bool", "lists under one key are joined; without: the later one wins"),
+    "pillar_includes_override_sls": Option(False, "bool", "what is included wins over the file that includes it"),
+    "pillar_safe_render_error": Option(True, "bool", "minions are told that a file failed, and not why"),
+    "pillar_opts": Option(False, "bool", "minions get the master's options, as the key `master` of their pillar"),
+    "pillarenv": Option("", "str", "the only environment that pillar comes from, unless a minion names one"),
+    "minion_data_cache": Option(True, "bool", "keep the grains and the pillar of minions, to foresee who will answer"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -343,6 +361,7 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "pillarenv": Option("", "str", "the environment that pillar comes from"),
     "shell": Option("", "str", "the shell of cmd.run; without: /bin/sh"),
     "module_dirs": Option([], "list", "directories with modules/ of your own"),
+    "salt_call": Option("", "str", "Salt's salt-call, which applies states; without: looked for in PATH"),
     "mine_functions": Option(
         {}, "functions", "functions whose returns other minions may ask for, with their arguments"
     ),
@@ -806,6 +825,7 @@ def never(complaint: str) -> Parsed:
 
 # Words as YAML: the keys of pillar need it here, the arguments of the command line below.
 
+MAX_YAML_DEPTH = 500
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
 
 
@@ -814,6 +834,11 @@ def yaml_loader() -> Any:
     """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice."""
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def __init__(self, stream: str) -> None:
+            if too_deep(stream):
+                raise yaml.YAMLError("it is nested too deeply")
+            super().__init__(stream)
+
         def construct_scalar(self, node: Any) -> Any:
             if node.tag == "tag:yaml.org,2002:int" and re.match("0(?!b|x)", node.value):
                 node.value = node.value.lstrip("0") or "0"
@@ -827,6 +852,18 @@ def yaml_loader() -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_scalar)
     return Loader
+
+
+def too_deep(text: str) -> bool:
+    """Whether a YAML text nests so deeply that the C loader, which recurses, would run out of stack and end us."""
+    if sum(map(text.count, "[{-?")) < MAX_YAML_DEPTH:
+        return False
+    depth = 0
+    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            return True
+    return False
 
 
 def yaml_word(word: str) -> Any:
@@ -1160,10 +1197,11 @@ def expected(
     ids: Iterable[str],
     grains_of: Callable[[str], Mapping[str, Any] | None],
     delimiter: str = ":",
+    pillar_of: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
 ) -> list[str]:
-    """The ids that match, or may match for all the master knows: `grains_of` gives None for a minion whose grains it
-    has not seen, and is only asked where grains decide; pillar is never known here. Regular expressions are run within
-    REGEX_BUDGET, for grains are written by minions: what would take longer may match."""
+    """The ids that match, or may match for all the master knows: `grains_of` and `pillar_of` give None for a minion of
+    which it knows none, and are only asked where they decide. Regular expressions are run within REGEX_BUDGET, for
+    grains are written by minions: what would take longer may match."""
     try:
         test = parse(tgt, tgt_type, delimiter)
     except Failure:
@@ -1174,7 +1212,10 @@ def expected(
         try:
             guess = test.verdict(facts)
             if guess is None and (grains := grains_of(minion)) is not None:
-                guess = test.verdict(facts._replace(grains=grains))
+                facts = facts._replace(grains=grains)
+                guess = test.verdict(facts)
+            if guess is None and (pillar := pillar_of(minion)) is not None:
+                guess = test.verdict(facts._replace(pillar=pillar))
         except Failure:
             return False
         return guess
@@ -1548,9 +1589,9 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
 
     def place(name: str, default: Path) -> str:
-        value = opts[name]
-        if not value:
-            return str(default)
+        return placed(opts[name]) if opts[name] else str(default)
+
+    def placed(value: str) -> str:
         path = Path(value)
         if opts["root_dir"] and path.is_absolute() and not path.is_relative_to(root):
             path = path.relative_to("/")  # Salt: root_dir goes before every path
@@ -1559,8 +1600,19 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
+    if role == "master":
+        opts["pillar_roots"] = roots_of("pillar_roots", opts["pillar_roots"] or {"base": [root / "srv/pillar"]}, placed)
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
     return opts
+
+
+def roots_of(name: str, value: Mapping[Any, Any], absolute: Callable[[str], str]) -> dict[str, list[str]]:
+    """The directories of each environment, made absolute by `absolute`; Failure if that is not what the option holds."""
+    found = {str(env): [roots] if isinstance(roots, str) else roots or [] for env, roots in value.items()}
+    for env, roots in found.items():
+        if not isinstance(roots, list) or not all(isinstance(root, str | Path) and str(root) for root in roots):
+            raise Failure(f"{name}: {env} must be a list of directories, not {roots!r}.")
+    return {env: [absolute(str(root)) for root in roots] for env, roots in found.items()}
 
 
 class MasterTree:
@@ -1729,10 +1781,10 @@ class MasterTree:
         put(self.cache / "sessions" / minion, f"{key}\n{finger}\n", sync=False)
 
     def forget(self, minion: str) -> None:
-        """Remove what belonged to an identity that is gone: its session, grains and mine (R27)."""
+        """Remove what belonged to an identity that is gone: its session, grains, pillar and mine (R27)."""
         (self.cache / "sessions" / minion).unlink(missing_ok=True)
         directory = self.cache / "minions" / minion
-        for name in ("grains.json", "mine.json"):
+        for name in ("grains.json", "pillar.json", "mine.json"):
             (directory / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             directory.rmdir()
@@ -1799,6 +1851,10 @@ class MasterTree:
     def pillar(self, minion: str) -> dict[str, Any] | None:
         """The pillar an accepted minion was last sent, or None; not to be changed."""
         return self._said(minion, "pillar.json")
+
+    def put_pillar(self, minion: str, pillar: dict[str, Any]) -> None:
+        if self.pillar(minion) != from_json(to_json(pillar)):
+            self._put_said(minion, "pillar.json", pillar)
 
     def mine(self, minion: str) -> dict[str, Any]:
         """What an accepted minion has put into the mine; not to be changed."""
@@ -2078,6 +2134,603 @@ def host_name() -> str:
     return name
 
 
+# ---- 8c. Pillar -------------------------------------------------------------------------------------------------
+# What each minion is to know, compiled from the files of pillar_roots as Salt compiles it. The grains of a minion are
+# data, never source. Templates run in a sandbox, with a bound on their steps and on what they can make, and see files
+# of the pillar roots only. What a compilation makes belongs to one minion; only files and code are kept between two.
+
+MAX_PILLAR = 16 << 20  # bytes of a file, of what it becomes, and of a whole pillar
+MAX_PILLAR_DEPTH = 60  # levels; a minion refuses a message of more than MAX_DEPTH
+MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
+MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
+RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
+PRIVATE_OPTIONS = {"pki_dir", "cachedir", "conf_dir", "publisher_acl", "autosign_file", "autoreject_file"}
+PRIVATE_OPTIONS |= {"autosign_grains_dir", "user", "root_dir", "pillar_roots", "mine_get", "master_sign_key_name"}
+NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
+SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
+SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
+COUNTED, WEIGHED = "counted!", "weighed!"  # filters that no template can name
+# a width beyond 9999, or one that comes from the arguments
+FORMAT_BOMB = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{5})|\{[^{}]*:[^{}]*(\{|\d{5})")
+
+
+def weigh(value: Any, most: int = MAX_PILLAR) -> int:
+    """The size of data, about its bytes; what is shared counts each time it is met, as when it is written out. What
+    is larger than `most`, deeper than MAX_PILLAR_DEPTH or inside itself gives `most` + 1."""
+    total, level = 0, [value]
+    for _ in range(MAX_PILLAR_DEPTH):
+        inside: list[Any] = []
+        for item in level:
+            total += 8
+            if isinstance(item, str | bytes):
+                total += len(item)
+            elif isinstance(item, int):
+                total += item.bit_length() // 3
+            elif isinstance(item, dict | list | tuple | set):
+                inside.extend(item)
+                inside.extend(item.values() if isinstance(item, dict) else ())
+            if total + 8 * len(inside) > most:
+                return most + 1
+        level = inside
+    return most + 1 if level else total
+
+
+def growth(operator: str, left: Any, right: Any) -> int:
+    """About how large the result of an operator in a template becomes, in characters, items or bits."""
+    numbers = [value for value in (left, right) if isinstance(value, int)]
+    sizes = [len(value) for value in (left, right) if isinstance(value, str | bytes | list | tuple)]
+    if operator == "%" and isinstance(left, str):
+        return MAX_PILLAR + 1 if FORMAT_BOMB.search(left) else len(left) * weigh(right)
+    if operator == "*" and sizes and numbers:
+        return sizes[0] * abs(numbers[0])
+    if operator == "**" and len(numbers) == 2:
+        return numbers[0].bit_length() * abs(numbers[1]) << 10
+    return sum(sizes) + sum(value.bit_length() << 10 for value in numbers if operator == "*")
+
+
+@functools.cache
+def pillar_sandbox() -> Any:
+    """The Jinja environment that pillar is compiled in; a compilation renders in overlays of it, which have their own
+    globals, so that nothing of a minion stays. `meter` holds the steps and the bytes that are left."""
+
+    class Sandbox(jinja2_sandbox.SandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**", "%", "+"))
+        meter = [0, 0]
+        files: PillarFiles
+        path: Callable[[str], str]
+        templates: dict[str, Any]
+
+        def spend(self, steps: int = 1, size: int = 0) -> None:
+            self.meter[0] -= steps
+            self.meter[1] -= size
+            if min(self.meter) < 0:
+                what = f"{MAX_STEPS:,} steps" if self.meter[0] < 0 else f"{MAX_PILLAR >> 20} MiB"
+                raise Failure(f"the templates of one pillar take more than {what}.")
+
+        def swell(self, name: str, first: Any, rest: Iterable[Any]) -> None:
+            """Refuse a call whose result may be larger than any pillar."""
+            formats, size = name.startswith("format"), weigh(first)
+            if formats and FORMAT_BOMB.search(str(first)):
+                raise Failure("a template formats a text with a width beyond 9999.")
+            factors = [abs(v) if isinstance(v, int) and not formats else weigh(v) for v in rest]
+            self.spend(1 + size // 100)
+            if size * max([1, *factors]) > MAX_PILLAR:
+                raise Failure(f"a template makes a value of more than {MAX_PILLAR >> 20} MiB.")
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            self.spend()
+            if growth(operator, left, right) > MAX_PILLAR:
+                raise Failure(f"a template makes a value of more than {MAX_PILLAR >> 20} MiB with {operator}.")
+            return super().call_binop(context, operator, left, right)
+
+        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+            method = getattr(__obj, "__wrapped__", __obj)  # str.format, which the sandbox has wrapped
+            owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+            given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
+            # a loop that calls itself goes through its argument
+            __self.spend(1 + sum(len(arg) for arg in given if isinstance(arg, list | tuple | dict | str)))
+            if name in SWELLING and isinstance(owner, str | bytes | int):
+                __self.swell(name, owner, [*given, *kwargs.values()])
+            result = super().call(__context, __obj, *given, **kwargs)
+            __self.spend(0, len(result) if isinstance(result, str) else 0)
+            return result
+
+        def _parse(self, source: str, name: str | None, filename: str | None) -> Any:
+            """Have loops counted and joined texts weighed: neither passes through a method of the sandbox."""
+            tree = super()._parse(source, name, filename)
+            filter_, const = jinja2_nodes.Filter, jinja2_nodes.Const
+            for node in list(tree.find_all(jinja2_nodes.For)):
+                written = sum(len(data.data) for data in node.find_all(jinja2_nodes.TemplateData))
+                node.iter = filter_(node.iter, COUNTED, [const(written)], [], None, None, lineno=node.lineno)
+            for joined in list(tree.find_all(jinja2_nodes.Concat)):
+                joined.nodes = [filter_(n, WEIGHED, [], [], None, None, lineno=n.lineno) for n in joined.nodes]
+            return tree
+
+        def join_path(self, template: str, parent: str) -> str:
+            if template.split("/")[0] in (".", ".."):
+                return os.path.normpath(f"{os.path.dirname(parent)}/{template}".lstrip("/"))
+            return template
+
+        def _load_template(self, name: str, globals: Any) -> Any:  # noqa: A002
+            """A template of the pillar roots; its code is shared, the template is this overlay's own."""
+            if name not in self.templates:
+                if not (path := self.path(name)):
+                    raise jinja2.TemplateNotFound(name)
+                code = self.files.code(path, name)
+                self.templates[name] = self.template_class.from_code(self, code, self.globals, None)
+            self.spend(1, len(self.files.text(self.templates[name].filename)))
+            return self.templates[name]
+
+    def counted(environment: Any, items: Any, written: int) -> Iterator[Any]:
+        for item in items:
+            environment.spend(1, written)
+            yield item
+
+    def weighed(environment: Any, value: Any) -> Any:
+        environment.spend(1, len(value) if isinstance(value, str) else weigh(value))
+        return value
+
+    def guarded(name: str, function: Any) -> Any:
+        @functools.wraps(function)
+        def guard(*args: Any, **kwargs: Any) -> Any:
+            given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
+            values = given[1:] if hasattr(function, "jinja_pass_arg") else given
+            if name in SWELLING_FILTERS:
+                sandbox.swell(name, values[0], [*values[1:], *kwargs.values()])
+            sandbox.spend()
+            return function(*given, **kwargs)
+
+        return guard
+
+    sandbox = Sandbox(
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        optimized=False,  # nothing is evaluated while it is compiled
+        finalize=jinja2.pass_context(lambda context, value: weighed(context.environment, value)),
+    )
+    del sandbox.globals["lipsum"]
+    sandbox.filters |= {"yaml": yaml_flow, "json": lambda value: json.dumps(value, sort_keys=True)}
+    sandbox.filters |= {"yaml_encode": yaml_scalar, "to_bool": to_bool}
+    sandbox.filters |= {"load_yaml": lambda text: yaml.load(text, yaml_loader()), "load_json": json.loads}
+    sandbox.filters = {name: guarded(name, function) for name, function in sandbox.filters.items()}
+    sandbox.filters |= {COUNTED: jinja2.pass_environment(counted), WEIGHED: jinja2.pass_environment(weighed)}
+    return sandbox
+
+
+def yaml_flow(value: Any, flow_style: bool = True) -> str:
+    """The filter `yaml`: one line, or `flow_style=False`."""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(value, Dumper=dumper, default_flow_style=flow_style, allow_unicode=True)
+    return text.strip().removesuffix("\n...")
+
+
+def yaml_scalar(value: Any) -> str:
+    """The filter `yaml_encode`: one value as YAML reads it back, a text always in double quotes."""
+    if not isinstance(value, str | int | float | None):
+        raise Failure(f"yaml_encode takes a text, a number or a truth value, not a {type(value).__name__}.")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def to_bool(value: Any) -> bool:
+    """The filter `to_bool`: yes, 1 and true, numbers above 0 and what is not empty."""
+    if isinstance(value, str):
+        return value.lower() in ("yes", "1", "true")
+    return value > 0 if isinstance(value, int) else isinstance(value, list | dict | set) and len(value) > 0
+
+
+class PillarFiles:
+    """The files of pillar roots, with what was made of them, kept until a file changes; shared by all minions."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._codes: dict[tuple[str, str], tuple[str, Any]] = {}
+        self._parsed: dict[str, Any] = {}
+        self._targets: dict[tuple[Any, str], Parsed] = {}
+        self._listed: dict[tuple[str, ...], tuple[dict[str, int], list[str]]] = {}
+
+    def text(self, path: str) -> str:
+        """What a file holds; Failure, OSError."""
+        info = os.stat(path)
+        stamp = (info.st_mtime_ns, info.st_size, info.st_ctime_ns, info.st_ino)
+        known = self._texts.get(path)
+        if known is None or known[0] != stamp:
+            try:
+                known = self._texts[path] = (stamp, read(Path(path), MAX_PILLAR).decode())
+            except UnicodeDecodeError:
+                raise Failure(f"{path} is not UTF-8 text.") from None
+        return known[1]
+
+    def code(self, path: str, name: str) -> Any:
+        """The compiled template of a file, which knows itself as `name`, relative to its root."""
+        text = self.text(path)
+        known = self._codes.get((path, name))
+        if known is None or known[0] is not text:
+            known = self._codes[path, name] = text, pillar_sandbox().compile(text, name, path)
+        return known[1]
+
+    def parse(self, text: str) -> Any:
+        """The data of a YAML text, {} for nothing; not to be changed, for it is remembered. Failure, YAMLError."""
+        if text in self._parsed:
+            return self._parsed[text]
+        data = yaml.load(text, yaml_loader()) or {}
+        if weigh(data) > MAX_PILLAR:
+            raise Failure(f"its data are more than {MAX_PILLAR >> 20} MiB or {MAX_PILLAR_DEPTH} levels.")
+        if len(text) <= MAX_PARSED:
+            if len(self._parsed) >= 500:
+                self._parsed.clear()
+            self._parsed[text] = data
+        return data
+
+    def target(self, tgt: str | tuple[str, ...], tgt_type: Any) -> Parsed:
+        """A target of a top file, parsed; Failure."""
+        key = tgt, str(tgt_type)
+        if key not in self._targets:
+            if len(self._targets) >= 1000:
+                self._targets.clear()
+            self._targets[key] = parse(tgt, key[1])
+        return self._targets[key]
+
+    def states(self, roots: Sequence[str]) -> list[str]:
+        """The names of all SLS files in roots, sorted."""
+        key = tuple(roots)
+        stamps, found = self._listed.get(key, ({}, []))
+        if not stamps or any(_directory_stamp(directory) != stamp for directory, stamp in stamps.items()):
+            stamps, found = {}, []
+            for root in roots:
+                for directory, _, files in os.walk(root):
+                    stamps[directory] = _directory_stamp(directory)
+                    inside = os.path.relpath(directory, root).replace("/", ".") + "."
+                    inside = "" if inside == ".." else inside
+                    found += [inside + file[:-4] for file in files if file.endswith(".sls")]
+            found = sorted({name.removesuffix(".init") for name in found})
+            self._listed[key] = stamps, found
+        return found
+
+
+def _directory_stamp(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def merge_pillar(ours: dict[Any, Any], theirs: dict[Any, Any], strategy: str, lists: bool) -> dict[Any, Any]:
+    """Two pillars as one, in which `theirs` wins; neither is changed (the strategies of Salt's dictupdate)."""
+    if strategy == "aggregate":
+        return ours | theirs
+    if strategy == "overwrite":
+        ours = {key: theirs.get(key, value) for key, value in ours.items()}
+    merged = dict(ours)
+    for key, value in theirs.items():
+        mine = merged.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            value = merge_pillar(mine, value, "recurse", lists and strategy != "none")
+        elif lists and strategy != "none" and isinstance(mine, list) and isinstance(value, list):
+            value = mine + [item for item in value if item not in mine]
+        merged[key] = value
+    return merged
+
+
+def public_options(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the options that minions and templates may see: none tells where secrets are, or who may do what."""
+    import copy
+
+    return copy.deepcopy({n: v for n, v in opts.items() if n in MASTER_OPTIONS and n not in PRIVATE_OPTIONS})
+
+
+class Sls(NamedTuple):
+    """A file of pillar roots: its SLS name ('': a top file), its environment, its real path ('': there is none), and
+    its path below the root."""
+
+    name: str
+    saltenv: str
+    path: str
+    file: str
+
+    def variables(self) -> dict[str, str]:
+        """What a template may ask about itself."""
+        directory = os.path.dirname(self.file)
+        found = {"sls": self.name, "tplpath": self.path, "tplfile": self.file, "saltenv": self.saltenv}
+        found |= {"tpldir": directory or ".", "tpldot": directory.replace("/", ".")}
+        found |= {"slspath": directory, "slsdotpath": directory.replace("/", ".")}
+        return found | {"slscolonpath": directory.replace("/", ":"), "sls_path": directory.replace("/", "_")}
+
+
+class Pillar:
+    """One compilation: the pillar of one minion, whose id is proven and whose grains are as it says."""
+
+    def __init__(
+        self, files: PillarFiles, opts: Mapping[str, Any], minion: str, grains: dict[str, Any], load: Mapping[str, Any]
+    ) -> None:
+        self.files, self.opts, self.minion = files, opts, minion
+        self.grains = grains | {"id": minion}
+        saltenv, pillarenv, override = (load.get(name) for name in ("saltenv", "pillarenv", "pillar_override"))
+        self.saltenv = saltenv if isinstance(saltenv, str) else ""
+        self.pillarenv = pillarenv if isinstance(pillarenv, str) else opts["pillarenv"]
+        self.override = override if isinstance(override, dict) else {}
+        self.errors: list[str] = []
+        self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
+        self.metered = False
+        self.seen: dict[tuple[str, str], dict[Any, Any]] = {}  # what an SLS file itself has rendered to
+        self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
+        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
+        self.roots = dict(opts["pillar_roots"])
+        if "__env__" in self.roots:
+            env, dynamic = self.pillarenv or self.saltenv or "base", self.roots.pop("__env__")
+            if env not in self.roots and re.fullmatch(r"\w[\w.-]*", env):
+                self.roots[env] = [root.replace("__env__", env) for root in dynamic]
+
+    def merge(self, ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
+        strategy = self.opts["pillar_source_merging_strategy"]
+        return merge_pillar(ours, theirs, strategy, self.opts["pillar_merge_lists"])
+
+    def compile(self) -> dict[str, Any]:
+        """The pillar; what went wrong stands in it under `_errors`, as sentences."""
+        matches = self.matches(self.top())
+        top_errors, self.errors = self.errors, []
+        pillar = self.render(matches)
+        self.errors += top_errors
+        if self.opts["pillar_opts"]:
+            pillar["master"] = public_options(self.opts) | {"saltversion": SALT_VERSION}
+        if self.errors:
+            pillar["_errors"] = self.errors
+        pillar = self.merge(pillar, self.override) if self.override else pillar
+        if weigh(pillar) > MAX_PILLAR:
+            log.error("the pillar of %s is larger than %s bytes or too deep, so it gets none", self.minion, MAX_PILLAR)
+            return {"_errors": [f"The pillar is larger than {MAX_PILLAR >> 20} MiB or nested too deeply."]}
+        return pillar
+
+    def failed(self, what: str, error: Exception, sentence: str) -> None:
+        """Take down an error: its cause for the master's log, a sentence for the minion."""
+        trace, line = error.__traceback__, getattr(error, "lineno", 0)
+        while trace:
+            line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == what else line
+            trace = trace.tb_next
+        where = f"{what} line {line}" if line else what
+        cause = f"{type(error).__name__}: {str(error)[:1000]}"
+        log.error("pillar of %s: %s: %s", self.minion, where, printable(cause.replace("\n", " ")))
+        detail = f"{sentence}, render error:\n{error}"
+        safe = f"{sentence}. Please see master log for details."
+        self.errors.append(safe if self.opts["pillar_safe_render_error"] else detail)
+
+    # the top file
+
+    def top(self) -> dict[str, dict[str, list[Any]]]:
+        """environment -> target -> its options, then its SLS names: all top files laid over one another."""
+        tops: list[tuple[str, Any]] = []
+        sls = Sls("", "base", "", "top.sls")
+        try:
+            for saltenv in self.environments():
+                sls = Sls("", saltenv, self.path(saltenv, "top.sls"), "top.sls")
+                if sls.path:
+                    tops.append((saltenv, self.rendered(sls, {})))
+        except Exception as error:
+            self.failed(sls.path, error, "Rendering Primary Top file failed")
+        try:
+            for saltenv, top in tops[:]:
+                for name in dict.fromkeys(top.get("include") or []):
+                    tops.append((saltenv, self.included_top(name, saltenv)))
+            return self.merged_tops([top for _, top in tops])
+        except (TypeError, ValueError, AttributeError) as error:
+            what = printable(str(error)[:1000])
+            log.error("pillar of %s: the top file is not environment: {target: [sls]}: %s", self.minion, what)
+            self.errors.append("Error encountered while rendering pillar top file.")
+            return {}
+
+    def included_top(self, name: str, saltenv: str) -> Any:
+        sls = self.find(name, saltenv)
+        try:
+            return self.rendered(sls._replace(name=""), {}) if sls.path else {}
+        except Exception as error:
+            self.failed(sls.path, error, f"Rendering Top file {name} failed")
+            return {}
+
+    def environments(self) -> list[str]:
+        if self.pillarenv:
+            return [self.pillarenv] if self.pillarenv in self.roots else []
+        if self.opts["pillar_source_merging_strategy"] == "none":
+            only = self.saltenv or "base"
+            return [only] if only == "base" or only in self.roots else []
+        return ["base", *(env for env in self.roots if env != "base")]
+
+    def merged_tops(self, tops: list[dict[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+        merged: dict[str, dict[str, list[Any]]] = {}
+        orders: dict[tuple[str, str], int] = {}
+        for saltenv, targets in (item for top in tops for item in top.items() if item[0] != "include"):
+            for tgt, items in targets.items():
+                if isinstance(items, str):
+                    raise TypeError(f"{tgt}: not a list")
+                options = [item for item in items if isinstance(item, dict)]
+                states = list(dict.fromkeys(item for item in items if isinstance(item, str)))
+                if any(option.get("ignore_missing") for option in options):
+                    self.optional |= {(saltenv, state) for state in states}
+                orders[saltenv, tgt] = next((_order(o["order"]) for o in options[::-1] if "order" in o), 0)
+                merged.setdefault(saltenv, {})[tgt] = [*(option for option in options if "match" in option), *states]
+        return {
+            env: dict(sorted(targets.items(), key=lambda target: orders[env, target[0]]))
+            for env, targets in merged.items()
+        }
+
+    def matches(self, top: dict[str, dict[str, list[Any]]]) -> dict[str, list[str]]:
+        """environment -> the SLS names that this minion is to have."""
+        found: dict[str, list[str]] = {}
+        for saltenv, targets in top.items():
+            if self.pillarenv and saltenv != self.pillarenv:
+                continue
+            for tgt, items in targets.items():
+                kinds = [item["match"] for item in items if isinstance(item, dict)]
+                if self.meant(tgt, kinds[-1] if kinds else "compound"):
+                    names = [item for item in items if isinstance(item, str)]
+                    found[saltenv] = list(dict.fromkeys(found.get(saltenv, []) + names))
+        return found
+
+    def meant(self, tgt: Any, tgt_type: Any) -> bool:
+        """Whether a target of the top file is this minion. Its pillar is not there yet, so no target by it is."""
+        facts = Facts(self.minion, self.grains, {}, REGEX_BUDGET)
+        try:
+            if tgt_type == "nodegroup":
+                tgt, tgt_type = expand_nodegroups([f"N@{tgt}"], self.opts["nodegroups"]), "compound"
+            elif tgt_type == "compound":
+                tgt = expand_nodegroups(str(tgt).split(), self.opts["nodegroups"])
+            verdict = self.files.target(tuple(tgt) if isinstance(tgt, list) else str(tgt), tgt_type).verdict(facts)
+        except Failure as failure:
+            log.error("pillar of %s: the target %r of the top file: %s", self.minion, tgt, failure)
+            return False
+        if verdict is None:
+            log.error("pillar of %s: the target %r of the top file may take too long to match", self.minion, tgt)
+            self.errors.append(f"The target {tgt!r} of the top file may take too long to match; it is left out.")
+        return verdict is True
+
+    # SLS files
+
+    def find(self, name: str, saltenv: str) -> Sls:
+        base = name.replace(".", "/")
+        files = [f"{base}.sls", f"{base}/init.sls"]
+        found = ((self.path(saltenv, file), file) for file in files)
+        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
+
+    def path(self, saltenv: str, name: str) -> str:
+        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it (R6)."""
+        if (saltenv, name) not in self.paths:
+            parts = name.split("/")
+            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
+            roots = self.roots.get(saltenv, []) if known else []
+            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
+        return self.paths[saltenv, name]
+
+    def _path(self, root: str, name: str) -> str:
+        directory, _, file = name.rpartition("/")
+        if (root, directory) not in self.directories:
+            top = os.path.realpath(root)
+            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
+        top, real = self.directories[root, directory]
+        try:
+            path = f"{real}/{file}"
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                path = os.path.realpath(path)
+                mode = os.stat(path).st_mode
+        except OSError:
+            return ""
+        if not path.startswith(f"{top}/"):
+            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
+            return ""
+        return path if stat.S_ISREG(mode) else ""
+
+    def named(self, pattern: str, saltenv: str) -> list[str]:
+        """The SLS names that a glob stands for."""
+        if "/" in pattern:
+            return []
+        if not set(pattern) & set("*?["):
+            return [pattern] if self.find(pattern, saltenv).path else []
+        return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
+
+    def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
+        """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
+        text = self.files.text(sls.path)
+        if not text.strip():
+            return {}
+        first = text.split("\n", 1)[0].strip()
+        renderer = first[2:].strip() if first.startswith("#!") and not first.startswith("#!/") else "jinja|yaml"
+        if renderer not in RENDERERS:
+            raise Failure(f"the renderer {renderer!r} is not there; it may be {' or '.join(RENDERERS)}.")
+        if RENDERERS[renderer] and re.search(r"\{[{%#]", text):
+            text = self.fill(sls, defaults)
+        return self.files.parse(text)
+
+    @functools.cached_property
+    def public(self) -> dict[str, Any]:
+        """What templates find in `opts`."""
+        opts = public_options(self.opts) | {"id": self.minion, "minion_id": self.minion, "grains": self.grains}
+        return opts | {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
+
+    def fill(self, sls: Sls, defaults: Mapping[str, Any]) -> str:
+        """A template, filled in for this minion."""
+        import copy
+
+        environment = pillar_sandbox().overlay(cache_size=0)
+        if not self.metered:
+            environment.meter[:], self.metered = (MAX_STEPS, MAX_PILLAR), True
+        environment.path = functools.partial(self.path, sls.saltenv)
+        environment.files, environment.templates = self.files, {}
+        values = {**copy.deepcopy(dict(defaults)), "grains": self.grains, "pillar": {}, "opts": self.public}
+        values["salt"] = environment.undefined(NO_SALT)
+        environment.globals = environment.globals | values | sls.variables()
+        code = self.files.code(sls.path, sls.file)
+        template = environment.template_class.from_code(environment, code, environment.globals, None)
+        return "".join(template.generate())
+
+    def state(self, name: str, saltenv: str, defaults: Mapping[str, Any], depth: int = 0) -> dict[Any, Any]:
+        """The pillar of an SLS file with what it includes, {} for none; what it rendered to itself goes to `seen`."""
+        sls = self.find(name, saltenv)
+        if not sls.path:
+            if (saltenv, name) not in self.optional and self.roots.get(saltenv):
+                sentence = f"Specified SLS '{name}' in environment '{saltenv}' is not available on the salt master"
+                log.error("pillar of %s: %s", self.minion, printable(sentence))
+                self.errors.append(sentence)
+            return {}
+        state = {}
+        try:
+            if depth > MAX_PILLAR_DEPTH:
+                raise Failure("files include one another too deeply.")
+            state = self.rendered(sls, defaults)
+        except Exception as error:
+            self.failed(sls.path, error, f"Rendering SLS '{name}' failed")
+        if not isinstance(state, dict):
+            self.errors.append(f"SLS '{name}' does not render to a dictionary")
+            state = {}
+        include = state.get("include", [])
+        if not isinstance(include, list):
+            self.errors.append(f"Include Declaration in SLS '{name}' is not formed as a list")
+        elif "include" in state:
+            state = {key: value for key, value in state.items() if key != "include"}
+        self.seen[saltenv, name] = state
+        parts = self.included(sls, include, defaults, depth) if isinstance(include, list) else []
+        parts = [state, *parts] if self.opts["pillar_includes_override_sls"] else [*parts, state]
+        return functools.reduce(self.merge, parts)
+
+    def included(self, sls: Sls, include: list[Any], defaults: Any, depth: int) -> list[dict[Any, Any]]:
+        """The pillars of the files that a file includes, each below the key that it asks for."""
+        found = []
+        package = sls.name if sls.file.endswith("/init.sls") else sls.name.rpartition(".")[0]
+        for item in include:
+            key, word = "", item
+            if isinstance(item, dict) and item:  # as in Salt, defaults last until the next ones
+                word, given = next(iter(item.items()))
+                given = given if isinstance(given, dict) else {}
+                key, defaults = given.get("key") or "", given.get("defaults") or {}
+            if not isinstance(word, str) or not isinstance(key, str) or not isinstance(defaults, dict):
+                self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
+                continue
+            full = f"{package}.{word[1:]}".lstrip(".") if word.startswith(".") else word
+            names = self.named(word.lstrip(".").replace("/", "."), sls.saltenv) + self.named(full, sls.saltenv)
+            for name in dict.fromkeys(names or [full]):
+                part = self.seen.get((sls.saltenv, name))
+                if part is None:
+                    part = self.state(name, sls.saltenv, defaults, depth + 1)
+                for fragment in reversed(key.split(":") if key and part else []):
+                    part = {fragment: part}
+                found.append(part)
+        return found
+
+    def render(self, matches: Mapping[str, list[str]]) -> dict[str, Any]:
+        """All SLS files of all environments as one pillar."""
+        pillar = dict(self.override)
+        for saltenv, patterns in matches.items():
+            if saltenv not in self.roots and saltenv != "base":
+                self.errors.append(f"No matching pillar environment for environment '{saltenv}' found")
+            for name in (name for pattern in patterns for name in self.named(pattern, saltenv) or [pattern]):
+                pillar = self.merge(pillar, self.state(name, saltenv, {}))
+        return pillar
+
+
+def _order(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0
+
+
 # ---- 9. Jobs ----------------------------------------------------------------------------------------------------
 # A job is a file and its directory is its state: new -> active -> done (DESIGN.md 5). No socket and no clock here:
 # publications go into `outgoing`, `now` is an argument. A return is on disk before `flush` has come back.
@@ -2256,7 +2909,7 @@ class Jobs:
             "timeout": request.get("timeout", self.opts["timeout"]),
             "gather_job_timeout": request.get("gather_job_timeout", self.opts["gather_job_timeout"]),
             "time": now,
-            "minions": expected(tgt, tgt_type, self.accepted(), self.tree.grains),
+            "minions": expected(tgt, tgt_type, self.accepted(), self.tree.grains, pillar_of=self.tree.pillar),
         }
         if "metadata" in request:
             header["metadata"] = request["metadata"]
@@ -2658,6 +3311,7 @@ class MasterProtocol:
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, jobs: Jobs, now: float) -> None:
         self.opts, self.tree, self.key, self.jobs = opts, tree, key, jobs
+        self.pillar_files = PillarFiles()
         self.peers: dict[str, Peer] = {}
         self.held: dict[Any, Held] = {}
         self.heard = tree.heard()
@@ -3243,10 +3897,17 @@ class MasterProtocol:
         return True
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
-        """The pillar of the asking minion: empty, as there are no pillar files yet. Its grains are kept."""
-        if isinstance(load.get("grains"), dict):
-            self.tree.put_grains(peer.id, load["grains"])
-        return {}
+        """The pillar of the asking minion, compiled for the grains it sends; both are kept to foresee who answers.
+
+        A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
+        grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
+        keep = self.opts["minion_data_cache"]
+        if grains and keep:
+            self.tree.put_grains(peer.id, grains)
+        pillar = Pillar(self.pillar_files, self.opts, peer.id, grains, load).compile()
+        if keep and not load.get("pillar_override"):
+            self.tree.put_pillar(peer.id, pillar)
+        return pillar
 
     def rekey(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, str]:
         """The shared key, for a minion that could not open a publication: no RSA at all (DESIGN.md 4)."""
@@ -3686,21 +4347,22 @@ class Functions(Mapping[str, Function]):
     A module file is a Salt custom module, NAME.py (or its __virtualname__), in one of `directories`; of two files of
     one name the one in the later directory counts. A file is read when a function of it is asked for."""
 
-    def __init__(self, minion: Execution, directories: Iterable[Path]) -> None:
+    def __init__(self, minion: Execution, directories: Iterable[Path], own: Mapping[str, Function] = EXECUTION) -> None:
         self.minion = minion
         self.files: dict[str, Path] = {}
         for directory in directories:
             with contextlib.suppress(OSError):
                 self.files |= {path.stem: path for path in sorted(directory.glob("*.py")) if path.stem[0] != "_"}
         self.why: dict[str, str] = {}  # module -> why it is not there
-        self._found = {name: types.MethodType(function, minion) for name, function in EXECUTION.items()}
+        self.outputter: dict[str, str | None] = {}  # function -> the `out` of its return
+        self._found: dict[str, Function] = {n: types.MethodType(function, minion) for n, function in own.items()}
         self._unread = dict(self.files)
 
     def __getitem__(self, name: str) -> Function:
         module = name.partition(".")[0]
         if module in self._unread:
             self._read(module)
-        if name not in self._found and module not in self.files:
+        if name not in self._found:
             self._read_all()  # it may be a __virtualname__
         return self._found[name]
 
@@ -3720,21 +4382,23 @@ class Functions(Mapping[str, Function]):
         path = self._unread.pop(stem)
         try:
             module = read_module(path, self.dunders())
-            verdict = module.__virtual__() if hasattr(module, "__virtual__") else True
+            verdict, why = verdict_of(module)
         except Exception as error:  # whatever a site's file may raise
-            self.why[stem] = f"{path} cannot be read: {type(error).__name__}: {error}"
-            return
-        if isinstance(verdict, tuple):
-            verdict, self.why[stem] = verdict[0], " ".join(str(part) for part in verdict[1:])
-        if not verdict:
-            self.why.setdefault(stem, f"{path.name} says that it is not for this machine")
+            self.why[stem] = why_not(path, error)
             return
         name = verdict if isinstance(verdict, str) else getattr(module, "__virtualname__", stem)
-        alias = getattr(module, "__func_alias__", {})
+        if not verdict:
+            self.why[stem] = why
+            self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
+            return
+        self.why[name] = ""
+        alias, outputter = getattr(module, "__func_alias__", {}), getattr(module, "__outputter__", {})
         for attribute, function in vars(module).items():
             own = callable(function) and getattr(function, "__module__", None) == module.__name__
             if own and not attribute.startswith("_") and not isinstance(function, type):
-                self._found[f"{name}.{alias.get(attribute, attribute)}"] = function
+                fun = f"{name}.{alias.get(attribute, attribute)}"
+                self._found[fun] = function
+                self.outputter[fun] = outputter.get(attribute)
 
     def dunders(self) -> dict[str, Any]:
         """What a Salt module finds among its globals."""
@@ -3744,22 +4408,41 @@ class Functions(Mapping[str, Function]):
             "__opts__": opts,
             "__grains__": minion.grains,
             "__pillar__": minion.pillar,
-            "__salt__": self,
+            "__salt__": minion.functions,
+            "__utils__": minion.utils,
             "__context__": minion.context,
         }
 
 
 def read_module(path: Path, dunders: Mapping[str, Any]) -> types.ModuleType:
-    """Execute a module file with Salt's dunders among its globals; raises whatever the file raises."""
+    """Execute a module file with Salt's dunders among its globals, and its __init__(opts) if it has one; raises
+    whatever the file raises."""
     import importlib.util
 
     name = f"saltlite_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders)
     spec.loader.exec_module(module)
+    if isinstance(start := vars(module).get("__init__"), types.FunctionType):
+        start(dunders["__opts__"])
     return module
+
+
+def verdict_of(module: types.ModuleType) -> tuple[Any, str]:
+    """What __virtual__ says: False, True or a name, and why not; raises whatever it raises."""
+    verdict = module.__virtual__() if hasattr(module, "__virtual__") else True
+    verdict, *reasons = verdict if isinstance(verdict, tuple) else (verdict,)
+    why = " ".join(str(reason) for reason in reasons) or f"{module.__file__} says that it is not for this machine"
+    return verdict, "" if verdict else why.rstrip(".")
+
+
+def why_not(path: Path, error: Exception) -> str:
+    """Why a module file is not there, whatever it has raised."""
+    if isinstance(error, ImportError) and str(error.name).partition(".")[0] == "salt":
+        return f"{path} needs Salt's own library ({error.name}), and Salt is not installed here"
+    return f"{path} cannot be read: {type(error).__name__}: {error}"
 
 
 def module_directories(opts: Mapping[str, Any], kind: str) -> list[Path]:
@@ -3785,14 +4468,19 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     for path in files.values():
         try:
             module = read_module(path, {"__opts__": dict(opts), "__grains__": grains})
+            verdict, why = verdict_of(module)
         except Exception as error:
-            log.error("the grains of %s are missing: %s: %s", path, type(error).__name__, error)
+            verdict, why = False, why_not(path, error)
+            log.error("the grains of %s are missing: %s", path, why)
+        if not verdict:
             continue
         for name, function in list(vars(module).items()):
             own = getattr(function, "__module__", None) == module.__name__ and not isinstance(function, type)
             if own and callable(function) and not name.startswith("_"):
                 try:
-                    grains |= function() or {}
+                    grains |= (
+                        function(grains) if "grains" in inspect.signature(function).parameters else function()
+                    ) or {}
                 except Exception as error:
                     log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
     path = Path(opts["conf_dir"]) / "grains"
@@ -3841,6 +4529,10 @@ class Execution:
     def functions(self) -> Functions:
         where = module_directories(self.opts, "modules") if self.directories is None else self.directories
         return Functions(self, where)
+
+    @functools.cached_property
+    def utils(self) -> Functions:
+        return Functions(self, module_directories(self.opts, "utils"), {})
 
     def run(self, fun: str, arg: list[Any]) -> tuple[Any, int, bool]:
         """Run one function of a job; gives return, retcode, success, and whatever it raises becomes a return."""
@@ -3909,7 +4601,10 @@ class Execution:
         returns: list[Any] = [{fun: r[i] for fun, r in results.items()} for i in range(3)]
         if not many:
             returns = list(results[load["fun"]])
-        return make_return(self.opts, load, *returns)
+        made = make_return(self.opts, load, *returns)
+        if not many and (out := self.functions.outputter.get(load["fun"])):
+            made.setdefault("out", out)
+        return made
 
 
 SENTENCES = {"CommandExecutionError", "SaltInvocationError"}  # errors whose text is meant for the user, whoever's
@@ -4309,7 +5004,8 @@ def saltutil_refresh_grains(minion, **kwargs):
     """Collect the grains anew and show them to the master.
 
     CLI Example: salt '*' saltutil.refresh_grains"""
-    minion.tree.put_grains(collect_grains(minion.opts))
+    minion.grains = collect_grains(minion.opts)
+    minion.tree.put_grains(minion.grains)
     return True
 
 
@@ -4358,6 +5054,631 @@ def signal_session(session: int, number: int) -> None:
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
+
+
+# cp: files of the master. What comes is a part in CACHE/parts, named by a hash of where it comes from; once the whole
+# has the hash that the master says, it is renamed, or copied and renamed, to its place. So the next transfer goes on
+# where a broken one ended, and neither the cache nor a destination ever holds half a file.
+
+HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
+MAX_CHUNK = 1 << 24  # bytes of one reply, uncompressed; masters send 256 KiB
+
+
+def below(root: Path, name: Any) -> Path:
+    """The file below `root` that a relative name means; CommandExecutionError if it means none, or leaves `root`."""
+    with contextlib.suppress(AttributeError, ValueError):
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if parts and ".." not in parts and "\0" not in name and len(os.fsencode(name)) <= 2048:
+            return root.joinpath(*parts)
+    raise CommandExecutionError(f"{str(name)[:200]!r} cannot be a file's path here.")
+
+
+@contextlib.contextmanager
+def in_a_sentence(what: str) -> Iterator[None]:
+    """Say what could not be done, and why, as the error of an execution function."""
+    try:
+        yield
+    except (OSError, PayloadError) as error:
+        why = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise CommandExecutionError(f"{what}: {why}.") from None
+
+
+def file_hash(path: Path | str, kind: str = "sha256") -> str:
+    """The hexadecimal hash of a file, "" if there is no regular one."""
+    import hashlib
+
+    if kind not in HASHES.values():
+        raise CommandExecutionError(
+            f"{kind[:100]!r} is no hash_type; the master's must be one of {[*HASHES.values()]}."
+        )
+    digest = hashlib.new(kind)
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands there in their place goes."""
+    import shutil
+
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
+def put_copy(source: Path, dest: str) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+    try:
+        old = os.stat(dest)  # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
+    except FileNotFoundError:
+        old = None
+    real = Path(os.path.realpath(dest))  # through a symlink, as writing would go
+    if old and not stat.S_ISREG(old.st_mode):
+        raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
+    temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600 if old else 0o666)
+    try:
+        try:
+            if old:
+                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(fd, old.st_uid, old.st_gid)
+                os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            with open(source, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    write_all(fd, chunk)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, real)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(real.parent)
+    return dest
+
+
+@contextlib.contextmanager
+def open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
+    """The part of what comes from `origin`, held against other jobs that fetch the same."""
+    import fcntl
+    import hashlib
+
+    path = minion.tree.cache / "parts" / hashlib.sha256(origin.encode(errors="surrogateescape")).hexdigest()
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(fd), os.stat(path)):  # else: another job has moved it
+                yield fd, path
+                return
+        finally:
+            os.close(fd)
+
+
+def settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
+    """Bring a whole part to `dest`, or to its place in the cache; gives where it is."""
+    if dest:
+        put_copy(part, dest)
+        part.unlink()
+        return dest
+    clear_way(place, minion.tree.cache)
+    os.rename(part, place)
+    return str(place)
+
+
+def destination(dest: str, name: str, makedirs: Any) -> str | None:
+    """`dest`, or the file `name` in it if it is a directory; None if its directory is not there and is not to be."""
+    if dest and (dest.endswith("/") or os.path.isdir(dest)):
+        dest = os.path.join(dest, name)
+    directory = os.path.dirname(dest) or "."
+    if dest and makedirs:
+        with in_a_sentence(f"{directory} cannot be made"):
+            os.makedirs(directory, exist_ok=True)
+    return dest if not dest or os.path.isdir(directory) else None
+
+
+def source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, str]:
+    """The path and the environment that an address, salt://PATH?saltenv=ENV, means."""
+    address, _, env = str(path).partition("?saltenv=")
+    if not address.startswith("salt://"):
+        raise CommandExecutionError(f"Unsupported path: {address[:200]!r} does not begin with salt://")
+    return address[7:].lstrip("/"), env or environment(minion, saltenv)
+
+
+def environment(minion: Execution, saltenv: str | None) -> str:
+    return str(saltenv or minion.opts["saltenv"] or "base")
+
+
+def cached(minion: Execution, path: str, saltenv: str, kind: str = "files") -> Path:
+    """Where a file is kept in the cache, as Salt keeps it."""
+    return below(below(minion.tree.cache / kind, saltenv), path.lstrip("|"))
+
+
+def listed(minion: Execution, cmd: str, saltenv: str, prefix: str = "") -> list[str]:
+    """What the master lists, `_file_list` and its like, of the names that a file can have."""
+    found = minion.ask({"cmd": cmd, "saltenv": saltenv, "prefix": prefix})
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any = None) -> str:
+    """Bring a file of the master's to `dest`, or into the cache; gives where it is, "" if the master has none."""
+    place = cached(minion, path, saltenv)
+    with in_a_sentence(f"salt://{path} cannot be brought to {dest or place}"):
+        for _ in range(3):  # it may change while it comes
+            said = minion.ask({"cmd": "_file_hash", "path": path, "saltenv": saltenv})
+            if not isinstance(said, dict) or not said.get("hsum"):
+                return ""
+            kind, wanted = str(said.get("hash_type", "sha256")), said["hsum"]
+            if dest and file_hash(dest, kind) == wanted:
+                return dest
+            if file_hash(place, kind) == wanted:
+                return put_copy(place, dest) if dest else str(place)
+            with open_part(minion, f"{saltenv}\0{path}") as (fd, part):
+                receive(minion, fd, path, saltenv, gzip)
+                if file_hash(part, kind) == wanted:
+                    return settle(minion, part, place, dest)
+                os.ftruncate(fd, 0)
+    raise CommandExecutionError(f"salt://{path} came three times with another hash than the master says.")
+
+
+def receive(minion: Execution, fd: int, path: str, saltenv: str, gzip: Any) -> None:
+    """Append to a part what it lacks of the file."""
+    load = {"cmd": "_serve_file", "path": path, "saltenv": saltenv} | ({"gzip": int(gzip)} if gzip else {})
+    loc = os.lseek(fd, 0, os.SEEK_END)
+    while data := chunk_of(minion.ask(load | {"loc": loc})):
+        write_all(fd, data)
+        loc += len(data)
+
+
+def chunk_of(answer: Any) -> bytes:
+    """The bytes in a reply to `_serve_file`, none at the end; PayloadError if it is no such reply."""
+    import zlib
+
+    if not isinstance(answer, dict):
+        raise PayloadError("the master's reply is no part of a file")
+    data = as_bytes(answer.get("data"))
+    if not answer.get("gzip") or not data:
+        return data
+    try:
+        unzip = zlib.decompressobj(31)
+        data = unzip.decompress(data, MAX_CHUNK)
+    except zlib.error as error:
+        raise PayloadError(f"the master's reply is not gzip ({error})") from None
+    if not unzip.eof:
+        raise PayloadError("the master's reply is cut, or far too long")
+    return data
+
+
+def fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None) -> str:
+    """Bring what is at an http or https address to `dest` or `place`; gives where it is."""
+    wanted = str(source_hash or "").rpartition("=")[2].lower()
+    if wanted and len(wanted) not in HASHES:
+        raise CommandExecutionError("source_hash must be a hash in hexadecimal digits, `sha256=…` say.")
+    if wanted and file_hash(dest or place, HASHES[len(wanted)]) == wanted:
+        return dest or str(place)
+    with in_a_sentence(f"{dest or place} cannot be written"), open_part(minion, url) as (fd, part):
+        os.ftruncate(fd, 0)
+        for chunk in download(url):
+            write_all(fd, chunk)
+        if wanted and file_hash(part, HASHES[len(wanted)]) != wanted:
+            part.unlink()
+            raise CommandExecutionError("What was downloaded does not have the hash in source_hash, and is not kept.")
+        return settle(minion, part, place, dest)
+
+
+def download(url: str) -> Iterator[bytes]:
+    """What is at an http or https address, in pieces; certificates are always verified, and no redirection leaves
+    https, or these two."""
+    import base64
+    import http.client
+    import ssl
+    import urllib.parse
+    import urllib.request
+
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=host).geturl()
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req: Any, *args: Any) -> Any:
+            new = super().redirect_request(req, *args)
+            if new and new.type not in ("https", req.type):
+                raise CommandExecutionError(f"{shown} leads from {req.type} to {new.type}, which is not followed.")
+            return new
+
+    request = urllib.request.Request(shown)
+    if at:
+        request.add_unredirected_header(
+            "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        )
+    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    try:
+        with opener.open(request, timeout=60) as response:
+            left = int(response.headers.get("Content-Length") or -1)
+            while chunk := response.read(1 << 18):
+                left -= len(chunk)
+                yield chunk
+            if left > 0:
+                raise CommandExecutionError(f"{shown} broke off, {left} bytes before its end.")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
+
+
+def cached_url(minion: Execution, url: str, saltenv: str | None) -> Path:
+    """Where what is at an http or https address is kept, as Salt keeps it: without user and password."""
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    host, name = parts.netloc.rpartition("@")[2].replace(":", ""), parts.path.lstrip("/") or "index.html"
+    name += f"-{parts.query}" if parts.query else ""
+    return cached(minion, f"{host}/{name}", environment(minion, saltenv), "extrn_files")
+
+
+def get_url(
+    minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
+) -> Any:
+    """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
+
+    scheme, colon, rest = str(path).partition("://")
+    if not colon or scheme == "file":
+        local = rest if colon else scheme
+        if not os.path.isabs(local):
+            raise CommandExecutionError(f"Path {local!r} is not absolute")
+        return content(minion, local) if dest is None else local
+    if scheme not in ("salt", "http", "https"):
+        raise CommandExecutionError(f"{scheme[:20]}:// is not supported: salt://, https://, http:// and file:// are.")
+    if scheme == "salt":
+        name, env = source_of(minion, path, saltenv)
+        if (target := destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+            return False
+        found = fetch(minion, name, env, target)
+        return content(minion, found) if found and dest is None else found or False
+    if dest is None:
+        return kept(minion, download(path))
+    if (target := destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
+        return ""
+    return fetch_url(minion, path, cached_url(minion, path, saltenv), target, source_hash)
+
+
+def content(minion: Execution, path: str) -> Any:
+    """What is in a file, as text if it is UTF-8."""
+    with in_a_sentence(f"{path} cannot be read"), open(path, "rb") as file:
+        return kept(minion, iter(lambda: file.read(1 << 18), b""))
+
+
+def kept(minion: Execution, chunks: Iterable[bytes]) -> Any:
+    """The chunks as one text or bytes; CommandExecutionError if they are more than a return may be."""
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > minion.opts["max_return_size"]:
+            raise CommandExecutionError(f"It is larger than max_return_size ({minion.opts['max_return_size']} bytes).")
+    return _text(data)
+
+
+def no_template(template: Any) -> None:
+    if template:
+        raise CommandExecutionError("template is not supported: write the path as it is, and leave template out.")
+
+
+@execution
+def cp_cache_dir(minion, path, saltenv=None, include_empty=False, include_pat=None, exclude_pat=None):
+    """Bring all files of a directory of the master's into the cache; a pattern is a glob, or E@ and an expression.
+
+    CLI Example: salt '*' cp.cache_dir salt://path/to/dir include_pat='E@[.]py$'"""
+    top, env = source_of(minion, path, saltenv)
+    top = top.rstrip("/") + "/" if top else ""
+
+    def chosen(name: str) -> bool:
+        def meets(pattern: str) -> bool:
+            return bool(re.search(pattern[2:], name) if pattern.startswith("E@") else fnmatch.fnmatch(name, pattern))
+
+        return (not include_pat or meets(include_pat)) and not (exclude_pat and meets(exclude_pat))
+
+    names = [name for name in listed(minion, "_file_list", env, top.rstrip("/")) if name.startswith(top)]
+    found = [place for name in names if chosen(name) and (place := fetch(minion, name, env))]
+    if include_empty:
+        empty = [n for n in listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
+        for directory in (cached(minion, name, env) for name in empty):
+            clear_way(directory / "file", minion.tree.cache)
+            found.append(str(directory))
+    return found
+
+
+@execution
+def cp_cache_file(minion, path, saltenv=None, source_hash=None):
+    """Bring one file into the cache; gives where it is, False if there is none.
+
+    CLI Example: salt '*' cp.cache_file salt://path/to/file"""
+    return get_url(minion, path, "", saltenv, True, source_hash)
+
+
+@execution
+def cp_cache_files(minion, paths, saltenv=None):
+    """Bring files into the cache, a list or separated by commas; gives where they are.
+
+    CLI Example: salt '*' cp.cache_files salt://path/to/one,salt://path/to/other"""
+    return [cp_cache_file(minion, path, saltenv) for path in (paths.split(",") if isinstance(paths, str) else paths)]
+
+
+@execution
+def cp_envs(minion):
+    """The environments that the master has.
+
+    CLI Example: salt '*' cp.envs"""
+    return minion.ask({"cmd": "_file_envs"})
+
+
+@execution
+def cp_get_dir(minion, path, dest, saltenv=None, template=None, gzip=None):
+    """Copy a directory of the master's, with all below it, into the directory `dest`.
+
+    CLI Example: salt '*' cp.get_dir salt://path/to/dir/ /minion/dest"""
+    no_template(template)
+    top, env = source_of(minion, path, saltenv)
+    top = top.rstrip("/")
+    above = len(top.rpartition("/")[0])
+    found = []
+    for cmd in ("_file_list", "_file_list_emptydirs"):
+        for name in listed(minion, cmd, env, top):
+            if not top or name.startswith(f"{top}/"):
+                place = str(below(Path(dest), name[above:].lstrip("/")))
+                if cmd == "_file_list":
+                    place = fetch(minion, name, env, destination(place, "", True) or place, gzip)
+                else:
+                    destination(f"{place}/", "", True)
+                found.append(place)
+    return sorted(filter(None, found))
+
+
+@execution
+def cp_get_file(minion, path, dest, saltenv=None, makedirs=False, template=None, gzip=None):
+    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there.
+
+    CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
+    no_template(template)
+    name, env = source_of(minion, path, saltenv)
+    if (target := destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+        return False
+    return fetch(minion, name, env, target, gzip)
+
+
+@execution
+def cp_get_file_str(minion, path, saltenv=None):
+    """What is in a file of the master's, or at another address; False if there is none.
+
+    CLI Example: salt '*' cp.get_file_str salt://path/to/file"""
+    place = cp_cache_file(minion, path, saltenv)
+    return content(minion, place) if place else False
+
+
+@execution
+def cp_get_url(minion, path, dest="", saltenv=None, makedirs=False, source_hash=None):
+    """Bring a file at salt://, https://, http:// to `dest`, or into the cache; gives where it is. With None as `dest`
+    it gives what is in it. What comes by http must have source_hash, if there is one.
+
+    CLI Example: salt '*' cp.get_url https://example.com/index.html /tmp/index.html"""
+    return get_url(minion, path, dest, saltenv, makedirs, source_hash)
+
+
+@execution
+def cp_hash_file(minion, path, saltenv=None):
+    """The hash of a file of the master's, or of one here: hsum and hash_type.
+
+    CLI Example: salt '*' cp.hash_file salt://path/to/file"""
+    if not str(path).startswith("salt://"):
+        return {"hsum": file_hash(path), "hash_type": "sha256"} if os.path.isfile(path) else {}
+    name, env = source_of(minion, path, saltenv)
+    return minion.ask({"cmd": "_file_hash", "path": name, "saltenv": env})
+
+
+@execution
+def cp_is_cached(minion, path, saltenv=None):
+    """Where a file of the master's, or one from a web server, is in the cache, "" if it is not.
+
+    CLI Example: salt '*' cp.is_cached salt://path/to/file"""
+    if str(path).startswith(("http://", "https://")):
+        place = cached_url(minion, path, saltenv)
+    else:
+        place = cached(minion, *source_of(minion, path, saltenv))
+    return str(place) if place.exists() else ""
+
+
+@execution
+def cp_list_master(minion, saltenv=None, prefix=""):
+    """The files that the master has.
+
+    CLI Example: salt '*' cp.list_master"""
+    return listed(minion, "_file_list", environment(minion, saltenv), prefix)
+
+
+@execution
+def cp_list_master_dirs(minion, saltenv=None, prefix=""):
+    """The directories that the master has.
+
+    CLI Example: salt '*' cp.list_master_dirs"""
+    return listed(minion, "_dir_list", environment(minion, saltenv), prefix)
+
+
+@execution
+def cp_list_master_symlinks(minion, saltenv=None, prefix=""):
+    """The symlinks that the master has, with what they lead to.
+
+    CLI Example: salt '*' cp.list_master_symlinks"""
+    return minion.ask({"cmd": "_symlink_list", "saltenv": environment(minion, saltenv), "prefix": prefix})
+
+
+@execution
+def cp_list_minion(minion, saltenv=None):
+    """The files of an environment that are in the cache.
+
+    CLI Example: salt '*' cp.list_minion"""
+    home = below(minion.tree.cache / "files", environment(minion, saltenv))
+    return sorted(str(path) for path in home.rglob("*") if path.is_file())
+
+
+@execution
+def cp_list_states(minion, saltenv=None):
+    """The state files that the master has, as state.apply takes their names.
+
+    CLI Example: salt '*' cp.list_states"""
+    found = [name[:-4] for name in cp_list_master(minion, saltenv) if name.endswith(".sls")]
+    return sorted({name.removesuffix("/init").replace("/", ".") for name in found})
+
+
+@execution
+def cp_stat_file(minion, path, saltenv=None, octal=True):
+    """The mode of a file of the master's, or of one here, in octal; None if there is none.
+
+    CLI Example: salt '*' cp.stat_file salt://path/to/file"""
+    if str(path).startswith("salt://"):
+        name, env = source_of(minion, path, saltenv)
+        found = minion.ask({"cmd": "_file_find", "path": name, "saltenv": env})
+        info = found.get("stat") if isinstance(found, dict) else None
+    else:
+        info = os.stat(path) if os.path.exists(path) else None
+    return None if not info else oct(info[0])[-4:] if octal is True else info[0]
+
+
+# saltutil: what the master keeps of ours
+
+SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of saltutil.sync_all
+    name: name.replace("proxymodules", "proxy")
+    for name in """clouds beacons modules states sdb grains renderers returners output utils log_handlers executors
+        proxymodules engines thorium serializers matchers resources""".split()
+}
+
+
+def sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list[str]:
+    """Make CACHE/extmods/KIND what salt://_KIND is in the environments, the later winning; gives what is new."""
+    envs = saltenv if isinstance(saltenv, list) else environment(minion, saltenv).split(",")
+    home = minion.tree.cache / "extmods" / kind
+    remote: dict[Path, str] = {}
+    for env in envs:
+        for name in listed(minion, "_file_list", env, f"_{kind}"):
+            if name.startswith(f"_{kind}/") and re.search(r"\.(pyx?|so|zip)$", name):
+                target = below(home, name[len(kind) + 2 :])
+                if place := fetch(minion, name, env):
+                    remote[target] = place
+    new = []
+    with in_a_sentence(f"{home} cannot be written"):
+        for target, place in remote.items():
+            if file_hash(target) != file_hash(place):
+                clear_way(target, minion.tree.cache)
+                put_copy(Path(place), str(target))
+                new.append(".".join((kind, *target.relative_to(home).with_suffix("").parts)))
+        for path in sorted(home.rglob("*"), reverse=True):  # what is below a directory before the directory
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path not in remote:  # bytecode of what was there before goes too
+                path.unlink()
+    return new
+
+
+def sync_function(name: str, kind: str) -> Callable[..., Any]:
+    def function(minion, saltenv=None, refresh=True):
+        new = sync(minion, kind, saltenv)
+        if new and refresh and kind == "grains":
+            saltutil_refresh_grains(minion)
+        saltutil_refresh_modules(minion)
+        return new
+
+    function.__doc__ = f"""Fetch the files of salt://_{kind}; gives what is new; what the master has no more goes.
+
+    CLI Example: salt '*' saltutil.sync_{name}"""
+    return function
+
+
+EXECUTION |= {f"saltutil.sync_{name}": sync_function(name, kind) for name, kind in SYNCED.items()}
+
+
+@execution
+def saltutil_sync_all(minion, saltenv=None, refresh=True):
+    """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind.
+
+    CLI Example: salt '*' saltutil.sync_all"""
+    new = {name: EXECUTION[f"saltutil.sync_{name}"](minion, saltenv, refresh) for name in SYNCED}
+    if refresh:
+        saltutil_refresh_pillar(minion)
+    return new
+
+
+@execution
+def saltutil_list_extmods(minion):
+    """The files that were fetched, by kind.
+
+    CLI Example: salt '*' saltutil.list_extmods"""
+    home = minion.tree.cache / "extmods"
+    found = {kind: sorted({n.partition(".")[0] for n in names(home / kind)} - {"__pycache__"}) for kind in names(home)}
+    return {kind: stems for kind, stems in found.items() if stems}
+
+
+@execution
+def saltutil_refresh_modules(minion, **kwargs):
+    """True: every job reads the module files that are there.
+
+    CLI Example: salt '*' saltutil.refresh_modules"""
+    for name in ("functions", "utils"):
+        vars(minion).pop(name, None)
+    return True
+
+
+@execution
+def saltutil_refresh_pillar(minion, wait=False, timeout=30, clean_cache=True):
+    """Fetch the pillar from the master; it is there when this is done, so there is nothing to wait for.
+
+    CLI Example: salt '*' saltutil.refresh_pillar"""
+    pillar = minion.ask(pillar_load(minion.opts, minion.grains))
+    if not isinstance(pillar, dict):
+        raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
+    minion.tree.put_pillar(pillar)
+    minion.pillar = pillar
+    return True
+
+
+EXECUTION["saltutil.pillar_refresh"] = saltutil_refresh_pillar
+
+
+@execution
+def saltutil_clear_cache(minion):
+    """Remove the files that were fetched; running jobs, returns on their way and the keys stay.
+
+    CLI Example: salt '*' saltutil.clear_cache"""
+    import shutil
+
+    for name in ("files", "extrn_files", "parts", "extmods"):
+        shutil.rmtree(minion.tree.cache / name, ignore_errors=True)
+    return True
+
+
+@execution
+def saltutil_regen_keys(minion):
+    """Remove this minion's key pair: the next start makes another, which the master has to accept.
+
+    CLI Example: salt '*' saltutil.regen_keys"""
+    for name in ("minion.pem", "minion.pub"):
+        (minion.tree.pki / name).unlink(missing_ok=True)
+    return True
+
+
+@execution
+def saltutil_revoke_auth(minion, preserve_minion_cache=False):
+    """Have the master remove this minion's key; the return of this may not reach it any more.
+
+    CLI Example: salt '*' saltutil.revoke_auth"""
+    load = {"cmd": "revoke_auth", "id": minion.opts["id"], "preserve_minion_cache": bool(preserve_minion_cache)}
+    return minion.ask(load) is True
 
 
 # ---- 13. Wire ---------------------------------------------------------------------------------------------------

@@ -300,7 +300,7 @@ def test_script_can_be_run_by_another_user(minion, tmp_path):
 def test_script_that_cannot_be_had_is_an_error(minion, tmp_path):
     ret = {"pid": 0, "retcode": 1, "stdout": "", "stderr": "", "cache_error": True}
     assert minion.run("cmd.script", str(tmp_path / "none")) == (ret, 1, True)
-    assert "https:// is not supported yet" in minion.error("cmd.script", "https://example.com/x.sh")
+    assert "ftp:// is not supported" in minion.error("cmd.script", "ftp://example.com/x.sh")
     assert "Unable to run command 'nosuchlang" in minion.error("cmd.exec_code", "nosuchlang", "x")
 
 

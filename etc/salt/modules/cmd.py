@@ -365,8 +365,6 @@ def _local_copy(source: str, saltenv: str) -> str:
     """The path of a script on this machine, "" if there is none."""
     scheme = re.match(r"([a-z0-9+]+)://", source)
     if scheme and scheme[1] != "file":
-        if "cp.cache_file" not in __salt__:
-            raise CommandExecutionError(f"{source}: {scheme[1]}:// is not supported yet; give a path on the minion")
         return __salt__["cp.cache_file"](source, saltenv) or ""
     path = source.removeprefix("file://")
     return path if os.path.isabs(path) and os.path.isfile(path) else ""

@@ -1,0 +1,123 @@
+"""States, which Salt itself applies: the functions here run the salt-call of a Salt that is installed on this machine.
+
+It works as this minion: with its id, key and master, so files and pillar come from there, its grains, and a cache of
+its own, CACHE/salt-call. Without Salt every function says what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+try:
+    from salt.exceptions import CommandExecutionError
+except ImportError:
+
+    class CommandExecutionError(Exception):  # type: ignore[no-redef]
+        """A sentence for the user, which becomes the job's return."""
+
+
+__context__: dict[str, Any]
+__opts__: dict[str, Any]
+__func_alias__ = {"apply_": "apply"}
+__outputter__ = dict.fromkeys(
+    """apply_ check_request highstate request run_request single sls sls_id template template_str test top""".split(),
+    "highstate",
+)
+
+PLACES = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call, whatever PATH says
+FUNCTIONS = {  # name: what it does, the arguments of its example
+    "apply_": ("Apply the states of SLS files, or the highstate without any", "webserver test=True"),
+    "check_request": ("The state run that state.request has noted", ""),
+    "clear_cache": ("Remove the files that states have cached", ""),
+    "clear_request": ("Forget the state run that state.request has noted", ""),
+    "disable": ("Forbid states until state.enable", "highstate"),
+    "enable": ("Allow states again", "highstate"),
+    "graph": ("The order of the states of SLS files as a graph", "webserver"),
+    "high": ("Apply states that are given as high data", "'{vim: {pkg: [installed]}}'"),
+    "highstate": ("Apply what the top file says for this minion", "test=True"),
+    "id_exists": ("Whether SLS files have a state with this ID", "webserver-config webserver"),
+    "list_disabled": ("The states that are forbidden", ""),
+    "low": ("Apply one state that is given as low data", "'{state: pkg, fun: installed, name: vi}'"),
+    "request": ("Note a state run, with what it would change, for state.run_request", "webserver"),
+    "run_request": ("Do the state run that state.request has noted", ""),
+    "show_highstate": ("The high data of this minion", ""),
+    "show_low_sls": ("The low data of SLS files", "webserver"),
+    "show_lowstate": ("The low data of this minion", ""),
+    "show_sls": ("The high data of SLS files", "webserver"),
+    "show_state_usage": ("Which states of which environments this minion uses", ""),
+    "show_states": ("The SLS files that this minion applies", ""),
+    "show_top": ("What the top file says for this minion", ""),
+    "single": ("Apply one state", "pkg.installed name=vim"),
+    "sls": ("Apply the states of SLS files", "webserver test=True"),
+    "sls_exists": ("Whether there are these SLS files", "webserver"),
+    "sls_id": ("Apply one state of SLS files by its ID", "webserver-config webserver"),
+    "template": ("Apply the states of a file on this machine", "/srv/web.sls"),
+    "template_str": ("Apply the states in a text", "'{vim: {pkg.installed: []}}'"),
+    "test": ("Say what state.apply would change", "webserver"),
+    "top": ("Apply what another top file says", "reverse_top.sls"),
+}
+
+
+def _function(name: str, sentence: str, example: str) -> Callable[..., Any]:
+    fun = f"state.{name.rstrip('_')}"
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return _call(fun, args, kwargs)
+
+    function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' {fun} {example}".rstrip()
+    return function
+
+
+globals().update({name: _function(name, *row) for name, row in FUNCTIONS.items()})
+
+
+def _call(fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The return of one function of salt-call, whose retcode becomes the job's."""
+    program = __opts__["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    if not program or not os.access(program, os.X_OK):
+        where = f"the option salt_call names {program}, which" if program else "its salt-call"
+        sentence = f"{fun} needs Salt on this machine, and {where} is not there: states are applied by Salt itself."
+        raise CommandExecutionError(sentence)
+    words = [_word(arg) for arg in args]
+    words += [f"{name}={_word(value)}" for name, value in kwargs.items() if not name.startswith("__")]
+    command = [program, "-c", str(_configuration()), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
+    command += ["--no-return-event", "--no-color", "--log-level=error", "--", fun, *words]
+    # a bundled interpreter must not meet the modules of the one that runs the minion
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
+    try:
+        ret = json.loads(done.stdout)["local"]
+    except (ValueError, KeyError, TypeError):
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
+        raise CommandExecutionError(f"{program} ended with exit code {done.returncode}: {said}") from None
+    __context__["retcode"] = done.returncode
+    return ret
+
+
+def _word(value: Any) -> str:
+    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes."""
+    return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
+
+
+def _configuration() -> Path:
+    """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
+    home, conf = Path(__opts__["cachedir"], "salt-call"), Path(__opts__["conf_dir"])
+    (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
+    own = {name: __opts__[name] for name in ("id", "master", "master_port", "pki_dir")}
+    own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
+    own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
+    files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
+    for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
+        temporary = home / "conf" / f".{name}.{os.getpid()}"
+        temporary.write_text(json.dumps(data) + "\n")
+        temporary.rename(home / "conf" / name)
+    grains = home / "conf" / "grains"
+    if not grains.is_symlink():
+        grains.symlink_to(conf / "grains")
+    return home / "conf"
