@@ -13,6 +13,9 @@
 #     "watchdog==7.1.0; python_version >= '3.11'",
 #     "distro==1.9.0",
 #     "psutil==7.2.2",
+#     "croniter==7.0.0",
+#     "python-dateutil==2.9.0.post0",
+#     "six==1.17.0",
 # ]
 # ///
 """saltlite: a Salt master and a Salt minion in one script, which speak SaltStack's own wire.
@@ -34,6 +37,7 @@ The tree: who writes a path, what its existence means, what a crash can leave th
 PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <config>/pki/minion, …/salt/minion.
 
     PKI/master.pem .pub            master, once      the master's identity
+    PKI/master_sign.pem .pub       master, once      vouches for master.pub, with master_sign_pubkey
     PKI/minions_pre/ID             master            ID has asked with this key and waits
     PKI/minions/ID                 operator, master  this key, and no other, is ID
     PKI/minions_rejected/ID        operator, master  ID is refused, whatever its key
@@ -53,27 +57,34 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
     <config>/minion_id             minion, once      this minion's name
-    <config>/minion.d/_schedule.conf  minion         as real minions write it
+    <config>/minion.d/_schedule.conf  minion, job    the saved schedule, as real minions write it
     PKI/minion.pem .pub            minion, once      the minion's identity
     PKI/minion_master.pub          minion            the master's key, pinned at the first contact
     CACHE/proc/JID                 minion, job       the job runs (its pid is inside); one whose process is gone is
                                                      answered for, by the minion at its next look
     CACHE/outbox/JID               job               a return that no master has acknowledged
+    CACHE/files/ENV/PATH           job               a file of the master's, as its hash says; extrn_files: of a web server
+    CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
+    CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
+    CACHE/salt-call                job               configuration and cache of the salt-call that applies states
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
+    CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf
 
 A crash in the middle of a write leaves a dot-name, `.NAME.` and 8 hex digits, removed at the next start.
 
 Contents, each section using what stands above it:
-     1. Errors and small tools    pure: no files, sockets, clock    10. Master protocol       protocol: bytes in, bytes
-     2. Options                   or threads                        11. Minion protocol       out; the tree and the time
-     3. Payload                                                     12. Execution functions   are arguments
-     4. Crypt                                                       13. Wire                  io: sockets, processes,
-     5. Targeting                                                   14. Master                signals, the terminal
-     6. Keys                                                        15. Minion
-     8. Tree                      tree: files only                  16. Local client
-     9. Jobs                                                        17. Output   18. Commands
+     1. Errors and small tools    pure: no files, sockets, clock    12. Master protocol       protocol: bytes in, bytes
+     2. Options                   or threads                        13. Minion protocol       out; the tree and the time
+     3. Payload                                                     14. Execution functions   are arguments
+     4. Crypt                                                       15. Wire                  io: sockets, processes,
+     5. Targeting                                                   16. Master                signals, the terminal
+     6. Keys                                                        17. Minion
+     7. Schedule                                                    18. Local client
+     8. Tree                      tree: files only                  19. Output
+     9. File server                                                 20. Commands
+    10. Pillar   11. Jobs
 """
 
 from __future__ import annotations
@@ -254,6 +265,11 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "masters": ((str,), "str or failover"),
     "states": ((str,), "full, terse, mixed or changes, each with or without _id"),
     "merging": ((str,), "smart, recurse, aggregate, overwrite or none"),
+    "hash": ((str,), "md5, sha1, sha224, sha256, sha384 or sha512"),
+    "tops": ((str,), "merge, same or merge_all"),
+    "aggregate": ((bool, list), "True, False or a list of state modules"),
+    "regexes": ((list,), "a list of regular expressions"),
+    "roots": ((dict,), "a map of environments to lists of directories"),
     "level": ((str,), "one of quiet, critical, error, warning, info, debug, trace, all"),
 }
 CHOICES = {
@@ -263,6 +279,8 @@ CHOICES = {
     "masters": ("str", "standard", "failover"),
     "states": ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id"),
     "merging": ("smart", "recurse", "aggregate", "overwrite", "none"),
+    "hash": ("md5", "sha1", "sha224", "sha256", "sha384", "sha512"),
+    "tops": ("merge", "same", "merge_all"),
     "level": ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all"),
 }
 
@@ -319,7 +337,7 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "publisher_acl": Option({}, "map", "user name: list of functions (globs) that this user may publish"),
     "allow_minion_key_revoke": Option(True, "bool", "a minion may have its own key deleted"),
     "mine_get": Option({}, "map", "minions: list of mine functions they may get, all regular expressions; empty: all"),
-    "pillar_roots": Option({}, "map", "environment: list of directories; without: base: [/srv/pillar]"),
+    "pillar_roots": Option({"base": ["/srv/pillar"]}, "roots", "environment: the directories its pillar is made from"),
     "pillar_source_merging_strategy": Option("smart", "merging", "how the pillars of several files become one"),
     "pillar_merge_lists": Option(False, "bool", "lists under one key are joined; without: the later one wins"),
     "pillar_includes_override_sls": Option(False, "bool", "what is included wins over the file that includes it"),
@@ -327,6 +345,29 @@ MASTER_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "pillar_opts": Option(False, "bool", "minions get the master's options, as the key `master` of their pillar"),
     "pillarenv": Option("", "str", "the only environment that pillar comes from, unless a minion names one"),
     "minion_data_cache": Option(True, "bool", "keep the grains and the pillar of minions, to foresee who will answer"),
+    "file_roots": Option({"base": ["/srv/salt"]}, "roots", "environment: the directories its files are served from"),
+    "hash_type": Option("sha256", "hash", "how minions compare files"),
+    "file_buffer_size": Option(262144, "int", "bytes of a file in one reply, up to 16 MiB"),
+    "file_ignore_regex": Option([], "regexes", "files that are not served: these are found in their path"),
+    "file_ignore_glob": Option([], "list", "files that are not served: one of these globs is their path"),
+    "fileserver_followsymlinks": Option(
+        True, "bool", "links may lead to another root, and directories behind links are listed"
+    ),
+    "fileserver_ignoresymlinks": Option(False, "bool", "list no links at all"),
+    "top_file_merging_strategy": Option("merge", "tops", "how minions merge the top files of several environments"),
+    "env_order": Option([], "list", "the order of the environments in that"),
+    "default_top": Option("base", "str", "the environment whose top file counts in `same`"),
+    "state_top": Option("top.sls", "str", "the name of the top file"),
+    "state_top_saltenv": Option(None, "str", "the only environment that a top file is taken from"),
+    "renderer": Option("jinja|yaml", "str", "how minions render states"),
+    "failhard": Option(False, "bool", "the first state that fails ends a run"),
+    "state_auto_order": Option(True, "bool", "states run in the order in which they are written"),
+    "state_events": Option(False, "bool", "minions send an event for each state that has run"),
+    "state_aggregate": Option(False, "aggregate", "states of one kind are done at once where their module can"),
+    "jinja_env": Option({}, "map", "options of Jinja, for files"),
+    "jinja_sls_env": Option({}, "map", "options of Jinja, for states"),
+    "jinja_lstrip_blocks": Option(False, "bool", "Jinja takes away the blanks before a block"),
+    "jinja_trim_blocks": Option(False, "bool", "Jinja takes away the line end after a block"),
 }
 
 MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
@@ -368,7 +409,23 @@ MINION_OPTIONS: dict[str, Option] = BOTH_OPTIONS | {
     "mine_enabled": Option(True, "bool", "call mine.update of itself"),
     "mine_interval": Option(60, "int", "minutes between two mine.update"),
     "mine_return_job": Option(False, "bool", "return what mine.update gives to the master, as a job"),
+    "schedule": Option({}, "map", "jobs that the minion runs by itself, by name; of several files all count"),
 }
+
+
+def _regexes(value: list[Any]) -> bool:
+    try:
+        return all(re.compile(pattern) for pattern in value)
+    except (re.error, TypeError):
+        return False
+
+
+def _roots(value: dict[Any, Any]) -> bool:
+    lists = [[named] if isinstance(named, str) else named or [] for named in value.values()]
+    return all(isinstance(each, list) and all(type(path) is str and path for path in each) for each in lists)
+
+
+FORMS: dict[str, Callable[[Any], bool]] = {"regexes": _regexes, "roots": _roots}  # what goes beyond the type
 
 
 def check(name: str, value: Any, option: Option, source: str) -> Any:
@@ -382,6 +439,8 @@ def check(name: str, value: Any, option: Option, source: str) -> Any:
             return str(value)  # `id: 4711`
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}; correct it or remove the line.")
     if option.kind in CHOICES and value not in CHOICES[option.kind]:
+        raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
+    if option.kind in FORMS and not FORMS[option.kind](value):
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
     if option.kind == "port" and not 0 < number < 65536:
         raise Failure(f"{source}: {name} must be {wanted}, not {value!r}.")
@@ -405,7 +464,8 @@ def merge(options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]) -
             raise Failure(f"{source}: a configuration file must be a map of `option: value` lines.")
         for name, value in document.items():
             if name in options:
-                opts[name] = check(name, value, options[name], source)
+                value = check(name, value, options[name], source)
+                opts[name] = opts[name] | value if name == "schedule" else value
             else:
                 opts[str(name)] = value
                 warnings.append(f"{source}: unknown option {name!r} is ignored{nearest(str(name), options)}.")
@@ -1375,6 +1435,287 @@ def line_matches(name: str, lines: Iterable[str]) -> bool:
     return False
 
 
+# ---- 7. Schedule: what is due -----------------------------------------------------------------------------------
+# Salt's entries: one of FIRES says when one fires, each of GATES may forbid it. They speak of local time; `now` and
+# all moments are seconds since the epoch. A clock that jumps makes nothing fire twice, nor all that it jumped over.
+
+SCHEDULE_SETTINGS = ("enabled", "skip_function", "skip_during_range", "splay")  # of the whole, beside its entries
+UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+UNUSED = ("returner", "return_config", "return_kwargs")
+MISTAKES = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what reading an entry may raise
+NEVER = float("inf")
+LATE = 60.0  # seconds after which a date or a time of day is missed; a minion that slept may be late
+
+croniter: Any = Lazy("croniter")
+dateutil_parser: Any = Lazy("dateutil.parser")
+Entry = dict[str, Any]
+
+
+def moment(value: Any, day: float) -> float:
+    """When a date string is, or a time of day on the day of `day`; ValueError if it is neither."""
+    from datetime import date, datetime
+
+    if not isinstance(value, str | date):
+        raise ValueError(f"{value!r} is no date or time (put quotes around it)")
+    midnight = datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
+    return dateutil_parser.parse(str(value), default=midnight).timestamp()
+
+
+def interval(entry: Entry) -> float:
+    seconds = sum(float(entry.get(unit, 0)) * length for unit, length in UNITS.items())
+    if not 0 <= seconds <= 1e10:
+        raise ValueError(f"it cannot fire every {seconds} seconds")
+    return max(1.0, seconds)
+
+
+def next_when(entry: Entry, since: float) -> float:
+    whens = entry["when"] if isinstance(entry["when"], list) else [entry["when"]]
+    found = [moment(when, day) for when in whens for day in (since, since + 86400)]
+    return min((at for at in found if at > since), default=NEVER)
+
+
+def next_cron(entry: Entry, since: float) -> float:
+    from datetime import datetime
+
+    at = croniter.croniter(entry["cron"], datetime.fromtimestamp(since)).get_next(datetime).timestamp()
+    return at if at > since else at + 3600  # in the hour that summer time's end repeats
+
+
+def next_once(entry: Entry, since: float) -> float:
+    from datetime import datetime
+
+    at = entry["once"]
+    if not isinstance(at, datetime):
+        at = datetime.strptime(at, entry.get("once_fmt", "%Y-%m-%dT%H:%M:%S"))
+    return at.timestamp() if at.timestamp() > since else NEVER
+
+
+FIRES: dict[str, Callable[[Entry, float], float]] = {
+    "seconds": lambda entry, since: since + interval(entry),
+    "when": next_when,
+    "cron": next_cron,
+    "once": next_once,
+}
+
+
+def kind_of(entry: Entry) -> str:
+    """The key of FIRES that an entry fires by; ValueError unless it is exactly one."""
+    kinds = [kind for kind in FIRES if kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
+    if len(kinds) != 1:
+        raise ValueError("it needs one of when, cron, once and seconds (with minutes, hours, days)")
+    return kinds[0]
+
+
+def next_fire(entry: Entry, since: float) -> float:
+    """The first moment after `since` at which an entry fires, its splay left out; NEVER if there is none.
+
+    Raises one of MISTAKES for an entry that is none."""
+    return FIRES[kind_of(entry)](entry, since)
+
+
+def in_range(span: Mapping[str, Any], now: float, invert: bool = False) -> bool:
+    """Whether now is from start to end; with `invert` not between them. Both edges are in either."""
+    start, end = moment(span["start"], now), moment(span["end"], now)
+    if end <= start:
+        raise ValueError("the end of a range must be later than its start")
+    return not start < now < end if invert else start <= now <= end
+
+
+GATES: dict[str, Callable[[Any, float], bool]] = {
+    "range": lambda span, now: in_range(span, now, bool(span.get("invert"))),
+    "skip_during_range": lambda span, now: not in_range(span, now),
+    "until": lambda until, now: now < moment(until, now),
+    "after": lambda after, now: now > moment(after, now),
+}
+
+
+def closed(entry: Entry, now: float) -> str:
+    """The first gate that keeps an entry from running now, or ''."""
+    return next((gate for gate, is_open in GATES.items() if entry.get(gate) and not is_open(entry[gate], now)), "")
+
+
+def opens(gate: str, span: Mapping[str, Any], now: float) -> float:
+    """When a range lets an entry run again."""
+    edges = [moment(span[edge], day) + s for day in (now, now + 86400) for edge in ("start", "end") for s in (0, 1)]
+    return min((at for at in edges if at > now and GATES[gate](span, at)), default=NEVER)
+
+
+def splay(entry: Entry) -> float:
+    """Seconds by which an entry fires later than it says, drawn anew each time."""
+    span = entry.get("splay")
+    if not span:
+        return 0
+    low, high = (int(span["start"]), int(span["end"])) if isinstance(span, dict) else (1, int(span))
+    if high < low:
+        raise ValueError("the end of splay must not be before its start")
+    return low + int.from_bytes(token(8), "big") % (high - low + 1)
+
+
+ENTRY_TYPES = {"args": list, "kwargs": dict, "metadata": dict, "maxrunning": int}
+
+
+def function_of(entry: Entry) -> str | list[str]:
+    fun = next((entry[name] for name in ("function", "func", "fun") if entry.get(name)), "")
+    if not fun or not all(isinstance(one, str) for one in ([fun] if isinstance(fun, str) else list(fun))):
+        raise ValueError("function must name a function, or be a list of names")
+    return fun
+
+
+def checked_entry(entry: Any, defaults: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> Entry:
+    """An entry with what the whole schedule says of all, and with the named times put in; raises MISTAKES."""
+    if not isinstance(entry, dict):
+        raise ValueError("it must be a map")
+    made = {word: value for word, value in {**defaults, **entry}.items() if value is not None}
+    if "when" in made:
+        listed = made["when"] if isinstance(made["when"], list) else [made["when"]]
+        made["when"] = [whens.get(when, when) if isinstance(when, str) else when for when in listed]
+    for name, wanted in ENTRY_TYPES.items():
+        if name in made and not isinstance(made[name], wanted):
+            raise ValueError(f"{name} must be a {wanted.__name__}, not {made[name]!r}")
+    if made.get("dry_run"):
+        raise ValueError("it is marked as dry_run")
+    function_of(made)
+    next_fire(made, now)
+    splay(made)
+    for gate in GATES:
+        if made.get(gate):
+            GATES[gate](made[gate], now)
+    return made
+
+
+class Schedule:
+    """The entries of a minion, by name, and when each is due. `problems` collects sentences for the log."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.enabled = True
+        self.problems: list[str] = []
+        self._known: list[str] = []  # those of the last load, which need not be said again
+        self.asked: list[str] = []  # names to run at once, whatever they say
+        self._at: dict[str, float] = {}
+        self._starting: set[str] = set()  # run_on_start, and did not yet
+        self._offset: float | None = None  # the clock without the time that has passed
+        self._again = 0.0  # when dates that lay too far ahead are looked at again
+
+    def load(self, entries: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> None:
+        """Take these entries; one that was here before goes on as it was, even if it was enabled or disabled."""
+        before, self.entries = self.entries, {}
+        problems: list[str] = []
+        self.enabled = bool(entries.get("enabled", True))
+        defaults = {name: entries[name] for name in ("skip_during_range", "splay") if entries.get(name)}
+        for name, value in [(str(name), value) for name, value in entries.items()]:
+            if name in SCHEDULE_SETTINGS:
+                problems += ["skip_function has no effect."] if name == "skip_function" else []
+                continue
+            try:
+                entry = self.entries[name] = checked_entry(value, defaults, whens, now)
+            except MISTAKES as error:
+                problems.append(f"{name} is skipped: {error or type(error).__name__}.")
+                continue
+            problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
+            if before.get(name, {}) | {"enabled": 0} != entry | {"enabled": 0}:
+                self._begin(name, entry, now)
+        self._at = {name: at for name, at in self._at.items() if name in self.entries}
+        self.problems += [problem for problem in problems if problem not in self._known]
+        self._known = problems
+
+    def _begin(self, name: str, entry: Entry, now: float) -> None:
+        kind = kind_of(entry)
+        self._starting.discard(name)
+        if entry.get("run_on_start", kind == "seconds"):
+            self._starting.add(name)
+            self._at[name] = now
+        else:
+            self._plan(name, now - 1 if kind in ("once", "when") else now)
+
+    def _plan(self, name: str, since: float, gate: str = "") -> None:
+        """Set when an entry is due next; a closed range is waited for where Salt waits."""
+        entry = self.entries[name]
+        waits = kind_of(entry) == "seconds" if gate == "range" else gate and entry.get("run_after_skip_range")
+        try:
+            self._at[name] = opens(gate, entry[gate], since) if waits else next_fire(entry, since) + splay(entry)
+        except MISTAKES as error:
+            self._at[name] = NEVER
+            self.problems.append(f"{name} does not fire any more: {error}.")
+
+    def next(self) -> float:
+        """When something is due."""
+        return min(self._at.values(), default=NEVER)
+
+    def next_of(self, name: str) -> float:
+        return self._at.get(name, NEVER)
+
+    def due(self, now: float, mono: float) -> list[str]:
+        """The names of the entries to run now. `mono`: the monotonic clock, by which jumps of the other are seen."""
+        before, self._offset = self._offset, now - mono
+        if before is not None and abs(self._offset - before) > 1:
+            self._jump(self._offset - before, now)
+        if now >= self._again:
+            self._again = now + 3600
+            for name in [name for name, at in self._at.items() if at == NEVER]:
+                self._plan(name, now)
+        asked, self.asked = [name for name in self.asked if name in self.entries], []
+        return asked + [name for name, at in list(self._at.items()) if at <= now and self._fires(name, now - at, now)]
+
+    def _jump(self, seconds: float, now: float) -> None:
+        """The clock was set: intervals go on as they were, times of day are sought again if it was set back."""
+        for name, entry in self.entries.items():
+            if kind_of(entry) == "seconds":
+                self._at[name] += seconds
+            elif seconds < 0:
+                self._plan(name, now)
+
+    def _fires(self, name: str, late: float, now: float) -> bool:
+        entry, starting = self.entries[name], name in self._starting
+        self._starting.discard(name)
+        try:
+            gate = "" if starting else closed(entry, now)
+        except MISTAKES as error:
+            gate = str(error)
+            self.problems.append(f"{name} does not run now: {error}.")
+        self._plan(name, now, gate if gate in GATES else "")
+        missed = late > LATE and kind_of(entry) in ("once", "when") and not starting
+        return self.enabled and entry.get("enabled", True) and not gate and not missed
+
+
+def scheduled_job(name: str, entry: Entry, jid: str, minion: str) -> dict[str, Any]:
+    """The load of an entry's job, as a publication would bring it; `no_return`: its return is for nobody."""
+    fun, args = function_of(entry), entry.get("args") or []
+    kwargs: list[Any] = [{"__kwarg__": True, **entry["kwargs"]}] if entry.get("kwargs") else []
+    if isinstance(fun, list):  # args is a list for each
+        arg = [[*(args[n] if n < len(args) and isinstance(args[n], list) else []), *kwargs] for n in range(len(fun))]
+    else:
+        arg = [*args, *kwargs]
+    load: dict[str, Any] = {"fun": fun, "arg": arg, "jid": jid, "tgt": minion, "tgt_type": "list", "ret": ""}
+    load |= {"user": "root", "schedule": name}
+    if entry.get("return_job", True) in (False, "nocache"):
+        load["no_return"] = True
+    return load | ({"metadata": entry["metadata"]} if entry.get("metadata") else {})
+
+
+def schedule_of(opts: Mapping[str, Any], pillar: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """All entries of a minion: pillar, over that the configuration files, over that what schedule.add has saved."""
+    told = pillar.get("schedule")
+    entries = {**(told if isinstance(told, dict) else {}), **opts["schedule"], **saved}
+    mine = entries.pop("__mine_interval", None)
+    functions = opts.get("mine_functions") or pillar.get("mine_functions")
+    if isinstance(mine, dict) and functions and opts.get("mine_enabled", True):
+        entries["__mine_interval"] = mine | {"minutes": opts.get("mine_interval", 60)}
+    return entries
+
+
+def whens_of(grains: Mapping[str, Any], pillar: Mapping[str, Any]) -> dict[str, Any]:
+    """The named times that `when` may use."""
+    found = [source["whens"] for source in (grains, pillar) if isinstance(source.get("whens"), dict)]
+    return {name: when for whens in found for name, when in whens.items()}
+
+
+def schedule_text(entries: Mapping[str, Any]) -> str:
+    """minion.d/_schedule.conf byte for byte as Salt writes it."""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump({"schedule": dict(entries)}, Dumper=dumper, allow_unicode=True, default_flow_style=None)
+
+
 # ---- 8. Tree ----------------------------------------------------------------------------------------------------
 # Files only. A change is one rename: write a dot-name beside the target, fsync, rename, fsync the directory.
 # Readers ignore dot-names, so a crash leaves at most a dot-name, which `sweep` removes at the next start.
@@ -1575,6 +1916,15 @@ def read_yaml(path: Path) -> Any:
         raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
 
 
+def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str, list[str]]:
+    """Environment -> absolute directories: relative ones, and the `default`, lie below the root; others are as given,
+    for Salt puts root_dir before no file root."""
+    lists = {str(env): [named] if isinstance(named, str) else named or [] for env, named in roots.items()}
+    return {
+        env: [str(root / (path.lstrip("/") if default else path)) for path in named] for env, named in lists.items()
+    }
+
+
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options of a role with all paths resolved (DESIGN.md 3); warnings stand under "__warnings__".
 
@@ -1589,30 +1939,27 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
 
     def place(name: str, default: Path) -> str:
-        return placed(opts[name]) if opts[name] else str(default)
-
-    def placed(value: str) -> str:
+        value = opts[name]
+        if not value:
+            return str(default)
         path = Path(value)
         if opts["root_dir"] and path.is_absolute() and not path.is_relative_to(root):
             path = path.relative_to("/")  # Salt: root_dir goes before every path
         return str(root / path)
 
+    if role == "master":
+        for name in ("file_roots", "pillar_roots"):
+            opts[name] = place_roots(opts[name], root, opts[name] is MASTER_OPTIONS[name].default)
+        if opts["file_roots"].pop("__env__", None) is not None:
+            warnings.append("file_roots: __env__ is ignored: minions would name directories; name each environment.")
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
-    if role == "master":
-        opts["pillar_roots"] = roots_of("pillar_roots", opts["pillar_roots"] or {"base": [root / "srv/pillar"]}, placed)
+    for path in itertools.chain(*opts["file_roots"].values()) if role == "master" else ():
+        if any(Path(opts[name]).is_relative_to(path) for name in ("pki_dir", "cachedir")):
+            raise Failure(f"file_roots: {path} holds the master's keys; serve a directory of its own instead.")
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
     return opts
-
-
-def roots_of(name: str, value: Mapping[Any, Any], absolute: Callable[[str], str]) -> dict[str, list[str]]:
-    """The directories of each environment, made absolute by `absolute`; Failure if that is not what the option holds."""
-    found = {str(env): [roots] if isinstance(roots, str) else roots or [] for env, roots in value.items()}
-    for env, roots in found.items():
-        if not isinstance(roots, list) or not all(isinstance(root, str | Path) and str(root) for root in roots):
-            raise Failure(f"{name}: {env} must be a list of directories, not {roots!r}.")
-    return {env: [absolute(str(root)) for root in roots] for env, roots in found.items()}
 
 
 class MasterTree:
@@ -1984,6 +2331,37 @@ class MinionTree:
         if not path.exists():
             put(path, MINE_SCHEDULE, 0o644)
 
+    def schedule(self) -> dict[str, Any]:
+        """The entries saved in minion.d/_schedule.conf; Failure if it cannot be read."""
+        path = self.conf / "minion.d" / "_schedule.conf"
+        try:
+            found = read_yaml(path) if path.exists() else None
+            saved = (found["schedule"] if found else None) or {}
+            return {str(name): entry for name, entry in saved.items()}
+        except MISTAKES as error:  # a date that is none, too
+            raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
+
+    @contextlib.contextmanager
+    def changed_schedule(self) -> Iterator[dict[str, Any]]:
+        """Gives the saved entries and saves what was made of them; of two jobs, one waits for the other."""
+        import fcntl
+
+        path = self.conf / "minion.d" / "_schedule.conf"
+        make_directory(self.cache)
+        fd = os.open(self.cache / ".schedule.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            entries = self.schedule()
+            before = schedule_text(entries)
+            yield entries
+            if schedule_text(entries) != before:
+                path.parent.mkdir(exist_ok=True)
+                put(path, schedule_text(entries), 0o644)
+        except OSError as error:
+            raise Failure(f"{path} cannot be changed: {error.strerror}.") from None
+        finally:
+            os.close(fd)
+
     # jobs
 
     def start_job(self, load: dict[str, Any], pid: int = 0) -> None:
@@ -2134,7 +2512,275 @@ def host_name() -> str:
     return name
 
 
-# ---- 8c. Pillar -------------------------------------------------------------------------------------------------
+# ---- 9. File server ---------------------------------------------------------------------------------------------
+# What lies beneath file_roots, as Salt's own file server tells it (PROTOCOL.md 9). A path from the wire is walked name
+# by name without following a link; a link counts for the place it leads to, if that is beneath a root of the same
+# environment, and that place is walked likewise. What is outside looks like what is not there (SECURITY.md R6).
+
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+LISTING_AGE = 1.0  # seconds a listing is good for: a thousand minions ask at once
+MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
+MAX_HASHES = 100_000
+LEAF = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def relative(path: object) -> str:
+    """A path from the wire as names with one slash between them; "" if it is no path, absolute or leads upwards.
+
+    As Salt has it, `|` in front takes the rest as it is, and `?` begins what is no part of the path."""
+    text = os.fsdecode(path) if isinstance(path, str | bytes) else ""
+    text = text[1:] if text.startswith("|") else text.partition("?")[0]
+    parts = [name for name in text.split("/") if name not in ("", ".")]
+    refused = text.startswith("/") or ".." in parts or "\0" in text or len(text) > 4096
+    return "" if refused else "/".join(parts)
+
+
+def beneath(path: str, roots: Iterable[str]) -> tuple[str, str]:
+    """Where a path leads when its links are followed: (one of the real `roots`, the path below it). ELOOP: outside."""
+    real = os.path.realpath(path)
+    for root in roots:
+        if f"{real}/".startswith(f"{root.rstrip('/')}/"):
+            return root, real[len(root) :].strip("/")
+    raise OSError(errno.ELOOP, "outside of the file roots", path)
+
+
+def open_beneath(root: str, path: str, flags: int = LEAF) -> int:
+    """A descriptor of `path` below the directory `root`; a link on the way, or `..`, is an OSError."""
+    names = path.split("/") if path else ["."]
+    if ".." in names:
+        raise OSError(errno.ELOOP, "outside of the file roots", path)
+    fd = os.open(root, STEP)
+    for at, name in enumerate(names, 1):
+        try:
+            inner = os.open(name, flags if at == len(names) else STEP, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+Place = tuple[str, str]  # one of the real roots, and a path below it on which there is no link
+Listed = tuple[str, Place | None, str]  # a name, its place if it is a directory, its target if it is a link
+
+
+class Found(NamedTuple):
+    """An open regular file: its path as asked for and as it is, and its path below the root."""
+
+    fd: int
+    path: str
+    real: str
+    rel: str
+    info: os.stat_result
+
+
+class Listing(NamedTuple):
+    """All paths of an environment, relative to their roots, each with its target if it is a link."""
+
+    files: dict[str, str]
+    dirs: dict[str, str]
+    empty_dirs: dict[str, str]
+    links: dict[str, str]
+
+
+class FileServer:
+    """The files of the master. Public methods take a load from the wire, whatever it holds, and give the reply."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts = opts  # read at each use, for SIGHUP changes them
+        self._listings: dict[str, tuple[float, Listing]] = {}
+        self._hashes: dict[str, tuple[tuple[Any, ...], str]] = {}
+
+    def envs(self, load: dict[str, Any], now: float) -> list[str]:
+        return sorted(self.opts["file_roots"])
+
+    def file_list(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).files, load)
+
+    def dir_list(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).dirs, load)
+
+    def empty_dirs(self, load: dict[str, Any], now: float) -> list[str]:
+        return self._chosen(self._listing(load, now).empty_dirs, load)
+
+    def symlink_list(self, load: dict[str, Any], now: float) -> dict[str, str]:
+        links = self._listing(load, now).links
+        return {path: links[path] for path in self._chosen(links, load)}
+
+    def hash(self, load: dict[str, Any], now: float) -> dict[str, str] | str:
+        """{hash_type, hsum: hex}; "" if there is no such file."""
+        return self.hash_and_stat(load, now)[0]
+
+    def hash_and_stat(self, load: dict[str, Any], now: float) -> list[Any]:
+        """[the same, the ten integers of stat]; ["", None] if there is no such file."""
+        with self._open(load) as found:
+            return [self._hash(found, now), list(found.info)] if found else ["", None]
+
+    def find(self, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """{path: on the master, rel, stat: ten integers, back}; both paths "" if there is no such file."""
+        with self._open({"saltenv": "base"} | load) as found:
+            if found is None:
+                return {"path": "", "rel": ""}
+            return {"path": found.path, "rel": found.rel, "stat": list(found.info), "back": "roots"}
+
+    def serve(self, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """{data: bytes from `loc` on, dest: the relative path}, and `gzip`, the level, if the data is compressed. The
+        end of a file has no data; what is no file has no dest either."""
+        loc, level = load.get("loc"), load.get("gzip")
+        with self._open(load) as found:
+            if found is None or type(loc) is not int or loc < 0:
+                return {"data": "", "dest": ""}
+            most = min(self.opts["file_buffer_size"] or MAX_CHUNK, MAX_CHUNK)
+            data = os.pread(found.fd, most, loc) if loc < found.info.st_size else b""
+        if not data or type(level) is not int or not 1 <= level <= 9:
+            return {"data": data, "dest": found.rel}
+        import gzip
+
+        return {"data": gzip.compress(data, level, mtime=0), "dest": found.rel, "gzip": level}
+
+    # one file
+
+    @contextlib.contextmanager
+    def _open(self, load: dict[str, Any]) -> Iterator[Found | None]:
+        found = self._find(relative(load.get("path")), self._roots(load))
+        try:
+            yield found
+        finally:
+            if found:
+                os.close(found.fd)
+
+    def _find(self, rel: str, roots: Sequence[str]) -> Found | None:
+        if not rel or self._ignored(rel):
+            return None
+        places = [os.path.realpath(root) for root in roots]
+        for root, place in zip(roots, places, strict=True):
+            try:
+                base, path = beneath(f"{place}/{rel}", self._may_lead_to(place, places))
+                fd = open_beneath(base, path)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                continue
+            info = os.fstat(fd)
+            if stat.S_ISREG(info.st_mode):
+                return Found(fd, f"{root}/{rel}", f"{base}/{path}", rel, info)
+            os.close(fd)
+        return None
+
+    def _roots(self, load: dict[str, Any]) -> list[str]:
+        return self.opts["file_roots"].get(str(load.get("saltenv")), [])
+
+    def _may_lead_to(self, place: str, places: list[str]) -> list[str]:
+        return places if self.opts["fileserver_followsymlinks"] else [place]
+
+    def _ignored(self, rel: str) -> bool:
+        """Salt shows the patterns a relative path in listings and an absolute one otherwise; here both, always."""
+        globs, regexes = self.opts["file_ignore_glob"], self.opts["file_ignore_regex"]
+        return any(
+            any(re.search(regex, path) for regex in regexes) or any(fnmatch.fnmatch(path, str(glob)) for glob in globs)
+            for path in (rel, f"/{rel}")
+        )
+
+    def _hash(self, found: Found, now: float) -> dict[str, str]:
+        kind, info = self.opts["hash_type"], found.info
+        stamp = (kind, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        known, hsum = self._hashes.get(found.real, ((), ""))
+        if known != stamp:
+            import hashlib
+
+            digest = hashlib.new(kind, usedforsecurity=False)
+            while chunk := os.read(found.fd, 1 << 20):
+                digest.update(chunk)
+            hsum = digest.hexdigest()
+            if len(self._hashes) >= MAX_HASHES:
+                self._hashes.clear()
+            if abs(now - info.st_ctime) >= RACY:
+                self._hashes[found.real] = stamp, hsum
+        return {"hash_type": kind, "hsum": hsum}
+
+    # all files
+
+    @staticmethod
+    def _chosen(paths: Iterable[str], load: dict[str, Any]) -> list[str]:
+        prefix = load.get("prefix")
+        prefix = os.fsdecode(prefix).strip("/") if isinstance(prefix, str | bytes) else ""
+        return [path for path in paths if path.startswith(prefix)]
+
+    def _listing(self, load: dict[str, Any], now: float) -> Listing:
+        env, roots = str(load.get("saltenv")), self._roots(load)
+        listing = Listing({}, {}, {}, {})
+        if not roots:
+            return listing
+        made, known = self._listings.get(env, (0.0, listing))
+        if 0 <= now - made < LISTING_AGE:
+            return known
+        places = [os.path.realpath(root) for root in roots]
+        for place in places:
+            self._walk(listing, place, self._may_lead_to(place, places))
+        listing = Listing(*(dict(sorted(paths.items())) for paths in listing))
+        self._listings[env] = now, listing
+        return listing
+
+    def _walk(self, listing: Listing, place: str, places: list[str]) -> None:
+        """Add what one root holds. A directory that a link leads back into is not gone through again."""
+        follow = self.opts["fileserver_followsymlinks"]
+        todo: list[tuple[str, Place, tuple[Place, ...]]] = [("", (place, ""), ())]
+        while todo:
+            rel, here, above = todo.pop()
+            above = (*above, here)
+            entries = self._entries(here, places)
+            if entries == [] and rel in listing.dirs:
+                listing.empty_dirs[rel] = ""
+            for name, there, link in entries or []:
+                path = f"{rel}/{name}" if rel else name
+                if not self._ignored(path):
+                    (listing.dirs if there else listing.files)[path] = link
+                    if link:
+                        listing.links[path] = link
+                if there and there not in above and (follow or not link):
+                    todo.append((path, there, above))
+
+    def _entries(self, here: Place, places: list[str]) -> list[Listed] | None:
+        """What is in a directory and can be served; None if the directory cannot be read."""
+        found: list[Listed] = []
+        try:
+            fd = open_beneath(*here, LEAF | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno not in ABSENT | {errno.EACCES}:
+                raise
+            return None
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    path = f"{here[1]}/{entry.name}" if here[1] else entry.name
+                    if entry.is_symlink():
+                        with contextlib.suppress(FileNotFoundError):
+                            found += self._link(here[0], path, entry.name, places)
+                    elif entry.is_dir(follow_symlinks=False):
+                        found.append((entry.name, (here[0], path), ""))
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append((entry.name, None, ""))
+        finally:
+            os.close(fd)
+        return found
+
+    def _link(self, root: str, path: str, name: str, places: list[str]) -> list[Listed]:
+        """A link as an entry, or none. One that leads outside is told only where links are not followed, and whatever
+        it leads to."""
+        if self.opts["fileserver_ignoresymlinks"]:
+            return []
+        target = os.readlink(f"{root}/{path}")
+        try:
+            there = beneath(f"{root}/{path}", places)
+        except OSError:
+            return [] if self.opts["fileserver_followsymlinks"] else [(name, None, target)]
+        real = "/".join(there)
+        if os.path.isdir(real):
+            return [(name, there, target)]
+        return [(name, None, target)] if os.path.isfile(real) or not os.path.lexists(real) else []
+
+
+# ---- 10. Pillar -------------------------------------------------------------------------------------------------
 # What each minion is to know, compiled from the files of pillar_roots as Salt compiles it. The grains of a minion are
 # data, never source. Templates run in a sandbox, with a bound on their steps and on what they can make, and see files
 # of the pillar roots only. What a compilation makes belongs to one minion; only files and code are kept between two.
@@ -2145,7 +2791,15 @@ MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
 PRIVATE_OPTIONS = {"pki_dir", "cachedir", "conf_dir", "publisher_acl", "autosign_file", "autoreject_file"}
-PRIVATE_OPTIONS |= {"autosign_grains_dir", "user", "root_dir", "pillar_roots", "mine_get", "master_sign_key_name"}
+PRIVATE_OPTIONS |= {
+    "autosign_grains_dir",
+    "user",
+    "root_dir",
+    "pillar_roots",
+    "file_roots",
+    "mine_get",
+    "master_sign_key_name",
+}
 NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
 SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
 SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
@@ -2731,7 +3385,7 @@ def _order(value: Any) -> int:
         return 0
 
 
-# ---- 9. Jobs ----------------------------------------------------------------------------------------------------
+# ---- 11. Jobs ---------------------------------------------------------------------------------------------------
 # A job is a file and its directory is its state: new -> active -> done (DESIGN.md 5). No socket and no clock here:
 # publications go into `outgoing`, `now` is an argument. A return is on disk before `flush` has come back.
 
@@ -3225,7 +3879,7 @@ def append(path: Path, text: str, sync: bool = True) -> None:
         os.close(fd)
 
 
-# ---- 10. Master protocol ----------------------------------------------------------------------------------------
+# ---- 12. Master protocol ----------------------------------------------------------------------------------------
 # Bytes in, bytes out; the tree and the time are arguments. `receive` is the one place where an exception becomes a
 # reply. An identity is a Peer, made by `authenticate` and by nothing else; handlers receive it (SECURITY.md R2).
 
@@ -3312,6 +3966,7 @@ class MasterProtocol:
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, jobs: Jobs, now: float) -> None:
         self.opts, self.tree, self.key, self.jobs = opts, tree, key, jobs
         self.pillar_files = PillarFiles()
+        self.files = FileServer(opts)
         self.peers: dict[str, Peer] = {}
         self.held: dict[Any, Held] = {}
         self.heard = tree.heard()
@@ -3914,19 +4569,22 @@ class MasterProtocol:
         return {"aes": self.aes}
 
     def master_opts(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
-        """The options that state.* of a real minion asks for; there are no file roots yet."""
-        opts: dict[str, Any] = {"file_roots": {"base": []}}
-        opts |= {"top_file_merging_strategy": "merge", "env_order": []}
-        opts |= {
-            "default_top": "base",
-            "renderer": "jinja|yaml",
-            "failhard": False,
-            "state_top": "salt://top.sls",
-            "state_top_saltenv": None,
-        }
-        opts |= {"nodegroups": self.opts["nodegroups"], "state_auto_order": True, "state_events": False}
-        opts |= {"state_aggregate": False, "jinja_env": {}, "jinja_sls_env": {}}
-        return opts | {"jinja_lstrip_blocks": False, "jinja_trim_blocks": False}
+        """The options that state.* of a real minion asks for; of the file roots only the environments."""
+        names = ENV_OPTIONS if load.get("env_only") else ENV_OPTIONS + STATE_OPTIONS
+        roots: dict[str, list[str]] = {env: [] for env in self.files.envs(load, now)}
+        return {"file_roots": roots} | {name: self.opts[name] for name in names}
+
+
+ENV_OPTIONS = ("top_file_merging_strategy", "env_order", "default_top")
+STATE_OPTIONS = (
+    *("renderer", "failhard", "state_top", "state_top_saltenv", "nodegroups", "state_auto_order", "state_events"),
+    *("state_aggregate", "jinja_env", "jinja_sls_env", "jinja_lstrip_blocks", "jinja_trim_blocks"),
+)
+
+
+def from_files(method: Callable[[FileServer, dict[str, Any], float], Any]) -> Request:
+    """A request to the file server, which tells every minion the same."""
+    return Request(lambda protocol, peer, load, now: method(protocol.files, load, now))
 
 
 def _begins(expression: Any, text: str) -> bool:
@@ -3960,24 +4618,25 @@ REQUESTS = {  # the wire surface: cmd -> handler and sealing; `_auth` and `ping`
     "_master_tops": empty({}),
     "_ext_nodes": empty({}),
     "_register_resources": empty({}),
-    "_file_envs": empty(["base"]),
-    "_file_list": empty([]),
-    "_file_list_emptydirs": empty([]),
-    "_dir_list": empty([]),
-    "_symlink_list": empty({}),
-    "_file_hash": empty(""),
-    "_file_hash_and_stat": empty(["", None]),
-    "_file_find": empty({"path": "", "rel": ""}),
-    "_serve_file": empty({"data": "", "dest": ""}),
     "_mine": Request(MasterProtocol.mine),
     "_mine_get": Request(MasterProtocol.mine_get),
     "_mine_delete": Request(MasterProtocol.mine_delete),
     "_mine_flush": Request(MasterProtocol.mine_flush),
     "revoke_auth": Request(MasterProtocol.revoke_auth),
+    "_file_envs": from_files(FileServer.envs),
+    "_file_list": from_files(FileServer.file_list),
+    "_file_list_emptydirs": from_files(FileServer.empty_dirs),
+    "_dir_list": from_files(FileServer.dir_list),
+    "_symlink_list": from_files(FileServer.symlink_list),
+    "_file_hash": from_files(FileServer.hash),
+    "_file_hash_and_stat": from_files(FileServer.hash_and_stat),
+    "_file_find": from_files(FileServer.find),
+    "_serve_file": from_files(FileServer.serve),
+    "_file_recv": empty(False),  # cp.push: what a master says that takes no files
 }
 
 
-# ---- 11. Minion protocol ----------------------------------------------------------------------------------------
+# ---- 13. Minion protocol ----------------------------------------------------------------------------------------
 # One master's view of this minion, and what the minion does with what it hears. Nothing here ends the process, and
 # nothing unsigned changes more than the time until the next try (SECURITY.md R16, R17).
 
@@ -4228,7 +4887,7 @@ def pillar_load(
     return load | {"extra_minion_data": {}, "ver": "2"}
 
 
-# ---- 12. Execution functions ------------------------------------------------------------------------------------
+# ---- 14. Execution functions ------------------------------------------------------------------------------------
 # The functions that the wire itself needs, with the signature (minion, ...). All others are module files in Salt's
 # own form, etc/salt/modules/NAME.py, which the child of a job reads when it needs them: an idle minion holds none.
 
@@ -4505,6 +5164,7 @@ class Execution:
     ) -> None:
         self.opts, self.tree, self.load, self.directories = opts, tree, dict(load or {}), directories
         self.jid: str = self.load.get("jid", "")
+        self.schedule: Schedule | None = None  # the minion's own, for functions that run in its loop
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
         self._master = master
 
@@ -4566,13 +5226,14 @@ class Execution:
     def arguments(self, function: Function, arg: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         """args and kwargs of a job's `arg`: the map with `__kwarg__`, and `k=v` words that the function knows."""
         known = inspect.signature(function).parameters
+        raw = "schedule" in self.load  # its args were never words of a command line
         anything = any(p.kind is p.VAR_KEYWORD for p in known.values())
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for item in arg:
             if isinstance(item, dict) and item.get("__kwarg__"):
                 kwargs |= {str(k): v for k, v in item.items() if k != "__kwarg__"}
-            elif isinstance(item, str) and (found := re.match(r"([^\d\W]\w*)=(?!=)(.*)", item, re.DOTALL)):
+            elif isinstance(item, str) and not raw and (found := re.match(r"([^\d\W]\w*)=(?!=)(.*)", item, re.DOTALL)):
                 if found[1] in known or anything:
                     kwargs[found[1]] = yaml_word(found[2])
                 else:
@@ -4607,7 +5268,7 @@ class Execution:
         return made
 
 
-SENTENCES = {"CommandExecutionError", "SaltInvocationError"}  # errors whose text is meant for the user, whoever's
+SENTENCES = {"CommandExecutionError", "Failure", "SaltInvocationError"}  # errors whose text is meant for the user
 PUB_FIELDS = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
 
 
@@ -4632,6 +5293,8 @@ def make_return(
         made["success"] = success and not retcode
     made |= {"jid": load["jid"], "fun": load["fun"], "fun_args": load["arg"], "user": load.get("user", "root")}
     made |= {name: load[name] for name in ("metadata", "master") if name in load}
+    if "schedule" in load:  # the master has never heard of this job
+        made |= {name: load[name] for name in ("schedule", "tgt", "tgt_type", "arg") if name in load}
     if success is False:
         made["out"] = "nested"  # as Salt marks what could not be run at all
     return made
@@ -5061,7 +5724,6 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
 # where a broken one ended, and neither the cache nor a destination ever holds half a file.
 
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
-MAX_CHUNK = 1 << 24  # bytes of one reply, uncompressed; masters send 256 KiB
 
 
 def below(root: Path, name: Any) -> Path:
@@ -5681,7 +6343,259 @@ def saltutil_revoke_auth(minion, preserve_minion_cache=False):
     return minion.ask(load) is True
 
 
-# ---- 13. Wire ---------------------------------------------------------------------------------------------------
+# schedule: the file minion.d/_schedule.conf is the schedule that these change; the minion sees it at its next look,
+# which comes with the end of this very job.
+
+SCHEDULE_WORDS = (
+    "maxrunning function splay range when once once_fmt returner jid_include args kwargs seconds minutes hours days "
+    "enabled return_job metadata cron until after return_config return_kwargs run_on_start skip_during_range "
+    "run_after_skip_range name"
+).split()
+
+
+def _entries(minion: Execution, where: str | None = None) -> dict[str, Any]:
+    """The entries of all sources, or those not from pillar (`opts`), or from pillar alone; with names and `enabled`."""
+    pillar = minion.pillar.get("schedule")
+    own = {} if where == "pillar" else {**minion.opts["schedule"], **minion.tree.schedule()}
+    entries = {**(pillar if isinstance(pillar, dict) and where != "opts" else {}), **own}
+    return {
+        str(name): {"name": name, "enabled": True, **{k: v for k, v in entry.items() if v is not None}}
+        if isinstance(entry, dict)
+        else entry
+        for name, entry in entries.items()
+    }
+
+
+def _answer(comment: Any, result: bool = True, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"comment": comment, "result": result, "changes": changes or {}}
+
+
+def _unchangeable(minion: Execution, name: str, verb: str) -> dict[str, Any] | None:
+    """The answer for an entry that cannot be changed from here, or None."""
+    if name in _entries(minion, "opts") and name not in SCHEDULE_SETTINGS:
+        return None
+    if name in _entries(minion, "pillar"):
+        return _answer(f"Failed to {verb} job {name} in schedule: it is in the pillar.", False)
+    return _answer(f"Job {name} does not exist.", False)
+
+
+@execution
+def schedule_list_(minion, show_all=False, show_disabled=True, where=None, return_yaml=True, offline=False):
+    """The entries of the schedule, as YAML text or as a map; `where`: opts or pillar. Salt's own are hidden.
+
+    CLI Example: salt '*' schedule.list show_disabled=False"""
+    found: dict[str, Any] = {}
+    saved = minion.tree.schedule()
+    for name, entry in (_entries(minion, where) if not offline else saved).items():
+        if not isinstance(entry, dict):
+            found[name] = entry
+        elif (show_all or not name.startswith("__")) and (show_disabled or entry.get("enabled", True)):
+            found[name] = {word: value for word, value in entry.items() if word in SCHEDULE_WORDS}
+            found[name] |= {"saved": name in saved} if return_yaml else {}
+    if return_yaml:
+        return yaml.dump({"schedule": found}, Dumper=yaml.SafeDumper, allow_unicode=True, default_flow_style=False)
+    return found
+
+
+@execution
+def schedule_is_enabled(minion, name=None):
+    """The entry of this name, or without one whether the schedule as a whole is enabled.
+
+    CLI Example: salt '*' schedule.is_enabled name=job1"""
+    found = schedule_list_(minion, return_yaml=False)
+    return found.get(name, {}) if name else found.get("enabled", True)
+
+
+@execution
+def schedule_build_schedule_item(minion, name, **kwargs):
+    """The entry that schedule.add would add.
+
+    CLI Example: salt '*' schedule.build_schedule_item job1 function=test.ping seconds=3600"""
+    words = {"job_args": "args", "job_kwargs": "kwargs"}
+    entry = {words.get(word, word): value for word, value in kwargs.items()}
+    given = {word: value for word, value in entry.items() if word in SCHEDULE_WORDS}
+    made = {"name": name, "maxrunning": 1, "enabled": True, "jid_include": True, **given}
+    if not name or not isinstance(name, str) or name in SCHEDULE_SETTINGS:
+        return {"comment": "Job name is required.", "result": False}
+    try:
+        checked_entry(made, {}, whens_of(minion.grains, minion.pillar), time.time())
+    except MISTAKES as error:
+        return {"comment": f"Job {name} is not valid: {error}.", "result": False}
+    return made
+
+
+@execution
+def schedule_add(minion, name, test=False, **kwargs):
+    """Add a job to the schedule and save it; `job_args` and `job_kwargs` are the function's.
+
+    CLI Example: salt '*' schedule.add job1 function=cmd.run job_args="['date >> /tmp/log']" seconds=60"""
+    if name in _entries(minion):
+        return _answer(f"Job {name} already exists in schedule.", False)
+    entry = schedule_build_schedule_item(minion, name, **kwargs)
+    if entry.get("result") is False:
+        return _answer(entry["comment"], False)
+    if test:
+        return _answer(f"Job: {name} would be added to schedule.")
+    with minion.tree.changed_schedule() as saved:
+        saved[name] = entry
+    return _answer(f"Added job: {name} to schedule.", True, {name: "added"})
+
+
+@execution
+def schedule_modify(minion, name, test=False, **kwargs):
+    """Replace a job of the schedule; its function stays unless another is given.
+
+    CLI Example: salt '*' schedule.modify job1 seconds=3600"""
+    if name not in _entries(minion):
+        return _answer(f"Job {name} does not exist in schedule.", False)
+    if refusal := _unchangeable(minion, name, "modify"):
+        return refusal
+    before = schedule_list_(minion, show_all=True, return_yaml=False)[name]
+    entry = schedule_build_schedule_item(minion, name, **{"function": before.get("function"), **kwargs})
+    if entry.get("result") is False:
+        return _answer(entry["comment"], False)
+    if entry == before:
+        return _answer(f"Job {name} in correct state")
+    changes = {name: {"old": before, "new": entry}}
+    if test:
+        return _answer(f"Job: {name} would be modified in schedule.", True, changes)
+    with minion.tree.changed_schedule() as saved:
+        saved[name] = entry
+    return _answer(f"Modified job: {name} in schedule.", True, changes)
+
+
+@execution
+def schedule_delete(minion, name, test=False, **kwargs):
+    """Delete a saved job from the schedule; those of pillar and of configuration files are deleted there.
+
+    CLI Example: salt '*' schedule.delete job1"""
+    if test:
+        return _answer(f"Job: {name} would be deleted from schedule.")
+    with minion.tree.changed_schedule() as saved:
+        deleted = name not in SCHEDULE_SETTINGS and saved.pop(name, None) is not None
+    if name in _entries(minion):
+        place = "a configuration file" if name in minion.opts["schedule"] else "the pillar"
+        return _answer(f"Failed to delete job {name} from schedule: it is in {place}.", False)
+    if not deleted:
+        return _answer(f"Job {name} does not exist.", False)
+    return _answer(f"Deleted Job {name} from schedule.", True, {name: "removed"})
+
+
+@execution
+def schedule_purge(minion, test=False, **kwargs):
+    """Delete all saved jobs from the schedule, Salt's own excepted.
+
+    CLI Example: salt '*' schedule.purge"""
+    found = [name for name in _entries(minion) if not name.startswith("__") and name not in SCHEDULE_SETTINGS]
+    answers = {name: schedule_delete(minion, name, test=test) for name in found}
+    changes = {name: change for answer in answers.values() for name, change in answer["changes"].items()}
+    said = [f"Deleted job: {name} from schedule." if name in changes else a["comment"] for name, a in answers.items()]
+    return _answer(said, True, changes)
+
+
+def _switch(minion: Execution, name: str, on: bool, test: bool) -> dict[str, Any]:
+    verb, done = ("enable", "enabled") if on else ("disable", "disabled")
+    if test:
+        return _answer(f"Job: {name} would be {done} in schedule.")
+    if refusal := _unchangeable(minion, name, verb):
+        return refusal
+    with minion.tree.changed_schedule() as saved:
+        saved[name] = {**minion.opts["schedule"].get(name, {}), **saved.get(name, {}), "enabled": on}
+    return _answer(f"{done.capitalize()} Job {name} in schedule.", True, {name: done})
+
+
+@execution
+def schedule_enable_job(minion, name, test=False, **kwargs):
+    """Let a job of the schedule run again.
+
+    CLI Example: salt '*' schedule.enable_job job1"""
+    return _switch(minion, name, True, test)
+
+
+@execution
+def schedule_disable_job(minion, name, test=False, **kwargs):
+    """Keep a job of the schedule from running.
+
+    CLI Example: salt '*' schedule.disable_job job1"""
+    return _switch(minion, name, False, test)
+
+
+def _switch_all(minion: Execution, on: bool, test: bool) -> dict[str, Any]:
+    done = "enabled" if on else "disabled"
+    if test:
+        return _answer(f"Schedule would be {done}.")
+    with minion.tree.changed_schedule() as saved:
+        saved["enabled"] = on
+    return _answer(f"{done.capitalize()} schedule on minion.", True, {"schedule": done})
+
+
+@execution
+def schedule_enable(minion, test=False, **kwargs):
+    """Let the jobs of the schedule run again.
+
+    CLI Example: salt '*' schedule.enable"""
+    return _switch_all(minion, True, test)
+
+
+@execution
+def schedule_disable(minion, test=False, **kwargs):
+    """Keep all jobs of the schedule from running.
+
+    CLI Example: salt '*' schedule.disable"""
+    return _switch_all(minion, False, test)
+
+
+@execution
+def schedule_save(minion, test=False, **kwargs):
+    """Save the schedule, which every change of it has done already.
+
+    CLI Example: salt '*' schedule.save"""
+    comment = "Schedule would be saved." if test else "Schedule (non-pillar items) saved."
+    return {"comment": comment, "result": True}
+
+
+@execution
+def schedule_reload_(minion):
+    """Read the saved schedule again.
+
+    CLI Example: salt '*' schedule.reload"""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(minion.tree.conf / "minion.d" / "_schedule.conf")
+    return {"comment": ["Reloaded schedule on minion from schedule.conf."], "result": True}
+
+
+@execution
+def schedule_run_job(minion, name, force=False):
+    """Run a job of the schedule at once; `force`: even if it is disabled.
+
+    CLI Example: salt '*' schedule.run_job job1"""
+    if minion.schedule is None:
+        why = "only a running minion can, and only as a job with no other function"
+        return {"comment": f"Failed to run job {name} on minion: {why}.", "result": False}
+    entry = minion.schedule.entries.get(name)
+    if entry is None:
+        return {"comment": f"Job {name} does not exist.", "result": False}
+    if not entry.get("enabled", True) and not force:
+        return {"comment": f"Job {name} is disabled.", "result": True}
+    minion.schedule.asked.append(name)
+    return {"comment": f"Scheduling Job {name} on minion.", "result": True}
+
+
+@execution
+def schedule_show_next_fire_time(minion, name):
+    """When a job of the schedule runs next, as far as this is known.
+
+    CLI Example: salt '*' schedule.show_next_fire_time job1"""
+    at = minion.schedule.next_of(name) if minion.schedule else NEVER
+    if at == NEVER:
+        return {"result": True, "next_fire_time": None}
+    return {"result": True, "next_fire_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))}
+
+
+INSTANT |= {"schedule.run_job", "schedule.show_next_fire_time"}
+
+
+# ---- 15. Wire ---------------------------------------------------------------------------------------------------
 # From here on: sockets, processes, signals, the clock. One thread and one poll loop for each role.
 
 
@@ -5909,7 +6823,7 @@ def harden() -> None:
     os.umask(0o077)
 
 
-# ---- 14. Master -------------------------------------------------------------------------------------------------
+# ---- 16. Master -------------------------------------------------------------------------------------------------
 
 
 class EventLog:
@@ -6244,7 +7158,7 @@ def reload_opts(opts: dict[str, Any], fixed: tuple[str, ...]) -> None:
     log.info("the configuration is read again")
 
 
-# ---- 15. Minion -------------------------------------------------------------------------------------------------
+# ---- 17. Minion -------------------------------------------------------------------------------------------------
 # The minion's loop never runs a function that can hang: a process without threads or sockets, the forker, forks a
 # child for each job. The child leads a session of its own, writes outbox/JID and ends; it outlives the minion.
 
@@ -6378,7 +7292,7 @@ def run_child(tree: MinionTree, opts: Mapping[str, Any], jid: str) -> None:
     tree.start_job(load, os.getpid())
     master = functools.partial(ask_minion, tree, load.get("master", ""))
     result = Execution(opts, tree, load, master=master).run_job()
-    for pause in [0.5, 1, 2, 5] + [10] * 360:
+    for pause in [] if load.get("no_return") else [0.5, 1, 2, 5] + [10] * 360:
         try:
             tree.put_return(result)
             break
@@ -6389,7 +7303,7 @@ def run_child(tree: MinionTree, opts: Mapping[str, Any], jid: str) -> None:
 
 def lost_job(tree: MinionTree, opts: Mapping[str, Any], load: dict[str, Any], how: str) -> None:
     """The return of a job whose process is gone."""
-    if not os.path.exists(tree.outbox / load["jid"]):
+    if not load.get("no_return") and not os.path.exists(tree.outbox / load["jid"]):
         with contextlib.suppress(OSError):
             tree.put_return(make_return(opts, load, f"The job's process did not finish: {how}.", 1, False))
     tree.end_job(load["jid"])
@@ -6784,6 +7698,8 @@ class Minion:
             self.masters.sort(key=lambda _: token(8))
         self.failover = opts["master_type"] == "failover" and len(self.masters) > 1
         self.links = [Link(self, host) for host in (self.masters[:1] if self.failover else self.masters)]
+        self.schedule = Schedule()
+        self.newest = 0  # microseconds since the epoch, of the last jid of our own
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; jobs that run go on, and their returns wait in the outbox."""
@@ -6794,6 +7710,7 @@ class Minion:
         loop.watch(self.forker.socket.fileno(), self.forker_said)
         loop.every("outbox", 10 * max(0.1, self.opts["loop_interval"]), self.look)
         self.forker.send("G")
+        self.read_schedule()
         self.look()
         log.info("minion %s, master %s", self.opts["id"], ", ".join(link.host for link in self.links))
         if not self.opts["autosign_grains"]:  # else the first `_auth` shows grains, and waits for them
@@ -6820,8 +7737,12 @@ class Minion:
         try:
             if INSTANT.issuperset(functions):
                 self.tree.remember(load["jid"])
-                self.tree.put_return(Execution(self.opts, self.tree, load, []).run_job(), sync=False)
+                execution = Execution(self.opts, self.tree, load, [])
+                execution.schedule = self.schedule
+                self.tree.put_return(execution.run_job(), sync=False)
                 self.returned(load["jid"], load["master"])
+                if self.schedule.asked:
+                    self.run_due()
             else:
                 self.tree.start_job(load)  # first: from here on a crash is answered for
                 self.tree.remember(load["jid"])
@@ -6849,6 +7770,7 @@ class Minion:
                 self.forked.discard(packet[2:])
                 self.returned(packet[2:])
         self.look_at_tree()
+        self.look_at_schedule()
 
     def look(self) -> None:
         """Find returns that nobody rang for, and jobs whose process is gone."""
@@ -6859,8 +7781,56 @@ class Minion:
         for jid in names(self.tree.outbox):
             self.returned(jid)
         self.look_at_tree()
+        self.look_at_schedule()
         if self.failover:
             self.look_at_master()
+
+    # the schedule
+
+    def look_at_schedule(self) -> None:
+        """Read the entries again where a file of theirs has changed, and run what is due."""
+        tree = self.tree
+        sources = [tree.conf / "minion.d/_schedule.conf", tree.cache / "pillar", tree.cache / "grains"]
+        if any(tree.changed(f"schedule {path.name}", path) for path in sources):
+            self.read_schedule()
+        self.run_due()
+
+    def read_schedule(self) -> None:
+        try:
+            saved = self.tree.schedule()
+        except Failure as error:
+            log.error("the schedule stays as it was: %s", error)
+            return
+        pillar = self.tree.pillar()
+        entries = schedule_of(self.opts, pillar, saved)
+        self.schedule.load(entries, whens_of(self.grains, pillar), time.time())
+
+    def run_due(self) -> None:
+        """Run what is due, and come again when the next entry is."""
+        for name in self.schedule.due(time.time(), time.monotonic()):
+            self.run_scheduled(name)
+        for problem in self.schedule.problems:
+            log.error("schedule: %s", problem)
+        self.schedule.problems.clear()
+        pause = min(self.schedule.next() - time.time(), 3600.0)
+        self.loop.at("schedule", max(0.01, pause), self.run_due)
+
+    def run_scheduled(self, name: str) -> None:
+        """Start the job of an entry, unless as many of them as its maxrunning run still."""
+        entry = self.schedule.entries[name]
+        if entry.get("jid_include", True):
+            running = sum(record.get("schedule") == name for record in self.tree.jobs())
+            if running >= entry.get("maxrunning", 1):
+                log.debug("schedule: %s is skipped: %d of its jobs run still", name, running)
+                return
+        self.newest = max(int(time.time() * 1_000_000), self.newest + 1)
+        load = scheduled_job(name, entry, jid_at(self.newest), self.opts["id"])
+        log.info("job %s of the schedule, %s: %s", load["jid"], name, load["fun"])
+        try:
+            self.tree.start_job(load)
+            self.forker.send(f"J {load['jid']}")
+        except OSError as error:
+            log.error("job %s of the schedule cannot be run: %s", load["jid"], error)
 
     # returns
 
@@ -6972,9 +7942,11 @@ class Minion:
         reload_opts(self.opts, MINION_FIXED)
         self.forker.send("O")
         self.forker.send("G")
+        self.read_schedule()
+        self.run_due()
 
 
-# ---- 16. Local client -------------------------------------------------------------------------------------------
+# ---- 18. Local client -------------------------------------------------------------------------------------------
 # The command line's side of a job: write jobs/new/JID, follow its file. No socket, no crypto, no msgpack.
 
 
@@ -7112,7 +8084,7 @@ def caller() -> str:
     return f"sudo_{sudo}" if sudo and sudo != name and os.geteuid() == 0 else name
 
 
-# ---- 17. Output: what a terminal or a pipe gets -----------------------------------------------------------------
+# ---- 19. Output: what a terminal or a pipe gets -----------------------------------------------------------------
 # Each outputter makes the text that Salt 3008 prints for the same data. Their `opts` (see `style`): color (bool),
 # terminal (bool), output_indent (int, "pretty" or None: not given), retcode (int, colours a failed return).
 
@@ -7460,7 +8432,7 @@ def load_yaml_args(words: Iterable[str], no_parse: Iterable[str] = ()) -> tuple[
     return args, kwargs
 
 
-# ---- 18. Commands -----------------------------------------------------------------------------------------------
+# ---- 20. Commands -----------------------------------------------------------------------------------------------
 
 
 class Command(NamedTuple):

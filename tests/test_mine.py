@@ -334,7 +334,7 @@ def test_an_operator_can_forbid_it(tmp_path):
     assert site.files("m1") == {"minions"}
 
 
-@pytest.mark.parametrize("cmd", ["minion_pub", "minion_publish", "pub_ret", "minion_runner", "_file_recv", "wheel"])
+@pytest.mark.parametrize("cmd", ["minion_pub", "minion_publish", "pub_ret", "minion_runner", "wheel"])
 def test_what_is_absent_by_default_is_answered_with_an_empty_map(site, cmd):
     m1 = site.joined("m1")
     load = {"cmd": cmd, "fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}

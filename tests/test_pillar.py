@@ -197,8 +197,9 @@ def test_pillar_roots_follow_the_root(tmp_path):
     assert opts["pillar_roots"] == {"base": [str(tmp_path / "srv/pillar")]}
     opts = saltlite.load_opts("master", str(tmp_path / "etc/salt"), {"pillar_roots": {"dev": "/p", "x": None}})
     assert opts["pillar_roots"] == {"dev": ["/p"], "x": []}
-    with pytest.raises(saltlite.Failure, match="pillar_roots: base must be a list of directories"):
-        saltlite.load_opts("master", str(tmp_path / "etc/salt"), {"pillar_roots": {"base": {"a": 1}}})
+    (tmp_path / "etc/salt/master").write_text("pillar_roots: {base: {a: 1}}\n")
+    with pytest.raises(saltlite.Failure, match="pillar_roots must be a map of environments to lists of directories"):
+        saltlite.load_opts("master", str(tmp_path / "etc/salt"))
 
 
 # Errors
