@@ -67,6 +67,27 @@ PILLARS = {
     "web1": {"shared": "web1", "tier": "front", "app": {"name": "shop", "ports": [80, 443]}},
     "db1": {"shared": "db1", "tier": "back", "app": {"name": "store", "ports": [5432]}},
 }
+MODULE = """
+def where():
+    return "VERSION " + __grains__["id"] + " " + __salt__["test.echo"]("echo")
+
+
+def raw():
+    return b"\\xff\\xfe\\x00raw"
+"""
+GRAIN = "def main():\n    return {'interop': 'VERSION'}\n"
+STATE = (
+    "def present(name):\n    return {'name': name, 'result': True, 'changes': {'it': 'new'}, 'comment': 'VERSION'}\n"
+)
+TREE = {"a": "1\n", "sub/b": "grün\n", "sub/deep/c": ""}
+# Files that minions find by a listing, which may be a second old at saltlite: the checks change what is in them.
+LISTED_FILES = {
+    "_modules/interop_bytes.py": MODULE,
+    "_modules/interop_module.py": MODULE,
+    "_grains/interop_grain.py": GRAIN,
+    "_states/interop_state.py": STATE,
+    **{f"files/tree/{name}": text for name, text in TREE.items()},
+}
 NODEGROUPS = {"fronts": "I@tier:front", "both": "N@fronts or L@db1"}
 SHA224 = {
     "encryption_algorithm": "OAEP-SHA224",
@@ -586,6 +607,8 @@ class Bed:
             (self.dir / name).mkdir(parents=True)
         for name, text in PILLAR_FILES.items():
             self.put(f"pillar/{name}", text)
+        for name, text in LISTED_FILES.items():
+            self.put(f"salt/{name}", text)
         self.env = dict(os.environ, INTEROP_BED=str(self.dir), PYTHONWARNINGS="ignore")
         self.env["PATH"] += f":{self.dir / 'bin'}"
         self.publish_port = free_port()
@@ -998,17 +1021,14 @@ def get_file(bed: Bed) -> None:
 
 
 def get_dir(bed: Bed) -> None:
-    tree = {"a": "1\n", "sub/b": "grün\n", "sub/deep/c": ""}
-    for name, text in tree.items():
-        bed.put(f"salt/files/tree/{name}", text)
     out = bed.dir / "out/db1/copy"
     answer = bed.master.salt("db1", "cp.get_dir", "salt://files/tree", str(out))
-    wanted = sorted(str(out / "tree" / name) for name in tree)
+    wanted = sorted(str(out / "tree" / name) for name in TREE)
     assert sorted(answer.returns.get("db1") or []) == wanted, f"expected {wanted} of cp.get_dir; got {answer}"
     found = {str(path.relative_to(out / "tree")): path.read_text() for path in out.rglob("*") if path.is_file()}
-    assert found == tree, f"expected {tree} in {out}/tree; found {found}"
+    assert found == TREE, f"expected {TREE} in {out}/tree; found {found}"
     listed = bed.master.salt("db1", "cp.list_master", "prefix=files/tree")
-    wanted = [f"files/tree/{name}" for name in tree]
+    wanted = [f"files/tree/{name}" for name in TREE]
     assert sorted(listed.returns.get("db1") or []) == wanted, f"expected {wanted} of cp.list_master; got {listed}"
 
 
@@ -1030,20 +1050,10 @@ def get_file_str(bed: Bed) -> None:
     expect(bed.master.salt("web1", "cp.get_file_str", "salt://files/words"), {"web1": "eins\nzwei\n"})
 
 
-MODULE = """
-def where():
-    return "VERSION " + __grains__["id"] + " " + __salt__["test.echo"]("echo")
-
-
-def raw():
-    return b"\\xff\\xfe\\x00raw"
-"""
-
-
 def synced(bed: Bed) -> None:
     """Custom modules and grains arrive, are taken into use without a restart, and so is a changed module."""
     bed.put("salt/_modules/interop_module.py", MODULE.replace("VERSION", "first"))
-    bed.put("salt/_grains/interop_grain.py", "def main():\n    return {'interop': 'custom'}\n")
+    bed.put("salt/_grains/interop_grain.py", GRAIN.replace("VERSION", "custom"))
     answer = bed.master.salt("*", "saltutil.sync_all")
     for name in MINIONS:
         good = "modules.interop_module" in (part(answer, name, "modules") or ())
@@ -1052,7 +1062,7 @@ def synced(bed: Bed) -> None:
     bed.becomes({name: f"first {name} echo" for name in MINIONS}, "*", "interop_module.where")
     bed.becomes({"web1": True, "db1": True}, "-G", "interop:custom", "test.ping")
     bed.put("salt/_modules/interop_module.py", MODULE.replace("VERSION", "second"))
-    bed.put("salt/_grains/interop_grain.py", "def main():\n    return {'interop': __file__ and 'changed'}\n")
+    bed.put("salt/_grains/interop_grain.py", GRAIN.replace("VERSION", "changed"))
     expect(bed.master.salt("web1", "saltutil.sync_modules"), {"web1": ["modules.interop_module"]})
     bed.becomes({"web1": "second web1 echo"}, "web1", "interop_module.where")
     expect(bed.master.salt("web1", "saltutil.sync_grains"), {"web1": ["grains.interop_grain"]})
@@ -1060,10 +1070,7 @@ def synced(bed: Bed) -> None:
 
 
 def custom_state(bed: Bed) -> None:
-    text = (
-        "def present(name):\n    return {'name': name, 'result': True, 'changes': {'it': 'new'}, 'comment': 'made'}\n"
-    )
-    bed.put("salt/_states/interop_state.py", text)
+    bed.put("salt/_states/interop_state.py", STATE.replace("VERSION", "made"))
     answer = bed.master.salt("web1", "saltutil.sync_states")
     assert answer.returns == {"web1": ["states.interop_state"]}, f"expected states.interop_state; got {answer}"
     answer = bed.master.salt("web1", "state.single", "interop_state.present", "thing")
@@ -1072,7 +1079,6 @@ def custom_state(bed: Bed) -> None:
 
 def binary_return(bed: Bed) -> str | None:
     """Bytes that are no text come as they are from a function, and with replacement characters from a command."""
-    bed.put("salt/_modules/interop_bytes.py", MODULE)
     bed.master.salt("web1", "saltutil.sync_modules")
     wanted = b"\xff\xfe\x00raw"
 
