@@ -1,7 +1,7 @@
 """saltlite and real Salt in one system: each release of Salt in each role, every feature a row of CHECKS.
 
     python tests/interop.py --salt 3006=VENV [--salt 3007=VENV …] [--saltlite "python saltlite.pyz"]
-                            [--only 3006] [--role master|minion] [-k WORDS] [-j JOBS] [-v] [--keep]
+                            [--only 3006] [--role master|minion] [-k WORDS …] [-j JOBS] [-v] [--keep]
 
 The role is saltlite's. For each release and role there is one bed: a master and two minions (web1 with default options,
 db1 with the SHA224 algorithms and signatures) on 127.0.0.1, in a scratch directory laid out the same whoever runs it:
@@ -10,6 +10,8 @@ db1 with the SHA224 algorithms and signatures) on 127.0.0.1, in a scratch direct
     bed/web1/etc/salt/{minion,grains,pki/minion}    salt-minion | saltlite minion       (db1 the same)
     bed/NAME/log                                what the daemon NAME wrote on stderr
     bed/ran/NUMBER                              who really ran the job of a target check, a line for each run
+    bed/srv/{salt,pillar}                       the master's file_roots and pillar_roots
+    bed/out/ID                                  where states and cp.* of a minion put files
 
 The checks of a bed run in the order of the table, as the later ones break what the earlier ones use. A check fails by
 an AssertionError with what was expected and what came, or by its own time limit; the ends of the logs are shown.
@@ -21,9 +23,11 @@ Exit status: 0, 1 a check failed, 2 there is no Salt to check against.
 from __future__ import annotations
 
 import argparse
+import base64
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import functools
 import hashlib
 import json
@@ -53,6 +57,38 @@ GRAINS = {
     "web1": "role: web\nplace:\n  room: r1\n  racks: [a, b]\n",
     "db1": "role: db\nplace:\n  room: r2\n  racks: [c]\n",
 }
+PILLAR_FILES = {
+    "top.sls": "base:\n  '*': [common]\n  web1: [web1]\n  'role:db':\n    - match: grain\n    - db1\n",
+    "common.sls": "shared: {{ grains['id'] }}\n",
+    "web1.sls": "tier: front\napp: {name: shop, ports: [80, 443]}\n",
+    "db1.sls": "tier: back\napp: {name: store, ports: [5432]}\n",
+}
+PILLARS = {
+    "web1": {"shared": "web1", "tier": "front", "app": {"name": "shop", "ports": [80, 443]}},
+    "db1": {"shared": "db1", "tier": "back", "app": {"name": "store", "ports": [5432]}},
+}
+MODULE = """
+def where():
+    return "VERSION " + __grains__["id"] + " " + __salt__["test.echo"]("echo")
+
+
+def raw():
+    return b"\\xff\\xfe\\x00raw"
+"""
+GRAIN = "def main():\n    return {'interop': 'VERSION'}\n"
+STATE = (
+    "def present(name):\n    return {'name': name, 'result': True, 'changes': {'it': 'new'}, 'comment': 'VERSION'}\n"
+)
+TREE = {"a": "1\n", "sub/b": "grün\n", "sub/deep/c": ""}
+# Files that minions find by a listing, which may be a second old at saltlite: the checks change what is in them.
+LISTED_FILES = {
+    "_modules/interop_bytes.py": MODULE,
+    "_modules/interop_module.py": MODULE,
+    "_grains/interop_grain.py": GRAIN,
+    "_states/interop_state.py": STATE,
+    **{f"files/tree/{name}": text for name, text in TREE.items()},
+}
+NODEGROUPS = {"fronts": "I@tier:front", "both": "N@fronts or L@db1"}
 SHA224 = {
     "encryption_algorithm": "OAEP-SHA224",
     "signing_algorithm": "PKCS1v15-SHA224",
@@ -61,8 +97,11 @@ SHA224 = {
 }
 # A real minion finds a master that comes back within a second, not within eleven: the wait is libzmq's, not saltlite's.
 RECONNECT = {"recon_default": 200, "recon_max": 1000, "recon_randomize": False}
+WHOLE = {"max_event_size": 1 << 25}  # by default real Salt puts VALUE_TRIMMED for a return of more than 1 MB
 CALL_LIMIT = 60.0  # seconds for one command line, if its check leaves it so much
 MISSED = "not reached"
+DIFFERS = "differs: "  # so begins what a check tells when the other way of saltlite is meant
+ROOTS = (("file", "salt"), ("pillar", "pillar"))
 BACK = 45.0  # seconds within which a minion must answer after its master restarted or its key was accepted
 
 stopping = threading.Event()  # set when the suite is interrupted: every wait ends
@@ -103,6 +142,11 @@ def documents(text: str) -> Iterator[Any]:
             at = text.find("\n", at) + 1 or len(text)
         while at < len(text) and text[at].isspace():
             at += 1
+
+
+def with_bytes(value: dict[str, Any]) -> Any:
+    """The bytes that saltlite's {"__bytes__": base64} stands for; any other object as it is."""
+    return base64.b64decode(value["__bytes__"]) if list(value) == ["__bytes__"] else value
 
 
 # ---- 1. Processes ---------------------------------------------------------------------------------------------------
@@ -252,7 +296,8 @@ class Master(Side):
         self.pki = self.conf / "pki/master"
         self.cache = self.root / "var/cache/salt/master"
         options = {"interface": LOOPBACK, "publish_port": bed.publish_port, "ret_port": bed.ret_port}
-        options |= {"timeout": 5, "gather_job_timeout": 6} | self.options()
+        options |= {"timeout": 5, "gather_job_timeout": 6, "nodegroups": NODEGROUPS}
+        options |= {f"{kind}_roots": {"base": [str(bed.dir / "srv" / name)]} for kind, name in ROOTS} | self.options()
         (self.conf / "master").write_text(yaml_lines(options))
 
     def options(self) -> dict[str, Any]:
@@ -293,6 +338,18 @@ class Master(Side):
             jids = pool.map(lambda number: self.begin_job("web1", "test.echo", str(number)), range(count))
             return {jid: number for number, jid in enumerate(jids)}
 
+    def begin_commands(self, commands: Sequence[tuple[str, str]]) -> list[str]:
+        """Publishes a cmd.run for each pair of minion and command, as fast as it goes; the jids."""
+        raise NotImplementedError
+
+    def unasked(self, value: str) -> list[str]:
+        """The minions that sent the value as a return, once for each time."""
+        raise NotImplementedError
+
+    def seen(self, minion: str, tag: str, act: Callable[[], object]) -> dict[str, Any]:
+        """The data of the event that a minion sends with the tag while act() runs, as this master has it."""
+        raise NotImplementedError
+
     def job(self, jid: str) -> dict[str, dict[str, Any]]:
         """The returns that this master has on disk: minion -> {return, retcode, success}."""
         raise NotImplementedError
@@ -328,8 +385,52 @@ class SaltliteMaster(Master):
         jobs = self.cache / "jobs"
         for path in [jobs / "active" / f"{jid}.jsonl", *jobs.glob(f"done/*/{jid}.jsonl")]:
             with contextlib.suppress(FileNotFoundError):
-                return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+                lines = path.read_text().splitlines(keepends=True)
+                return [json.loads(line, object_hook=with_bytes) for line in lines if line.endswith("\n")]
         return []
+
+    def begin_commands(self, commands: Sequence[tuple[str, str]]) -> list[str]:
+        """By files in jobs/new, as any program may."""
+        begun = datetime.datetime.now(datetime.timezone.utc)
+        jids = [f"{begun + datetime.timedelta(microseconds=n):%Y%m%d%H%M%S%f}" for n in range(len(commands))]
+        for jid, (minion, command) in zip(jids, commands, strict=True):
+            request = self.cache / "jobs/new" / f".{jid}"
+            # Asked each 5 s by find_job about each of 100 jobs, a real minion, which forks for it, does little else.
+            request.write_text(json.dumps({"tgt": minion, "fun": "cmd.run", "arg": [command], "timeout": 60}))
+            request.rename(request.with_name(jid))
+        return jids
+
+    def unasked(self, value: str) -> list[str]:
+        found = []
+        for path in (self.cache / "jobs/done").glob("*/*.jsonl"):
+            lines = [json.loads(line) for line in path.read_text().splitlines() if json.dumps(value) in line]
+            found += [line["id"] for line in lines if line["event"] == "ret" and line["return"] == value]
+        return found
+
+    def seen(self, minion: str, tag: str, act: Callable[[], object]) -> dict[str, Any]:
+        log = self.cache / "events.jsonl"
+        since = log.stat().st_size
+        tag = f"salt/minion/{minion}/custom/{tag}"
+        found: list[dict[str, Any]] = []
+
+        def came() -> bool:
+            with log.open("rb") as file:
+                file.seek(since)
+                found.extend(event for event in documents(file.read().decode()) if event["tag"] == tag)
+            return bool(found)
+
+        act()
+        self.bed.wait(came, f"the event {tag} in {log}", 20)
+        return dict(found[0]["data"])
+
+
+WATCHER = """
+import json, sys, salt.config, salt.utils.event
+options = salt.config.master_config(sys.argv[1])
+with salt.utils.event.get_event("master", sock_dir=options["sock_dir"], opts=options, listen=True) as bus:
+    print("listening", flush=True)
+    print(json.dumps(bus.get_event(tag=sys.argv[2], wait=60), default=str))
+"""
 
 
 class RealMaster(Master):
@@ -343,6 +444,8 @@ class RealMaster(Master):
         # One second between looks at .dfn, so that a rotation comes at once.
         # A real master opens signed returns only if it is told the algorithm (KeyError: 'signing_algorithm').
         options = {"worker_threads": 3, "loop_interval": 1, "signing_algorithm": SHA224["signing_algorithm"]}
+        options["fileserver_list_cache_time"] = 0  # it would not list a new file for 20 s
+        options |= WHOLE
         return self.real_options("master", "master") | options
 
     def ready(self) -> bool:
@@ -372,14 +475,49 @@ class RealMaster(Master):
             self.bed.wait(lambda: let_in() or pending.exists(), f"{name} to be let in", BACK)
 
     def begin_jobs(self, count: int) -> dict[str, int]:
+        jids = self.publish([("web1", "test.echo", number) for number in range(count)])
+        return {jid: number for number, jid in enumerate(jids)}
+
+    def begin_commands(self, commands: Sequence[tuple[str, str]]) -> list[str]:
+        return self.publish([(minion, "cmd.run", command) for minion, command in commands])
+
+    def publish(self, jobs: Sequence[tuple[str, str, Any]]) -> list[str]:
         script = (
             "import sys, json, salt.client; client = salt.client.LocalClient(sys.argv[1]);"
-            "print(json.dumps([client.run_job('web1', 'test.echo', [n])['jid'] for n in range(int(sys.argv[2]))]))"
+            "print(json.dumps([client.run_job(tgt, fun, [arg])['jid'] for tgt, fun, arg in json.loads(sys.argv[2])]))"
         )
-        answer = self.bed.run(self.bed.real("python"), "-c", script, str(self.conf / "master"), str(count))
+        answer = self.bed.run(self.bed.real("python"), "-c", script, str(self.conf / "master"), json.dumps(jobs))
         assert answer.status == 0, f"LocalClient.run_job: {answer}"
-        jids = next(value for value in documents(answer.out) if isinstance(value, list))
-        return {jid: number for number, jid in enumerate(jids)}
+        return next(value for value in documents(answer.out) if isinstance(value, list))
+
+    def unasked(self, value: str) -> list[str]:
+        found = []
+        for path in self.cache.glob("jobs/*/*/*/return.p"):
+            with contextlib.suppress(FileNotFoundError, ValueError):  # it is being written
+                data = path.read_bytes()
+                if value.encode() in data and msgpack.unpackb(data, strict_map_key=False)["return"] == value:
+                    found.append(path.parent.name)
+        return found
+
+    @contextlib.contextmanager
+    def watching(self, tag: str, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A process that ends with the first event of the tag, its data written to `out`."""
+        with out.open("wb") as file:
+            watch = [self.bed.real("python"), "-c", WATCHER, str(self.conf / "master"), tag]
+            watcher = subprocess.Popen(watch, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=self.bed.env)
+        try:
+            self.bed.wait(lambda: "listening" in out.read_text(), f"the real event bus ({out.read_text()!r})", 40)
+            yield watcher
+        finally:
+            watcher.kill()
+            watcher.wait()
+
+    def seen(self, minion: str, tag: str, act: Callable[[], object]) -> dict[str, Any]:
+        out = self.bed.dir / "events"
+        with self.watching(tag, out) as watcher:
+            act()
+            self.bed.wait(lambda: watcher.poll() is not None, f"the event {tag}", 20)
+        return next(value for value in documents(out.read_text()) if isinstance(value, dict))
 
     def job(self, jid: str) -> dict[str, dict[str, Any]]:
         digest = hashlib.sha256(jid.encode()).hexdigest()
@@ -426,7 +564,8 @@ class SaltliteMinion(Minion):
         return [*self.bed.saltlite, "minion", "-c", str(self.conf), "-l", self.bed.level]
 
     def options(self) -> dict[str, Any]:
-        return {"acceptance_wait_time": 2}  # a real master does not hold a pending request
+        # A real master does not hold a pending request. The return of 20 MB is to arrive whole.
+        return {"acceptance_wait_time": 2, "max_return_size": 1 << 25}
 
     def up(self) -> None:
         self.start()
@@ -443,7 +582,7 @@ class RealMinion(Minion):
         return [self.bed.real("salt-minion"), "-c", str(self.conf), "-l", self.bed.level]
 
     def options(self) -> dict[str, Any]:
-        options = self.real_options("minion", "minion") | RECONNECT
+        options = self.real_options("minion", "minion") | RECONNECT | WHOLE
         # Once disconnected, 3007 looks each second for a connection to the port in *its* options, and else starts anew.
         return options | ({"publish_port": self.bed.publish_port} if self.bed.release == "3007" else {})
 
@@ -464,8 +603,14 @@ class Bed:
         self.words = options.words
         base = tempfile.gettempdir()  # the paths of Salt's unix sockets must stay below 108 bytes
         self.dir = Path(tempfile.mkdtemp(prefix="io-", dir=base if len(base) < 30 else "/tmp"))
-        (self.dir / "ran").mkdir()
+        for name in ("ran", "bin", "srv/salt", "srv/pillar", *(f"out/{minion}" for minion in MINIONS)):
+            (self.dir / name).mkdir(parents=True)
+        for name, text in PILLAR_FILES.items():
+            self.put(f"pillar/{name}", text)
+        for name, text in LISTED_FILES.items():
+            self.put(f"salt/{name}", text)
         self.env = dict(os.environ, INTEROP_BED=str(self.dir), PYTHONWARNINGS="ignore")
+        self.env["PATH"] += f":{self.dir / 'bin'}"
         self.publish_port = free_port()
         self.ret_port = free_port()
         self.deadline = time.monotonic() + 60
@@ -477,6 +622,8 @@ class Bed:
         self.master: Any = SaltliteMaster(self) if lite_master else RealMaster(self)
         self.minions: list[Any] = [minion(self, name) for name in MINIONS]
         self.web1, self.db1 = self.minions
+        # 3008 masks what pillar.* return, unless told not to; the others do not know the word.
+        self.unmask = ["unmask=True"] if minion is RealMinion and release == "3008" else []
 
     def real(self, program: str) -> str:
         return str(self.venv / "bin" / program)
@@ -484,6 +631,23 @@ class Bed:
     @property
     def sides(self) -> list[Any]:
         return [self.master, *self.minions]
+
+    def put(self, path: str, content: str | bytes) -> Path:
+        """A file below bed/srv, there at once and whole."""
+        file, new = self.dir / "srv" / path, self.dir / "new"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return new.rename(file)
+
+    @contextlib.contextmanager
+    def changed(self, path: str, content: str) -> Iterator[None]:
+        """With another content of a file below bed/srv, which is put back."""
+        old = (self.dir / "srv" / path).read_bytes()
+        self.put(path, content)
+        try:
+            yield
+        finally:
+            self.put(path, old)
 
     def wait(self, condition: Callable[[], Any], what: str, within: float = 1e9) -> float:
         """Until the condition holds; the seconds it took. Looks 50 times a second: a log has no other bell."""
@@ -532,24 +696,27 @@ class Bed:
         assert ended, f"`{shown}` did not end within {limit:.0f} s; so far {texts[0][-800:]!r} {texts[1][-800:]!r}"
         return Answer(process.returncode, texts[0], texts[1], {})
 
-    def answering(self, names: Sequence[str], within: float = BACK) -> float:
-        """Until test.ping is answered by all of the minions named; the seconds it took."""
+    def becomes(self, returns: Mapping[str, Any], *words: str, within: float = BACK) -> float:
+        """Until `salt WORDS` has exactly these returns; the seconds it took."""
         begun = time.monotonic()
         last = Answer(0, "nothing was sent", "", {})
 
-        def all_answer() -> bool:
+        def does() -> bool:
             nonlocal last
-            last = self.master.salt("-t", "3", "-L", ",".join(names), "test.ping")
-            return last.returns == dict.fromkeys(names, True)
+            last = self.master.salt(*words)
+            return last.returns == returns
 
         try:
-            self.wait(all_answer, "", within)
+            self.wait(does, "", within)
         except AssertionError:
-            waited = time.monotonic() - begun
-            raise AssertionError(
-                f"expected {', '.join(names)} to answer within {waited:.0f} s; the last: {last}"
-            ) from None
+            wanted = f"{json.dumps(returns)} of {shlex.join(words)} within {time.monotonic() - begun:.0f} s"
+            raise AssertionError(f"expected {wanted}; the last: {last}") from None
         return time.monotonic() - begun
+
+    def answering(self, names: Sequence[str], within: float = BACK) -> float:
+        """Until test.ping is answered by all of the minions named; the seconds it took."""
+        words = ("-t", "3", "-L", ",".join(names), "test.ping")
+        return self.becomes(dict.fromkeys(names, True), *words, within=within)
 
     def revive(self) -> None:
         """After a failure: what should run and does not is started again, lest the next check be blamed for it."""
@@ -571,6 +738,12 @@ def expect(answer: Answer, returns: Mapping[str, Any], status: int | None = 0) -
     good = answer.status != 0 if status is None else answer.status == status
     wanted = f"{json.dumps(returns)} with exit status {'not 0' if status is None else status}"
     assert answer.returns == returns and good, f"expected {wanted}; got {answer}"
+
+
+def part(answer: Answer, minion: str, key: str) -> Any:
+    """One value of what the minion returned; None if that is no map, or has no such key."""
+    got = answer.returns.get(minion)
+    return got.get(key) if isinstance(got, dict) else None
 
 
 # ---- 3. Checks of both roles ----------------------------------------------------------------------------------------
@@ -640,6 +813,14 @@ TARGETS = (
     Target("-C", "E@d.1 or G@role:mail", ("db1",)),
     Target("-C", "( web1 or L@db1 ) and not G@place:room:r1", ("db1",)),
     Target("-C", "P@role:(web|db) and G@role:mail", ()),
+    Target("-I", "tier:fr*", ("web1",)),
+    Target("-I", "app:ports:5432", ("db1",)),
+    Target("-I", "tier:middle", ()),
+    Target("-J", "app:name:(shop|stall)$", ("web1",)),
+    Target("-N", "fronts", ("web1",)),
+    Target("-N", "both", MINIONS),
+    Target("-C", "I@app:name:st* and not N@fronts", ("db1",)),
+    Target("-C", "N@fronts or J@tier:ba.k", MINIONS),
 )
 
 
@@ -792,7 +973,370 @@ def master_key_pinned(bed: Bed, minion: Minion) -> None:
     assert pinned.read_bytes().strip() == own.read_bytes().strip(), f"{pinned} is not the master's key {own}"
 
 
-# ---- 4. Real minions under a saltlite master ------------------------------------------------------------------------
+# ---- 4. Files, pillar, states, mine, events, schedule: of both roles, but the states --------------------------------
+
+
+def pillar_seen(bed: Bed) -> None:
+    """Each minion has its own and no other's."""
+    expect(bed.master.salt("*", "pillar.items", *bed.unmask), PILLARS)
+    expect(bed.master.salt("*", "pillar.get", "app:name", *bed.unmask), {"web1": "shop", "db1": "store"})
+    none = bed.master.salt("*", "pillar.get", "app:owner", "default=nobody", *bed.unmask)
+    expect(none, {"web1": "nobody", "db1": "nobody"})
+
+
+def pillar_refreshed(bed: Bed) -> str:
+    """What pillar.get and targets go by changes with the refresh, not before it."""
+    with bed.changed("pillar/web1.sls", PILLAR_FILES["web1.sls"] + "colour: green\n"):
+        expect(bed.master.salt("*", "pillar.get", "colour", *bed.unmask), {"web1": "", "db1": ""})
+        expect(bed.master.salt("*", "saltutil.refresh_pillar"), {"web1": True, "db1": True})
+        seconds = bed.becomes({"web1": "green", "db1": ""}, "*", "pillar.get", "colour", *bed.unmask)
+        bed.becomes({"web1": True}, "-I", "colour:green", "test.ping")
+    bed.master.salt("*", "saltutil.refresh_pillar")
+    return f"{seconds:.1f} s"
+
+
+def pillar_error(bed: Bed) -> None:
+    """What is wrong with db1's pillar is said to db1, which keeps the rest of it; web1 has all of its own."""
+    with bed.changed("pillar/db1.sls", "app: {{ no_such_function() }}\n"):
+        answer = bed.master.salt("*", "pillar.items", *bed.unmask)
+    errors = part(answer, "db1", "_errors")
+    good = isinstance(errors, list) and len(errors) == 1 and "db1" in errors[0]
+    good = good and answer.returns["db1"] == {"shared": "db1", "_errors": errors}
+    assert good, f"expected one error that names db1, and what is in common.sls; got {answer}"
+    assert answer.returns.get("web1") == PILLARS["web1"], f"expected web1 to have its pillar; got {answer}"
+
+
+def get_file(bed: Bed) -> None:
+    content = random.randbytes(700_001)
+    bed.put("salt/files/big", content)
+    for name, words in (("big", ()), ("new/big", ("makedirs=True",)), ("small", ("gzip=5",))):
+        out = bed.dir / "out/web1" / name
+        expect(bed.master.salt("web1", "cp.get_file", "salt://files/big", str(out), *words), {"web1": str(out)})
+        assert out.read_bytes() == content, f"{out} is not the master's file, by cp.get_file {' '.join(words)}"
+    hashed = {"hash_type": "sha256", "hsum": hashlib.sha256(content).hexdigest()}
+    expect(bed.master.salt("web1", "cp.hash_file", "salt://files/big"), {"web1": hashed})
+    none = bed.dir / "out/web1/none"
+    answer = bed.master.salt("web1", "cp.get_file", "salt://files/none", str(none))
+    assert answer.returns == {"web1": ""} and not none.exists(), f"expected an empty text for no file; got {answer}"
+
+
+def get_dir(bed: Bed) -> None:
+    out = bed.dir / "out/db1/copy"
+    answer = bed.master.salt("db1", "cp.get_dir", "salt://files/tree", str(out))
+    wanted = sorted(str(out / "tree" / name) for name in TREE)
+    assert sorted(answer.returns.get("db1") or []) == wanted, f"expected {wanted} of cp.get_dir; got {answer}"
+    found = {str(path.relative_to(out / "tree")): path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert found == TREE, f"expected {TREE} in {out}/tree; found {found}"
+    listed = bed.master.salt("db1", "cp.list_master", "prefix=files/tree")
+    wanted = [f"files/tree/{name}" for name in TREE]
+    assert sorted(listed.returns.get("db1") or []) == wanted, f"expected {wanted} of cp.list_master; got {listed}"
+
+
+def cache_file(bed: Bed) -> None:
+    expect(bed.master.salt("web1", "cp.is_cached", "salt://files/text"), {"web1": ""})
+    for text in ("grün\n", "blau\n"):  # the cached one is replaced when the master's changes
+        bed.put("salt/files/text", text)
+        answer = bed.master.salt("web1", "cp.cache_file", "salt://files/text")
+        cached = Path(answer.returns.get("web1") or "")
+        assert cached.is_file() and cached.read_text() == text, (
+            f"expected the path of a file with {text!r}; got {answer}"
+        )
+        assert cached.is_relative_to(bed.web1.root), f"expected a path below {bed.web1.root}; got {cached}"
+        expect(bed.master.salt("web1", "cp.is_cached", "salt://files/text"), {"web1": str(cached)})
+
+
+def get_file_str(bed: Bed) -> None:
+    bed.put("salt/files/words", "eins\nzwei\n")
+    expect(bed.master.salt("web1", "cp.get_file_str", "salt://files/words"), {"web1": "eins\nzwei\n"})
+
+
+def synced(bed: Bed) -> None:
+    """Custom modules and grains arrive, are taken into use without a restart, and so is a changed module."""
+    bed.put("salt/_modules/interop_module.py", MODULE.replace("VERSION", "first"))
+    bed.put("salt/_grains/interop_grain.py", GRAIN.replace("VERSION", "custom"))
+    answer = bed.master.salt("*", "saltutil.sync_all")
+    for name in MINIONS:
+        good = "modules.interop_module" in (part(answer, name, "modules") or ())
+        good = good and "grains.interop_grain" in (part(answer, name, "grains") or ())
+        assert good, f"expected the module and the grain in saltutil.sync_all of {name}; got {answer}"
+    bed.becomes({name: f"first {name} echo" for name in MINIONS}, "*", "interop_module.where")
+    bed.becomes({"web1": True, "db1": True}, "-G", "interop:custom", "test.ping")
+    bed.put("salt/_modules/interop_module.py", MODULE.replace("VERSION", "second"))
+    bed.put("salt/_grains/interop_grain.py", GRAIN.replace("VERSION", "changed"))
+    expect(bed.master.salt("web1", "saltutil.sync_modules"), {"web1": ["modules.interop_module"]})
+    bed.becomes({"web1": "second web1 echo"}, "web1", "interop_module.where")
+    expect(bed.master.salt("web1", "saltutil.sync_grains"), {"web1": ["grains.interop_grain"]})
+    bed.becomes({"web1": True}, "-G", "interop:changed", "test.ping")
+
+
+def custom_state(bed: Bed) -> None:
+    bed.put("salt/_states/interop_state.py", STATE.replace("VERSION", "made"))
+    answer = bed.master.salt("web1", "saltutil.sync_states")
+    assert answer.returns == {"web1": ["states.interop_state"]}, f"expected states.interop_state; got {answer}"
+    answer = bed.master.salt("web1", "state.single", "interop_state.present", "thing")
+    states_are(answer, "web1", {"thing": True})
+
+
+def binary_return(bed: Bed) -> str | None:
+    """Bytes that are no text come as they are from a function, and with replacement characters from a command."""
+    bed.master.salt("web1", "saltutil.sync_modules")
+    wanted = b"\xff\xfe\x00raw"
+
+    def returned(fun: str, *words: str) -> Any:
+        return bed.master.returned(bed.master.begin_job("web1", fun, *words), "web1")["return"]
+
+    got = returned("interop_bytes.raw")
+    if isinstance(got, str) and "is not available" in got:  # a real minion may not have loaded it yet
+        bed.wait(
+            lambda: isinstance(returned("interop_bytes.raw"), bytes), f"interop_bytes.raw to be loaded ({got})", 10
+        )
+        got = returned("interop_bytes.raw")
+    assert got == wanted, f"expected {wanted!r}; got {got!r}"
+    output = returned("cmd.run", r"printf 'a\377b'")
+    if isinstance(bed.web1, SaltliteMinion) and output == b"a\xffb":
+        return DIFFERS + "a command's output that is no UTF-8 comes as bytes"
+    assert output == "a\N{REPLACEMENT CHARACTER}b", f"expected a replacement character; got {output!r}"
+    return None
+
+
+def huge_return(bed: Bed) -> str:
+    begun = time.monotonic()
+    jid = bed.master.begin_job("web1", "cmd.run", r"head -c 20000000 /dev/zero | tr '\0' x")
+    got = bed.master.returned(jid, "web1", 60)["return"]
+    assert isinstance(got, str) and got == "x" * 20_000_000, (
+        f"expected 20000000 times x; got {len(got) if isinstance(got, str) else got} of {str(got)[:100]!r}"
+    )
+    return f"{time.monotonic() - begun:.1f} s"
+
+
+def many_at_once(bed: Bed) -> str:
+    begun = time.monotonic()
+    wanted = {number: MINIONS[number % 2] for number in range(100)}
+    jids = bed.master.begin_commands([(name, f"sleep 1; echo {number}") for number, name in wanted.items()])
+    assert len(set(jids)) == 100, f"expected 100 different jids; got {jids}"
+    for number, jid in enumerate(jids):
+        bed.master.returned(jid, wanted[number], 100)
+        got = {name: entry["return"] for name, entry in bed.master.job(jid).items()}
+        assert got == {wanted[number]: str(number)}, f"expected {number} of {wanted[number]} in job {jid}; got {got}"
+    return f"{time.monotonic() - begun:.1f} s"
+
+
+def mine(bed: Bed) -> None:
+    expect(bed.master.salt("*", "mine.send", "what", "mine_function=grains.get", "role"), {"web1": True, "db1": True})
+    expect(bed.master.salt("web1", "mine.send", "test.echo", "echoed"), {"web1": True})
+    both = {"web1": "web", "db1": "db"}
+    expect(bed.master.salt("*", "mine.get", "*", "what"), {"web1": both, "db1": both})
+    expect(bed.master.salt("db1", "mine.get", "role:web", "what", "tgt_type=grain"), {"db1": {"web1": "web"}})
+    several = {"what": both, "test.echo": {"web1": "echoed"}}
+    expect(bed.master.salt("db1", "mine.get", "*", "[what, test.echo]"), {"db1": several})
+    expect(bed.master.salt("db1", "mine.delete", "what"), {"db1": True})
+    expect(bed.master.salt("db1", "mine.get", "*", "what"), {"db1": {"web1": "web"}})
+    expect(bed.master.salt("web1", "mine.flush"), {"web1": True})
+    expect(bed.master.salt("db1", "mine.get", "*", "[what, test.echo]"), {"db1": {}})
+
+
+def event_sent(bed: Bed) -> None:
+    words = ("web1", "event.send", "interop/hello", "{colour: blue, list: [1, null]}", "size=7")
+    event = bed.master.seen("web1", "interop/hello", lambda: expect(bed.master.salt(*words), {"web1": True}))
+    data = event.get("data")
+    got = [event.get("id"), *(data.get(key) for key in ("colour", "list", "size"))] if isinstance(data, dict) else data
+    assert got == ["web1", "blue", [1, None], 7], f"expected web1 and the data of {shlex.join(words)}; got {event}"
+
+
+def scheduled(bed: Bed) -> str:
+    """The returns of a job that runs each second come to the master, until it is deleted."""
+    words = ("function=test.echo", "job_args=['tick of web1']", "seconds=1", "return_job=True")
+    added = bed.master.salt("web1", "schedule.add", "ticker", *words)
+    assert part(added, "web1", "result") is True, f"expected result True of schedule.add; got {added}"
+    seconds = bed.wait(lambda: len(bed.master.unasked("tick of web1")) > 1, "two returns of the scheduled job", 30)
+    listed = bed.master.salt("web1", "schedule.list", "return_yaml=False")
+    job = part(listed, "web1", "ticker") or {}
+    assert (job.get("function"), job.get("seconds")) == ("test.echo", 1), (
+        f"expected ticker in schedule.list; got {listed}"
+    )
+    deleted = bed.master.salt("web1", "schedule.delete", "ticker")
+    assert part(deleted, "web1", "result") is True, f"expected schedule.delete to work; got {deleted}"
+    bed.becomes({"web1": {}}, "web1", "schedule.list", "return_yaml=False")
+    before = bed.master.unasked("tick of web1")
+    stopping.wait(2.5)
+    late = bed.master.unasked("tick of web1")[len(before) + 1 :]  # one may have been on its way
+    assert not late and set(before) == {"web1"}, f"expected no more returns, and all of web1; got {before} and {late}"
+    return f"two returns {seconds:.1f} s after schedule.add"
+
+
+def grain_set(bed: Bed) -> str:
+    expect(bed.master.salt("web1", "grains.setval", "paint", "{inside: red}"), {"web1": {"paint": {"inside": "red"}}})
+    seconds = bed.becomes({"web1": True}, "-G", "paint:inside:r*", "test.ping")
+    expect(bed.master.salt("*", "grains.get", "paint:inside"), {"web1": "red", "db1": ""})
+    return f"{seconds:.1f} s"
+
+
+def other_modules(bed: Bed) -> None:
+    text = bed.put("salt/files/here", "x")
+    expect(bed.master.salt("web1", "file.file_exists", str(text)), {"web1": True})
+    expect(bed.master.salt("web1", "file.file_exists", str(text) + "-"), {"web1": False})
+    installed = bed.master.salt("web1", "pkg.version", "bash").returns.get("web1")
+    assert isinstance(installed, str) and installed[:1].isdigit(), f"expected a version of bash; got {installed!r}"
+    services = bed.master.salt("web1", "service.get_all").returns.get("web1")
+    assert isinstance(services, list) and services, f"expected a list of services; got {services!r}"
+    absent = bed.master.salt("web1", "service.available", "no-such-service")  # its status is that of a runlevel
+    assert absent.returns == {"web1": False}, f"expected no such service; got {absent}"
+
+
+def regenerated(bed: Bed) -> str:
+    """saltutil.regen_keys: the old key goes; the new one is no better than a stranger's until the operator takes it."""
+    pub, accepted = bed.db1.pki / "minion.pub", bed.master.pki / "minions/db1"
+    old, held = pub.read_bytes(), accepted.read_bytes()
+    bed.master.begin_job("db1", "saltutil.regen_keys")
+    bed.wait(lambda: not pub.exists() or pub.read_bytes() != old, f"{pub} to be gone or another key", 30)
+    bed.db1.daemon.destroy()
+    bed.db1.start()
+    keys_match(bed, bed.db1, "minions_denied")
+    assert accepted.read_bytes() == held, "the accepted key was replaced without the operator"
+    expect(bed.master.salt("web1", "test.ping"), {"web1": True})
+    move_key(bed, "db1", "minions_denied", "minions")
+    bed.db1.daemon.destroy()
+    bed.db1.start()
+    return f"answers {bed.answering(MINIONS):.1f} s after mv and start"
+
+
+STATES = {
+    "top.sls": "base:\n  '*':\n    - lib.base\n  'role:web':\n    - match: grain\n    - web\n",
+    "lib/base.sls": """
+{% set out = 'OUT/' ~ grains['id'] %}
+base:
+  file.managed:
+    - name: {{ out }}/base
+    - contents_pillar: shared
+""",
+    "web.sls": """
+include:
+  - lib.base
+{% set out = 'OUT/' ~ grains['id'] %}
+restart:
+  cmd.run:
+    - name: echo restarted >>{{ out }}/ran
+    - onchanges:
+      - file: config
+quiet:
+  cmd.run:
+    - name: echo quiet >>{{ out }}/ran
+    - onchanges:
+      - file: present
+present:
+  file.exists:
+    - name: {{ out }}
+config:
+  file.managed:
+    - name: {{ out }}/etc/config
+    - source: salt://files/config.jinja
+    - template: jinja
+    - makedirs: True
+    - context:
+        port: {{ pillar['app']['ports'][1] }}
+    - require:
+      - file: base
+watcher:
+  cmd.wait:
+    - name: echo watched >>{{ out }}/ran
+    - watch:
+      - file: config
+{% if grains['role'] == 'web' %}
+raw:
+  file.managed:
+    - name: {{ out }}/raw
+    - source: salt://files/raw
+{% endif %}
+""",
+    "files/config.jinja": "{{ pillar['app']['name'] }}:{{ port }} on {{ grains['id'] }}\n",
+    "bad.sls": """
+good:
+  test.succeed_without_changes
+bad:
+  test.fail_without_changes
+after:
+  test.succeed_with_changes:
+    - require:
+      - test: bad
+""",
+    "told.sls": "told:\n  test.show_notification:\n    - text: {{ pillar['word'] }} of {{ pillar['app']['name'] }}\n",
+    "broken.sls": "broken: {{ nothing.at.all }}\n",
+}
+WEB_STATES = ("base", "restart", "quiet", "present", "config", "watcher", "raw")
+
+
+def put_states(bed: Bed) -> bytes:
+    """The state files below bed/srv/salt; what is in the binary one."""
+    raw = random.randbytes(300_000)
+    bed.put("salt/files/raw", raw)
+    for name, text in STATES.items():
+        bed.put(f"salt/{name}", text.replace("OUT", str(bed.dir / "out")))
+    return raw
+
+
+def states_are(
+    answer: Answer, minion: str, results: Mapping[str, bool | None], changed: Sequence[str] | None = None
+) -> None:
+    """The results by state id are these, and those with changes, if given, are these."""
+    states = answer.returns.get(minion)
+    assert isinstance(states, dict), f"expected states of {minion}; got {answer}"
+    ids = {name.split("_|-")[1]: state for name, state in states.items()}
+    got = {name: state["result"] for name, state in ids.items()}
+    assert got == results, f"expected {results} of {minion}; got {answer}"
+    if changed is not None:
+        got_changes = sorted(name for name, state in ids.items() if state["changes"])
+        assert got_changes == sorted(changed), f"expected changes of {changed}; got {got_changes}: {answer}"
+
+
+def highstate(bed: Bed) -> None:
+    """Says with test=True what it would do, does it, and has nothing to do the next time.
+
+    Of web1 only: a real minion cannot sign (minion_sign_messages of db1) what it asks for with the top file.
+    """
+    raw = put_states(bed)
+    out = bed.dir / "out/web1"
+    made = [out / "base", out / "etc/config", out / "raw", out / "ran"]
+    would = bed.master.salt("web1", "state.apply", "test=True", limit=60)
+    pending = dict.fromkeys(WEB_STATES) | {"quiet": True, "present": True}
+    states_are(would, "web1", pending)
+    assert would.status == 0 and not any(path.exists() for path in made), f"test=True made something: {would}"
+    done = bed.master.salt("web1", "state.apply", limit=60)
+    states_are(done, "web1", dict.fromkeys(WEB_STATES, True), ["base", "config", "raw", "restart", "watcher"])
+    got = [path.read_bytes() for path in made]
+    wanted = [b"web1\n", b"shop:443 on web1\n", raw, b"restarted\nwatched\n"]
+    assert done.status == 0 and got == wanted, f"expected {wanted[0]!r} … in {made}; got {got[0]!r} …, {done}"
+    again = bed.master.salt("web1", "state.apply", limit=60)
+    states_are(again, "web1", dict.fromkeys(WEB_STATES, True), [])
+    assert made[-1].read_bytes() == wanted[-1], f"a requisite ran a command again: {made[-1].read_text()!r}"
+    states_are(bed.master.salt("db1", "state.apply", "lib.base", limit=60), "db1", {"base": True}, ["base"])
+    assert (bed.dir / "out/db1/base").read_text() == "db1\n", "db1 has not its own pillar in its file"
+
+
+def failing_state(bed: Bed) -> None:
+    put_states(bed)
+    failed = bed.master.salt("web1", "state.apply", "bad")
+    states_are(failed, "web1", {"good": True, "bad": False, "after": False}, [])
+    assert failed.status != 0, f"expected an exit status that is not 0; got {failed}"
+    jid = bed.master.begin_job("web1", "state.apply", "bad")
+    got = bed.master.returned(jid, "web1")
+    assert got["retcode"] == 2, f"expected retcode 2 of the failed states; got {got}"
+    broken = bed.master.salt("web1", "state.apply", "broken")
+    errors = broken.returns.get("web1")
+    good = isinstance(errors, list) and "broken" in errors[0] and broken.status != 0
+    assert good, f"expected a list of errors that names broken; got {broken}"
+
+
+def pillar_override(bed: Bed) -> None:
+    put_states(bed)
+    answer = bed.master.salt("web1", "state.sls", "told", "pillar={word: hello}")
+    states_are(answer, "web1", {"told": True})
+    comment = next(iter(answer.returns["web1"].values()))["comment"]
+    assert comment == "hello of shop" and answer.status == 0, f"expected 'hello of shop'; got {answer}"
+    without = bed.master.salt("web1", "state.sls", "told")
+    assert isinstance(without.returns.get("web1"), list), f"expected an error without the pillar; got {without}"
+
+
+# ---- 5. Real minions under a saltlite master ------------------------------------------------------------------------
 
 
 def pending_files(bed: Bed) -> None:
@@ -916,7 +1460,7 @@ def changed_key_is_denied(bed: Bed) -> str:
     return f"answers {bed.answering(MINIONS):.1f} s after mv and start"
 
 
-# ---- 5. saltlite minions under a real master ------------------------------------------------------------------------
+# ---- 6. saltlite minions under a real master ------------------------------------------------------------------------
 
 
 def pending_in_salt_key(bed: Bed) -> None:
@@ -929,32 +1473,14 @@ def pending_in_salt_key(bed: Bed) -> None:
     assert sorted(listed) == sorted(MINIONS), f"expected both in minions_pre of salt-key -L; got {listed}"
 
 
-WATCHER = """
-import json, sys, salt.config, salt.utils.event
-options = salt.config.master_config(sys.argv[1])
-with salt.utils.event.get_event("master", sock_dir=options["sock_dir"], opts=options, listen=True) as bus:
-    print("listening", flush=True)
-    print(json.dumps(bus.get_event(tag=sys.argv[2], wait=60), default=str))
-"""
-
-
 def accepted_by_salt_key(bed: Bed, name: str) -> str:
     """The start event must come too: reactors and orchestration hang on it."""
     minion = bed.minions[MINIONS.index(name)]
     assert not (minion.pki / "minion_master.pub").exists(), "the minion knows the master's key before it was accepted"
     events = bed.dir / f"events-{name}"
-    with events.open("wb") as out:
-        watch = [bed.real("python"), "-c", WATCHER, str(bed.master.conf / "master"), f"salt/minion/{name}/start"]
-        watcher = subprocess.Popen(watch, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=bed.env)
-    try:
-        bed.wait(lambda: "listening" in events.read_text(), f"the real event bus ({events.read_text()!r})", 40)
+    with bed.master.watching(f"salt/minion/{name}/start", events) as watcher:
         bed.master.accept(name)
-        begun = time.monotonic()
-        bed.wait(lambda: watcher.poll() is not None, f"the event salt/minion/{name}/start", BACK)
-        seconds = time.monotonic() - begun
-    finally:
-        watcher.kill()
-        watcher.wait()
+        seconds = bed.wait(lambda: watcher.poll() is not None, f"the event salt/minion/{name}/start", BACK)
     got = events.read_text()
     assert f'"id": "{name}"' in got, f"expected a start event of {name}; got {got!r}"
     bed.answering([name])
@@ -965,6 +1491,31 @@ def accepted_by_salt_key(bed: Bed, name: str) -> str:
 def several_functions(bed: Bed) -> None:
     answer = bed.master.salt("web1", "test.ping,cmd.run,test.echo", ",", "echo $INTEROP_ID", ",", "hello")
     expect(answer, {"web1": {"test.ping": True, "cmd.run": "web1", "test.echo": "hello"}})
+
+
+PACKAGED = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call
+
+
+def state_refused(bed: Bed) -> str:
+    """saltlite has no states of its own: one sentence says what is missing."""
+    if found := shutil.which("salt-call", path=f"{bed.env['PATH']}:{PACKAGED}"):
+        return f"not checked: there is {found}"
+    answer = bed.master.salt("web1", "state.apply")
+    got = answer.returns.get("web1")
+    good = isinstance(got, str) and "salt-call" in got and "\n" not in got.strip() and answer.status != 0
+    assert good, f"expected one sentence that names salt-call, and a status that is not 0; got {answer}"
+    return DIFFERS + "states are left to salt-call"
+
+
+def state_by_salt_call(bed: Bed) -> None:
+    """With a salt-call on its PATH the minion hands states to it."""
+    put_states(bed)
+    (bed.dir / "bin/salt-call").symlink_to(bed.real("salt-call"))
+    try:
+        answer = bed.master.salt("web1", "state.apply", limit=60)
+    finally:
+        (bed.dir / "bin/salt-call").unlink()
+    states_are(answer, "web1", dict.fromkeys(WEB_STATES, True))
 
 
 def sys_doc(bed: Bed) -> None:
@@ -983,6 +1534,15 @@ def raising_function(bed: Bed) -> None:
     got = answer.returns.get("web1")
     good = isinstance(got, str) and "on purpose" in got and answer.status != 0
     assert good, f"expected the text of the exception, and a status that is not 0; got {answer}"
+
+
+def signed_returns(bed: Bed) -> None:
+    """db1 signs what it returns, and the master has never found a signature that is not good."""
+    values = [1, "short", "x" * 31, "x" * 32, "ü" * 100, "x" * 256, "x" * 70000, {"a": [None, 1.5, -1]}]
+    for jid in bed.master.publish([("db1", "test.echo", value) for value in values]):
+        bed.master.returned(jid, "db1")
+    refused = re.findall(r"Failed to verify event signature.*", bed.master.daemon.text(0))
+    assert not refused, f"the master could not verify {len(refused)} returns: {refused[0]}"
 
 
 def rotation_by_salt_key(bed: Bed) -> str:
@@ -1056,7 +1616,7 @@ def accepted_after_rejection(bed: Bed) -> str:
     return f"answers {bed.answering(MINIONS, 60):.1f} s after salt-key -a"
 
 
-# ---- 6. The table ---------------------------------------------------------------------------------------------------
+# ---- 7. The table ---------------------------------------------------------------------------------------------------
 
 
 class Check(NamedTuple):
@@ -1068,6 +1628,11 @@ class Check(NamedTuple):
     limit: float
     vital: bool = False
     lite: bool = False  # of saltlite only: real Salt has nothing like it
+    group: str = ""  # its row in the matrix
+
+
+def grouped(group: str, *checks: Check) -> list[Check]:
+    return [check._replace(group=group) for check in checks]
 
 
 def names_target(row: Target) -> str:
@@ -1075,57 +1640,121 @@ def names_target(row: Target) -> str:
 
 
 CHECKS = (
-    Check("a new minion's key waits in minions_pre", "master", pending_files, 120, vital=True),
-    Check("mv into minions accepts it", "master", functools.partial(accepted_by_mv, name="web1"), 70, vital=True),
-    Check("a new minion's key waits in salt-key -L", "minion", pending_in_salt_key, 120, vital=True),
-    Check("salt-key -a accepts it", "minion", functools.partial(accepted_by_salt_key, name="web1"), 90, vital=True),
-    Check(
-        "mv accepts a minion with SHA224 and signatures",
-        "master",
-        functools.partial(accepted_by_mv, name="db1"),
-        70,
-        True,
+    *grouped(
+        "keys: pending, accepted",
+        Check("a new minion's key waits in minions_pre", "master", pending_files, 120, vital=True),
+        Check("mv into minions accepts it", "master", functools.partial(accepted_by_mv, name="web1"), 70, vital=True),
+        Check("a new minion's key waits in salt-key -L", "minion", pending_in_salt_key, 120, vital=True),
+        Check("salt-key -a accepts it", "minion", functools.partial(accepted_by_salt_key, name="web1"), 90, vital=True),
+        Check(
+            "mv accepts a minion with SHA224 and signatures",
+            "master",
+            functools.partial(accepted_by_mv, name="db1"),
+            70,
+            vital=True,
+        ),
+        Check(
+            "salt-key -a accepts one with SHA224",
+            "minion",
+            functools.partial(accepted_by_salt_key, name="db1"),
+            90,
+            vital=True,
+        ),
     ),
-    Check(
-        "salt-key -a accepts one with SHA224", "minion", functools.partial(accepted_by_salt_key, name="db1"), 90, True
+    *grouped(
+        "calls",
+        Check("test.ping", "", test_ping, 30),
+        Check("cmd.run", "", cmd_run, 30),
+        Check("test.arg: arguments arrive with their types", "", arguments, 30),
+        Check("several functions in one job", "minion", several_functions, 30),
+        Check("sys.doc and sys.list_functions", "minion", sys_doc, 40),
+        Check("an unknown function", "", unknown_function, 40),
+        Check("wrong arguments", "", wrong_arguments, 40),
+        Check("a function that raises", "", raising_function, 30),
+        Check("a failing command's retcode", "", failing_command, 60),
+        Check("file, pkg and service functions", "master", other_modules, 60),
+        Check("salt-call through the master", "master", salt_call, 60),
     ),
-    Check("test.ping", "", test_ping, 30),
-    Check("cmd.run", "", cmd_run, 30),
-    Check("test.arg: arguments arrive with their types", "", arguments, 30),
-    Check("grains.items", "", grains, 30),
-    *(Check(names_target(row), "", functools.partial(target, row=row), 40) for row in TARGETS),
-    Check("several functions in one job", "minion", several_functions, 30),
-    Check("sys.doc and sys.list_functions", "minion", sys_doc, 40),
-    Check("an unknown function", "", unknown_function, 40),
-    Check("wrong arguments", "", wrong_arguments, 40),
-    Check("a function that raises", "", raising_function, 30),
-    Check("a failing command's retcode", "", failing_command, 60),
-    Check("a return of 350 KB", "", large_return, 40),
-    Check("state.apply without states", "master", state_apply, 60),
-    Check("salt-call through the master", "master", salt_call, 60),
-    Check("a job longer than the timeout returns", "", long_job, 60),
-    Check("find_job, running, kill_job", "", find_and_kill, 90),
-    Check("the master itself asks after a job", "master", running_lines, 60, lite=True),
-    Check("20 jobs at once", "", burst, 120),
-    Check("master restart: SIGTERM", "", master_restart, 100),
-    Check("master restart: kill -9 during a job", "", master_killed, 130),
-    Check("rotation while jobs run", "minion", rotation_by_salt_key, 90),
-    Check("minion killed during a job: its return comes", "minion", minion_killed, 90, lite=True),
-    Check("minion restart: SIGTERM", "minion", minion_terminated, 80, lite=True),
-    Check("salt-key -d: runs nothing, is pending again", "minion", deleted_then_pending, 90),
-    Check("salt-key -r: is refused and goes on asking", "minion", rejected_stays, 100, lite=True),
-    Check("accepted after that it answers", "minion", accepted_after_rejection, 100),
-    Check("a revoked minion runs nothing: the key is rotated", "master", revoked_runs_nothing, 60),
-    Check("the others lose no job by the rotation", "master", rotation_loses_no_job, 60),
-    Check("a revoked minion is refused", "master", revoked_is_refused, 90),
-    Check("mv back accepts it again", "master", accepted_again, 80),
-    Check("rm of a key: pending again, then accepted", "master", removed_then_pending, 100),
-    Check("a changed key is denied, mv makes it the key", "master", changed_key_is_denied, 100),
-    Check("no minion ran a job of others, none ran one twice", "", nobody_else_ran, 10),
+    *grouped(
+        "targets",
+        *(Check(names_target(row), "", functools.partial(target, row=row), 40) for row in TARGETS),
+    ),
+    *grouped(
+        "returns: 350 KB, 20 MB, bytes, signed",
+        Check("a return of 350 KB", "", large_return, 40),
+        Check("a return of 20 MB", "", huge_return, 90),
+        Check("a return of bytes", "", binary_return, 60),
+        Check("signed returns are verified", "minion", signed_returns, 60),
+    ),
+    *grouped(
+        "jobs: long, killed, 100 at once",
+        Check("a job longer than the timeout returns", "", long_job, 60),
+        Check("find_job, running, kill_job", "", find_and_kill, 90),
+        Check("the master itself asks after a job", "master", running_lines, 60, lite=True),
+        Check("20 jobs at once", "", burst, 120),
+        Check("100 jobs at once", "", many_at_once, 120),
+    ),
+    *grouped(
+        "grains: items, setval",
+        Check("grains.items", "", grains, 30),
+        Check("grains.setval, and a target by it", "", grain_set, 60),
+    ),
+    *grouped(
+        "pillar",
+        Check("pillar.items and pillar.get", "", pillar_seen, 60),
+        Check("a changed pillar after saltutil.refresh_pillar", "", pillar_refreshed, 90),
+        Check("an error in one minion's pillar", "", pillar_error, 40),
+    ),
+    *grouped(
+        "files: cp.*",
+        Check("cp.get_file and hash_file", "", get_file, 60),
+        Check("cp.get_dir and list_master", "", get_dir, 60),
+        Check("cp.cache_file and is_cached", "", cache_file, 60),
+        Check("cp.get_file_str", "master", get_file_str, 40),
+    ),
+    *grouped(
+        "saltutil.sync_*: custom modules, grains",
+        Check("saltutil.sync_all, sync_modules, sync_grains", "", synced, 120),
+    ),
+    *grouped(
+        "states",
+        Check("state.apply without states", "master", state_apply, 60),
+        Check("state.apply of a highstate", "master", highstate, 150),
+        Check("state.apply that fails", "master", failing_state, 90),
+        Check("state.sls with a pillar", "master", pillar_override, 60),
+        Check("a custom state", "master", custom_state, 60),
+        Check("state.apply without salt-call", "minion", state_refused, 40, lite=True),
+        Check("state.apply by salt-call", "minion", state_by_salt_call, 60, lite=True),
+    ),
+    *grouped("mine", Check("mine.send, get, delete, flush", "", mine, 90)),
+    *grouped("events", Check("event.send", "", event_sent, 60)),
+    *grouped("schedule", Check("schedule.add, list, delete", "", scheduled, 90)),
+    *grouped(
+        "restarts, rotation",
+        Check("master restart: SIGTERM", "", master_restart, 100),
+        Check("master restart: kill -9 during a job", "", master_killed, 130),
+        Check("rotation while jobs run", "minion", rotation_by_salt_key, 90),
+        Check("minion killed during a job: its return comes", "minion", minion_killed, 90, lite=True),
+        Check("minion restart: SIGTERM", "minion", minion_terminated, 80, lite=True),
+    ),
+    *grouped(
+        "keys: revoked, removed, changed",
+        Check("salt-key -d: runs nothing, is pending again", "minion", deleted_then_pending, 90),
+        Check("salt-key -r: is refused and goes on asking", "minion", rejected_stays, 100, lite=True),
+        Check("accepted after that it answers", "minion", accepted_after_rejection, 100),
+        Check("a revoked minion runs nothing: the key is rotated", "master", revoked_runs_nothing, 60),
+        Check("the others lose no job by the rotation", "master", rotation_loses_no_job, 60),
+        Check("a revoked minion is refused", "master", revoked_is_refused, 90),
+        Check("mv back accepts it again", "master", accepted_again, 80),
+        Check("rm of a key: pending again, then accepted", "master", removed_then_pending, 100),
+        Check("a changed key is denied, mv makes it the key", "master", changed_key_is_denied, 100),
+        Check("saltutil.regen_keys: denied, mv makes it the key", "", regenerated, 120),
+        Check("no minion ran a job of others, none ran one twice", "", nobody_else_ran, 10),
+    ),
 )
 
 
-# ---- 7. Running and telling -----------------------------------------------------------------------------------------
+# ---- 8. Running and telling -----------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1176,9 +1805,14 @@ def run_check(bed: Bed, check: Check, lines: int) -> Result:
 
 
 def wanted_checks(role: str, options: argparse.Namespace) -> list[Check]:
-    """With -k: those with the words in their name, and the vital ones before, without which nothing runs."""
+    """With -k: those with any of the words in name or group, and the vital ones before, without which nothing runs."""
     checks = [check for check in CHECKS if check.role in ("", role) and not (options.self_check and check.lite)]
-    return [check for check in checks if check.vital or options.words.lower() in check.name.lower()]
+    words = [word.lower() for word in options.words or [""]]
+    return [
+        check
+        for check in checks
+        if check.vital or any(word in f"{check.group}: {check.name}".lower() for word in words)
+    ]
 
 
 def run_bed(
@@ -1210,20 +1844,26 @@ def run_bed(
 
 
 def matrix(results: Sequence[Result]) -> str:
-    """Feature × role × release."""
-    releases = sorted({result.release for result in results})
-    cells = {(result.check.name, result.role, result.release): result for result in results}
-    width = max(len(check.name) for check in CHECKS)
-    rows = []
-    for role in sorted({result.role for result in results}):
-        title = {"master": "saltlite master, Salt minions", "minion": "saltlite minions, Salt master"}[role]
-        rows += ["", f"{title:<{width}}  " + "  ".join(f"{release:<6}" for release in releases).rstrip()]
-        for check in CHECKS:
-            row = [cells.get((check.name, role, release)) for release in releases]
-            if any(row):
-                words = ["-" if cell is None else "ok" if cell.ok else "FAILED" for cell in row]
-                rows.append(f"{check.name:<{width}}  " + "  ".join(f"{word:<6}" for word in words).rstrip())
-    return "\n".join(rows)
+    """A table in Markdown: a row for each group of checks, a column for each role and release."""
+    columns = sorted({(result.role, result.release) for result in results})
+    rows = [["", *(f"{role} {release}" for role, release in columns)], ["---"] * (len(columns) + 1)]
+    for group in dict.fromkeys(check.group for check in CHECKS):
+        cells = [
+            [result for result in results if result.check.group == group and column == (result.role, result.release)]
+            for column in columns
+        ]
+        if any(cells):
+            rows.append([group, *map(verdict, cells)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """A cell of the matrix: - nothing was checked, ok, what differs, or what failed."""
+    failed = [result.check.name for result in results if not result.ok]
+    differs = [result.how.removeprefix(DIFFERS) for result in results if result.how.startswith(DIFFERS)]
+    if failed:
+        return "failed: " + "; ".join(failed)
+    return "differs: " + "; ".join(differs) if differs else "ok" if results else "-"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -1240,7 +1880,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--only", action="append", metavar="RELEASE", help="this release only (may be repeated)")
     add("--role", choices=("master", "minion"), help="saltlite in this role only")
-    add("-k", dest="words", default="", metavar="WORDS", help="only checks with these words in their name")
+    add(
+        "-k",
+        dest="words",
+        action="append",
+        metavar="WORDS",
+        help="only checks with these words in their name or group (may be repeated)",
+    )
     add("-j", "--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="beds at a time (default: cores + 1)")
     add("-v", "--verbose", action="store_true", help="debug logs, and longer tails of them")
     add("--keep", action="store_true", help="leave the scratch directory of a bed where something failed")
@@ -1309,7 +1955,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for future in futures:
                 future.cancel()
             raise
-    print(matrix(results))
+    print(f"\nsaltlite as master of Salt's minions, and as minions of Salt's master\n\n{matrix(results)}")
     failures = [result for result in results if not result.ok]
     if failures:
         print("\nFailures")
