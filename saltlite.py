@@ -95,6 +95,7 @@ import errno
 import fnmatch
 import functools
 import importlib
+import io
 import itertools
 import json
 import os
@@ -5469,7 +5470,15 @@ def _mine_put(minion: Execution, data: dict[str, Any], clear: bool) -> bool:
 
 @execution
 def pillar_get(
-    minion, key, default="", merge=False, merge_nested_lists=False, delimiter=":", pillarenv=None, saltenv=None
+    minion,
+    key,
+    default="",
+    merge=False,
+    merge_nested_lists=False,
+    delimiter=":",
+    pillarenv=None,
+    saltenv=None,
+    unmask=True,  # of Salt 3008, which masks values; here they are shown, as in all releases before
 ):
     """A value of the pillar in memory, `a:b` of map in map, else the default; merge=True lays it over the default.
     With pillarenv the master is asked for that environment's.
@@ -5486,7 +5495,7 @@ def pillar_get(
 
 
 @execution
-def pillar_item(minion, *args, default="", delimiter=":", pillarenv=None, saltenv=None):
+def pillar_item(minion, *args, default="", delimiter=":", pillarenv=None, saltenv=None, unmask=True):
     """{key: value} of one or more keys of the pillar in memory.
 
     CLI Example: salt '*' pillar.item foo bar:baz"""
@@ -5495,7 +5504,7 @@ def pillar_item(minion, *args, default="", delimiter=":", pillarenv=None, salten
 
 
 @execution
-def pillar_items(minion, *args, pillar=None, pillarenv=None, saltenv=None):
+def pillar_items(minion, *args, pillar=None, pillarenv=None, saltenv=None, unmask=True):
     """The pillar, fetched anew from the master; `pillar` is laid over it there. With keys: pillar.item.
 
     CLI Example: salt '*' pillar.items"""
@@ -8024,9 +8033,9 @@ class LocalClient:
 
     def follow(self, jid: str) -> Iterator[dict[str, Any]]:
         """The lines of a job's file as they come, `new` first, until its `end`; Failure if it was refused."""
-        path, pause, checked = self._wait(jid), 0.002, time.monotonic()
         rest = b""
-        with open(path, "rb", buffering=0) as file:
+        with self._wait(jid) as file:
+            pause, checked = 0.002, time.monotonic()
             while True:
                 chunk = file.read(1 << 20)
                 if not chunk:
@@ -8058,15 +8067,15 @@ class LocalClient:
         except Failure as failure:
             raise Failure(f"{failure} Job {jid} goes on when it does.") from None
 
-    def _wait(self, jid: str) -> Path:
-        """The job's file, once the master has taken the request."""
+    def _wait(self, jid: str) -> io.FileIO:
+        """The job's file, open, once the master has taken the request."""
         places = self._places(jid)
         why = self.jobs / "bad" / f"{jid}.why"
         began = asked = time.monotonic()
         while True:
             for place in places:
-                if place.exists():
-                    return place
+                with contextlib.suppress(FileNotFoundError):  # it moves from one to the other
+                    return io.FileIO(place)
             if why.exists() and not (self.jobs / "new" / jid).exists():
                 raise Failure(why.read_text().strip())
             if time.monotonic() - asked > 1:
