@@ -7838,6 +7838,7 @@ class Minion:
         try:
             self.tree.start_job(load)
             self.forker.send(f"J {load['jid']}")
+            self.forked.add(load["jid"])
         except OSError as error:
             log.error("job %s of the schedule cannot be run: %s", load["jid"], error)
 
