@@ -6965,7 +6965,7 @@ class Master:
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
-        loop, tree = self.loop, self.tree
+        loop = self.loop
         loop.on_signal(signal.SIGTERM, loop.stop)
         loop.on_signal(signal.SIGINT, loop.stop)
         loop.on_signal(signal.SIGHUP, self.reload)
@@ -6977,12 +6977,10 @@ class Master:
         loop.at("clean now", 60, self.clean)
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
-        self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
         self.jobs.recover(time.time())
-        log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
-                 self.opts["publish_port"], self.opts["ret_port"], self.opts["interface"], len(self.accepted()),
-                 self.doorbell.kind)  # fmt: skip
-        self.look()
+        loop.at(
+            "watch", 0, self.watch
+        )  # who has waited for this start is answered first: the watch takes a third of it
         loop.run()
         self.write_events()
         self.save()
@@ -6990,6 +6988,15 @@ class Master:
         self.context.destroy(linger=200)
         log.info("the master ends")
         return 0
+
+    def watch(self) -> None:
+        """Hang up the doorbell, look at what came before it rang, and say that all is ready."""
+        tree, opts = self.tree, self.opts
+        self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
+        log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
+                 opts["publish_port"], opts["ret_port"], opts["interface"], len(self.accepted()),
+                 self.doorbell.kind)  # fmt: skip
+        self.look()
 
     def requests(self) -> None:
         """Answer what has come in, as one batch: handle, write, then reply."""
