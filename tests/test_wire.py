@@ -271,3 +271,35 @@ def test_what_msgpack_does_not_know_goes_as_salt_sends_it():
     assert unpack(pack({"a": {3, 1, 2}})) == {"a": [1, 2, 3]}
     assert unpack(pack([2**70, (1, 2)])) == [str(2**70), [1, 2]]
     assert unpack(pack(datetime.datetime(2026, 11, 23, 1, 2, 3, 4))) == "20261123T01:02:03.000004"
+
+
+@pytest.mark.parametrize("part", ["p", "q", "dmp1", "dmq1", "iqmp"])
+def test_a_private_key_with_a_wrong_number_is_refused(part):
+    """As a signature with it would betray the key."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    pem = saltlite.PrivateKey.generate(2048)
+    key = serialization.load_pem_private_key(pem, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    order = ("p", "q", "d", "dmp1", "dmq1", "iqmp")
+    parts = [getattr(numbers, name) + (2 if name == part else 0) for name in order]
+    public = numbers.public_numbers
+    made = [0, public.n, public.e, parts[2], *parts[:2], *parts[3:]]
+    with pytest.raises(saltlite.AuthError, match="private key"):
+        saltlite.PrivateKey(pkcs1(made))
+    assert saltlite.PrivateKey(
+        pkcs1([0, public.n, public.e, numbers.d] + [getattr(numbers, n) for n in order if n != "d"])
+    )
+
+
+def pkcs1(numbers):
+    """The PEM of an RSAPrivateKey (RFC 8017, A.1.2) from its nine numbers."""
+
+    def der(tag, body):
+        size = len(body).to_bytes(2, "big").lstrip(b"\0")
+        return bytes([tag]) + (b"" if len(body) < 128 else bytes([0x80 + len(size)])) + size + body
+
+    body = b"".join(der(2, number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in numbers)
+    text = base64.encodebytes(der(0x30, body)).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{text}-----END RSA PRIVATE KEY-----\n".encode()
