@@ -507,7 +507,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 EXT_DATETIME = 78
 MAX_DEPTH = 64
-MAX_NODES = 1_000_000  # in one map or one list
+MAX_NODES = 1_000_000  # members of all maps and lists in one message
 MAX_CONTAINERS = 200_000  # maps and lists in one message
 
 
@@ -561,12 +561,14 @@ def unpack(data: bytes) -> Any:
 
 
 def _unpackb(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: int = MAX_NODES) -> Any:
-    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one."""
-    count = itertools.count(1)
+    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one, MAX_NODES in all of them."""
+    count, members = itertools.count(1), 0
 
     def container(value: Any) -> Any:
-        if next(count) > most:
-            raise PayloadError(f"more than {most} maps and lists")
+        nonlocal members
+        members += len(value)
+        if next(count) > most or members > MAX_NODES:
+            raise PayloadError(f"more than {most} maps and lists, or {MAX_NODES} members")
         return value
 
     return msgpack.unpackb(
@@ -897,6 +899,7 @@ def never(complaint: str) -> Parsed:
 # Words as YAML: the keys of pillar need it here, the arguments of the command line below.
 
 MAX_YAML_DEPTH = 500
+MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
 
 
@@ -909,6 +912,23 @@ def yaml_loader() -> Any:
             if too_deep(stream):
                 raise yaml.YAMLError("it is nested too deeply")
             super().__init__(stream)
+            self.merged = 0
+            self.merging: set[int] = set()
+
+        def flatten_mapping(self, node: Any) -> None:
+            """`<<: [*a, *a]`, thirty times over, would be a thousand million keys: count before they are made."""
+            if id(node) in self.merging:
+                return
+            self.merging.add(id(node))
+            for _, value in [pair for pair in node.value if pair[0].tag == "tag:yaml.org,2002:merge"]:
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(part, yaml.MappingNode):
+                        self.flatten_mapping(part)
+                        self.merged += len(part.value)
+                    if self.merged > MAX_MERGED:
+                        raise yaml.YAMLError(f"its merge keys bring more than {MAX_MERGED} keys")
+            self.merging.discard(id(node))
+            super().flatten_mapping(node)
 
         def construct_scalar(self, node: Any) -> Any:
             if node.tag == "tag:yaml.org,2002:int" and re.match("0(?!b|x)", node.value):
@@ -1075,8 +1095,18 @@ def data_test(source: str, how: str, tgt: str, delimiter: str) -> Parsed:
         data = getattr(facts, source)
         if data is None or facts.budget and tgt.count("*:") > 8:  # each wildcard level multiplies the work
             return None
+        spent = 0
+
+        def like(value: Any, pattern: str) -> bool:
+            nonlocal spent
+            if facts.budget:  # grains are written by minions, and targets of the mine too
+                spent += 100 + len(str(value)) * len(pattern)
+                if spent > 10 * facts.budget:
+                    raise Costly
+            return same(how, facts.budget, value, pattern)
+
         try:
-            return subdict_match(data, tgt, delimiter, functools.partial(same, how, facts.budget))
+            return subdict_match(data, tgt, delimiter, like)
         except Costly:
             return None
 
@@ -1115,6 +1145,8 @@ def ipcidr_test(tgt: str, _: str) -> Parsed:
             if "/" not in tgt:
                 return str(wanted) in addresses
             addresses = addresses if isinstance(addresses, list | tuple) else [addresses]
+            if facts.budget and len(addresses) > 1000:
+                return None
             return any(ipaddress.ip_address(address) in wanted for address in addresses)
         except (TypeError, ValueError):  # Salt gives up the whole target
             raise Failure(f"the grain {key} of {facts.id} is not a list of addresses.") from None
@@ -2530,6 +2562,7 @@ def host_name() -> str:
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 LISTING_AGE = 1.0  # seconds a listing is good for: a thousand minions ask at once
+LISTED_A_SECOND = 20_000  # a larger listing is good for longer: this many of its paths are looked at in a second
 MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
 MAX_HASHES = 100_000
 LEAF = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -2599,7 +2632,7 @@ class FileServer:
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self.opts = opts  # read at each use, for SIGHUP changes them
-        self._listings: dict[str, tuple[float, Listing]] = {}
+        self._listings: dict[str, tuple[float, float, Listing]] = {}
         self._hashes: dict[str, tuple[tuple[Any, ...], str]] = {}
 
     def envs(self, load: dict[str, Any], now: float) -> list[str]:
@@ -2722,14 +2755,16 @@ class FileServer:
         listing = Listing({}, {}, {}, {})
         if not roots:
             return listing
-        made, known = self._listings.get(env, (0.0, listing))
-        if 0 <= now - made < LISTING_AGE:
+        made, until, known = self._listings.get(env, (0.0, 0.0, listing))
+        if made <= now < until:
             return known
         places = [os.path.realpath(root) for root in roots]
         for place in places:
             self._walk(listing, place, self._may_lead_to(place, places))
         listing = Listing(*(dict(sorted(paths.items())) for paths in listing))
-        self._listings[env] = now, listing
+        # a tree that takes long to list must not be listed all the time
+        age = max(LISTING_AGE, (len(listing.files) + len(listing.dirs)) / LISTED_A_SECOND)
+        self._listings[env] = now, now + age, listing
         return listing
 
     def _walk(self, listing: Listing, place: str, places: list[str]) -> None:
@@ -2765,7 +2800,7 @@ class FileServer:
                 for entry in entries:
                     path = f"{here[1]}/{entry.name}" if here[1] else entry.name
                     if entry.is_symlink():
-                        with contextlib.suppress(FileNotFoundError):
+                        with contextlib.suppress(OSError):  # gone, changed, or closed to us
                             found += self._link(here[0], path, entry.name, places)
                     elif entry.is_dir(follow_symlinks=False):
                         found.append((entry.name, (here[0], path), ""))
@@ -3071,9 +3106,14 @@ def merge_pillar(ours: dict[Any, Any], theirs: dict[Any, Any], strategy: str, li
         if isinstance(mine, dict) and isinstance(value, dict):
             value = merge_pillar(mine, value, "recurse", lists and strategy != "none")
         elif lists and strategy != "none" and isinstance(mine, list) and isinstance(value, list):
-            value = mine + [item for item in value if item not in mine]
+            there = {_hashable(item) for item in mine}  # a minion's pillar_override may be long
+            value = mine + [item for item in value if _hashable(item) not in there]
         merged[key] = value
     return merged
+
+
+def _hashable(value: Any) -> Any:
+    return (to_json(value),) if isinstance(value, list | dict | set) else value
 
 
 def public_options(opts: Mapping[str, Any]) -> dict[str, Any]:
@@ -3897,9 +3937,10 @@ def append(path: Path, text: str, sync: bool = True) -> None:
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384
 MAX_PING = 1024
+MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
 MAX_FUNCTIONS = 100  # of the mine, in one request
-MAX_EVENT = 1 << 20  # bytes of an event's data
+MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
 MAX_HELD = 10_000
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
@@ -4455,13 +4496,14 @@ class MasterProtocol:
 
     def minion_event(self, peer: Peer, load: dict[str, Any], now: float) -> None:
         """Events of a minion, under its own name only: the master composes the tag (R22)."""
-        many = load.get("events")
+        many, left = load.get("events"), MAX_EVENT
         for event in many[:1000] if isinstance(many, list) else [load]:
             tag = event.get("tag") if isinstance(event, dict) else None
             if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
                 continue
             try:
-                data = bounded(event.get("data"), MAX_EVENT)
+                data = bounded(event.get("data"), left)
+                left -= len(pack(data))
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
@@ -4551,7 +4593,9 @@ class MasterProtocol:
 
     def facts(self, minion: str, budget: int = REGEX_BUDGET) -> Facts:
         """What is known here of an accepted minion."""
-        return Facts(minion, self.tree.grains(minion), self.tree.pillar(minion), budget)
+        grains = self.tree.grains(minion)
+        grains = None if grains is None else grains | {"id": minion}  # whatever it says of itself
+        return Facts(minion, grains, self.tree.pillar(minion), budget)
 
     def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """A minion has its own key deleted, which is then as if the operator had done so."""
@@ -4567,6 +4611,9 @@ class MasterProtocol:
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
+        for name in ("grains", "pillar_override"):
+            if weigh(load.get(name), MAX_GRAINS) > MAX_GRAINS:
+                raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
         keep = self.opts["minion_data_cache"]
         if grains and keep:
             self.tree.put_grains(peer.id, grains)
@@ -4681,6 +4728,10 @@ MINION_STATES: dict[str, dict[str, tuple[str, str]]] = {
 
 class Undecipherable(AuthError):
     """A publication that the master signed, under a shared key that this minion has not got yet."""
+
+
+class Unverified(Undecipherable):
+    """A publication that this master's key, as it is known here, has not signed: a new key's, or anybody's."""
 
 
 class MinionProtocol:
@@ -4867,7 +4918,7 @@ class MinionProtocol:
             raise Undecipherable("not authenticated yet")
         if "sig" not in outer or not self.master.verify(algo, as_bytes(outer["sig"]), box):
             # a master that may have a new key is asked; its refusal brings an authentication, which shows the key
-            kind = Undecipherable if self.opts["verify_master_pubkey_sign"] else AuthError
+            kind = Unverified if self.opts["verify_master_pubkey_sign"] else AuthError
             raise kind("a publication is not signed by the master")
         try:
             load = self.aes.loads(box)
@@ -5797,11 +5848,20 @@ def clear_way(path: Path, root: Path) -> None:
 
 def put_copy(source: Path, dest: str) -> str:
     """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+    # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
+    parent = os.open(os.path.dirname(dest) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        old = os.stat(dest)  # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
-    except FileNotFoundError:
-        old = None
-    real = Path(os.path.realpath(dest))  # through a symlink, as writing would go
+        real = Path(os.readlink(f"/proc/self/fd/{parent}"), os.path.basename(dest))
+    finally:
+        os.close(parent)
+    old = None
+    with contextlib.suppress(FileNotFoundError):
+        old = os.lstat(real)
+        if stat.S_ISLNK(old.st_mode):  # through a symlink, as writing would go, but in /tmp only through our own
+            if os.stat(real.parent).st_mode & 0o1002 == 0o1002 and old.st_uid not in (0, os.geteuid()):
+                raise CommandExecutionError(f"{dest} is a symlink of {user_name(old.st_uid)}, which is not followed.")
+            real, old = Path(os.path.realpath(real)), None
+            old = os.stat(real)
     if old and not stat.S_ISREG(old.st_mode):
         raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
     temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
@@ -7593,9 +7653,13 @@ class Link:
         """Open a publication and run it if it is meant; one under a new shared key waits for that key."""
         try:
             load = self.protocol.publication(frames)
-        except Undecipherable:
+        except Undecipherable as error:
             if again and len(self.unread) < self.MAX_UNREAD:
                 self.unread.append(frames)
+            if again and isinstance(error, Unverified):  # anybody's, perhaps: the master is asked seldom (R17)
+                again = not self.loop.waits(self.timer("unverified"))
+                if again:
+                    self.loop.at(self.timer("unverified"), max(1.0, self.opts["random_reauth_delay"]), lambda: None)
             if again and self.protocol.state == CONNECTED:
                 self.happened(UNDECIPHERABLE)
         except SaltError as error:
@@ -8142,6 +8206,11 @@ def no_escape(value: Any) -> str:
     return str(value).replace("\x1b", "?")
 
 
+def one_line(value: Any) -> str:
+    """The same on one line: what a minion says must not look like what another one says."""
+    return no_escape(value).replace("\n", "\\n").replace("\r", "\\r")
+
+
 def out_nested(data: Any, opts: Mapping[str, Any]) -> str:
     """Indented text. What is not a text, a number, a list or a map (bytes that are no UTF-8 …) is left out, as in
     Salt; an empty text, list or map has no line either."""
@@ -8173,8 +8242,7 @@ def out_nested(data: Any, opts: Mapping[str, Any]) -> str:
             if indent:
                 line(indent, key_color, "----------")
             for key, inner in items(value):
-                name = no_escape(key).replace("\n", "\\n").replace("\r", "\\r")  # a key is one line, not two minions
-                line(indent, key_color, name, prefix, ":")
+                line(indent, key_color, one_line(key), prefix, ":")
                 display(inner, indent + 4, "")
 
     display(data, opts.get("nested_indent", 0), "")
@@ -8243,7 +8311,8 @@ def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
     elif isinstance(data, list):
         shade = color["LIGHT_RED"]
         lines = [f"    {shade}Data failed to compile:{color['END']}"]
-        lines += [f"{shade}----------\n    {no_escape(error)}{color['END']}" for error in data]
+        indented = (no_escape(error).replace("\n", "\n    ") for error in data)
+        lines += [f"{shade}----------\n    {error}{color['END']}" for error in indented]
     else:
         shade = color["GREEN"]
         states = {tag: state for tag, state in (data or {}).items() if isinstance(state, dict) and "result" in state}
@@ -8259,7 +8328,7 @@ def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
             own = color[{False: "RED", None: "LIGHT_YELLOW"}.get(result, "CYAN" if changes else "GREEN")]
             shade = shade if result else own
             mode, _, by_id = opts.get("state_output", "full").partition("_")
-            parts = [no_escape(part) for part in tag.split("_|-")]
+            parts = [one_line(part) for part in tag.split("_|-")]
             name = parts[1] if by_id else parts[2]
             terse = {"terse": True, "mixed": result is not False, "changes": result and not changes}
             if terse.get(mode):
@@ -8274,10 +8343,11 @@ def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
 def terse_state(state: dict[str, Any], parts: list[str], name: str, shade: str, color: Mapping[str, str]) -> str:
     words = {False: "Failed", None: "Differs"}
     result = words.get(state["result"], "Changed" if state["changes"] else "Clean")
-    warned = f"{color['LIGHT_RED']}Warnings:\n{warnings_of(state)}{color['END']}" if "warnings" in state else ""
+    told = warnings_of(state).replace("\n", "\n    ") if "warnings" in state else ""
+    warned = f"{color['LIGHT_RED']}Warnings:\n    {told}{color['END']}" if "warnings" in state else ""
     text = f"{warned} {shade} Name: {name} - Function: {parts[0]}.{parts[-1]} - Result: {result}"
     if "start_time" in state:
-        text += no_escape(f" - Started: {state['start_time']} - Duration: {state['duration']} ms")
+        text += one_line(f" - Started: {state['start_time']} - Duration: {state['duration']} ms")
     return text + color["END"]
 
 
@@ -8304,12 +8374,13 @@ def full_state(
         rows |= {"Started": state["start_time"], "Duration": duration if duration == "" else f"{duration} ms"}
     yield f"{shade}----------{color['END']}"
     for word, value in rows.items():
-        yield f"    {shade}{word:>8}: {no_escape(value)}{color['END']}"
+        text = one_line(value) if word != "Comment" else re.sub(r"\n(?![ \t])", "\n" + " " * 14, no_escape(value))
+        yield f"    {shade}{word:>8}: {text}{color['END']}"
     changes, text = state["changes"], ""
     if changes and isinstance(changes, dict):
         text = "\n" + out_nested(changes, {"color": opts.get("color"), "nested_indent": 14}).rstrip()
     elif changes:
-        text = no_escape(f"Invalid Changes data: {changes}")
+        text = one_line(f"Invalid Changes data: {changes}")
     yield f"{shade}     Changes:   {text}{color['END']}"
     if "warnings" in state:
         import textwrap

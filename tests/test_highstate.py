@@ -1,4 +1,7 @@
-"""Section 17, highstate. The expected texts were recorded from Salt 3008.3's own outputter for the same data."""
+"""Section 19, highstate. The expected texts were recorded from Salt 3008.3's own outputter for the same data.
+
+Two things differ on purpose: what a minion says never begins a line (a warning is indented, a name stays on one line),
+where it could look like what another minion says."""
 
 from typing import Any
 
@@ -166,8 +169,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "----------\n"
             "          ID: boom\n"
             "    Function: cmd.run\n"
-            "        Name: exit 3\n"
-            "second\n"
+            "        Name: exit 3\\nsecond\n"
             "      Result: False\n"
             '     Comment: Command "exit 3" run\n'
             "              with errors\n"
@@ -263,8 +265,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "\x1b[0;31m----------\x1b[0;0m\n"
             "    \x1b[0;31m      ID: boom\x1b[0;0m\n"
             "    \x1b[0;31mFunction: cmd.run\x1b[0;0m\n"
-            "    \x1b[0;31m    Name: exit 3\n"
-            "second\x1b[0;0m\n"
+            "    \x1b[0;31m    Name: exit 3\\nsecond\x1b[0;0m\n"
             "    \x1b[0;31m  Result: False\x1b[0;0m\n"
             '    \x1b[0;31m Comment: Command "exit 3" run\n'
             "              with errors\x1b[0;0m\n"
@@ -352,8 +353,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "----------\n"
             "          ID: boom\n"
             "    Function: cmd.run\n"
-            "        Name: exit 3\n"
-            "second\n"
+            "        Name: exit 3\\nsecond\n"
             "      Result: False\n"
             '     Comment: Command "exit 3" run\n'
             "              with errors\n"
@@ -424,13 +424,12 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             ": 11:59:59.000001 - Duration: 987.6 ms\x1b[0;0m\n"
             " \x1b[0;36m Name: /etc/motd - Function: file.managed - Result: Changed - "
             "Started: 12:00:00.000001 - Duration: 12.345 ms\x1b[0;0m\n"
-            " \x1b[0;31m Name: exit 3\n"
-            "second - Function: cmd.run - Result: Failed - Started: 12:00:01.000001"
+            " \x1b[0;31m Name: exit 3\\nsecond - Function: cmd.run - Result: Failed - Started: 12:00:01.000001"
             " - Duration: 55.0 ms\x1b[0;0m\n"
             " \x1b[0;31m Name: nginx - Function: service.running - Result: Failed - St"
             "arted: 12:00:02 - Duration: 0.005 ms\x1b[0;0m\n"
             "\x1b[0;1;31mWarnings:\n"
-            "'foo' is an invalid keyword argument for 'file.managed', and this goes"
+            "    'foo' is an invalid keyword argument for 'file.managed', and this goes"
             " on beyond the line's end\x1b[0;0m \x1b[0;1;33m Name: /tmp/x - Function: fil"
             "e.managed - Result: Differs - Started: 12:00:03 - Duration: 3.1 ms\x1b[0;0m\n"
             " \x1b[0;1;33m Name: dry - Function: test.nop - Result: Differs\x1b[0;0m\n"
@@ -456,8 +455,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "----------\n"
             "          ID: boom\n"
             "    Function: cmd.run\n"
-            "        Name: exit 3\n"
-            "second\n"
+            "        Name: exit 3\\nsecond\n"
             "      Result: False\n"
             '     Comment: Command "exit 3" run\n'
             "              with errors\n"
@@ -489,7 +487,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "    Duration: 0.005 ms\n"
             "     Changes:   \n"
             "Warnings:\n"
-            "'foo' is an invalid keyword argument for 'file.managed', and this goes"
+            "    'foo' is an invalid keyword argument for 'file.managed', and this goes"
             " on beyond the line's end  Name: /tmp/x - Function: file.managed - Res"
             "ult: Differs - Started: 12:00:03 - Duration: 3.1 ms\n"
             "  Name: dry - Function: test.nop - Result: Differs\n"
@@ -531,8 +529,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "----------\n"
             "          ID: boom\n"
             "    Function: cmd.run\n"
-            "        Name: exit 3\n"
-            "second\n"
+            "        Name: exit 3\\nsecond\n"
             "      Result: False\n"
             '     Comment: Command "exit 3" run\n'
             "              with errors\n"
@@ -607,7 +604,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "  Name: web - Function: service.running - Result: Failed - Started: 12"
             ":00:02 - Duration: 0.005 ms\n"
             "Warnings:\n"
-            "'foo' is an invalid keyword argument for 'file.managed', and this goes"
+            "    'foo' is an invalid keyword argument for 'file.managed', and this goes"
             " on beyond the line's end  Name: later - Function: file.managed - Resu"
             "lt: Differs - Started: 12:00:03 - Duration: 3.1 ms\n"
             "  Name: dry - Function: test.nop - Result: Differs\n"
@@ -730,7 +727,7 @@ RECORDED: list[tuple[dict[str, Any], Any, str]] = [
             "    \x1b[0;1;31mData failed to compile:\x1b[0;0m\n"
             "\x1b[0;1;31m----------\n"
             "    Pillar failed to render with the following messages:\n"
-            "x\x1b[0;0m"
+            "    x\x1b[0;0m"
         ),
     ),
     (
@@ -1018,3 +1015,12 @@ def test_configuration_and_command_line_say_how_states_are_shown(tmp_path):
     assert terse in shown() and "ID: boom" not in shown()
     assert terse not in shown("--state-verbose", "False")
     assert terse in shown("--state-output", "mixed") and "ID: boom" in shown("--state-output", "mixed")
+
+
+@pytest.mark.parametrize("mode", ["full", "terse", "changes_id"])
+def test_no_minion_writes_a_line_that_looks_like_another_minions(mode):
+    state = {"result": False, "comment": "a\nm2:", "changes": "b\nm2:", "__run_num__": 0, "__id__": "c\nm2:"}
+    state |= {"name": "d\nm2:", "start_time": "e\nm2:", "duration": 1.5, "warnings": ["g\nm2:"]}
+    for data in ({"pkg_|-c\nm2:_|-d\nm2:_|-h\nm2:": state}, ["err\nm2:"]):
+        text = out_highstate({"m1": data}, {"state_output": mode})
+        assert "m2:" in text and not [line for line in text.splitlines() if line.startswith("m2:")]

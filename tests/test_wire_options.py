@@ -20,7 +20,6 @@ from saltlite import (
     SIG_ALGOS,
     AuthError,
     Failure,
-    Undecipherable,
     pack,
     signed_form,
     unpack,
@@ -229,7 +228,7 @@ def test_a_master_with_a_new_key_starts_without_the_sessions_of_the_former(tmp_p
         site.ask(minion, {"cmd": "_file_envs"})
 
 
-@pytest.mark.parametrize("opts, error", [({}, AuthError), (VERIFY, Undecipherable)])
+@pytest.mark.parametrize("opts, error", [({}, AuthError), (VERIFY, saltlite.Unverified)])
 def test_a_publication_of_another_master_is_a_reason_to_ask_only_where_masters_may_change(tmp_path, opts, error):
     site = Site(tmp_path)
     minion = site.joined("m")
