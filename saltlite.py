@@ -22,7 +22,7 @@
 
     saltlite master          run the master          saltlite salt 'web*' test.ping    run a function on minions
     saltlite minion          run the minion          saltlite call test.ping           run a function here
-    saltlite key -L          list the keys           saltlite events                show what happens at the master
+    saltlite key -L          list the keys           saltlite events                 show what happens at the master
 
 The directory tree is the program's state. A job's way through it, and the wire's:
 

@@ -1,4 +1,4 @@
-"""Section 10, the master protocol: bytes in, bytes out. What test_pair shows of keys and joining stands there."""
+"""Section 12, the master protocol: bytes in, bytes out. What test_pair shows of keys and joining stands there."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Section 11, the minion protocol: what masters, and others in between, may send."""
+"""Section 13, the minion protocol: what masters, and others in between, may send."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Section 17, output. The expected texts and values were recorded from Salt 3008.3's own outputters and parser."""
+"""Section 19, output. The expected texts and values were recorded from Salt 3008.3's own outputters and parser."""
 
 import json
 import math
