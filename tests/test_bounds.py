@@ -96,3 +96,19 @@ def test_a_directory_that_is_closed_to_the_master_hides_nothing_else(tmp_path):
     (tmp_path / "d").chmod(0o444)
     server = saltlite.FileServer(saltlite.merge(saltlite.MASTER_OPTIONS, [])[0] | {"file_roots": {"base": [tmp_path]}})
     assert server.file_list({"saltenv": "base"}, 1.0) == ["a"]
+
+
+def test_no_minion_rotates_away_what_others_have_done(site):
+    site.now = site.now // 3600 * 3600 + 3600  # the beginning of an hour
+    m1, m2 = site.joined("m1"), site.joined("m2", 1)
+    site.master.events.clear()
+    flood = {"cmd": "_minion_event", "events": [{"tag": "t", "data": "x" * 900_000}]}
+    for _ in range(40):
+        site.ask(m1, flood)
+    told = sum(len(saltlite.to_json(data)) for _, data in site.master.events)
+    assert told <= site.opts["max_event_size"] // 8 + 8192  # and what stands around the data
+    site.ask(m2, {"cmd": "_minion_event", "tag": "mine", "data": 1})
+    assert site.master.events[-1][0] == "salt/minion/m2/custom/mine"
+    site.now += 3600
+    site.ask(m1, {"cmd": "_minion_event", "tag": "later", "data": 1})
+    assert site.master.events[-1][0] == "salt/minion/m1/custom/later"
