@@ -107,10 +107,11 @@ import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 VERSION = "0.1.0"
 SALT_VERSION = "3008.3"  # the release whose wire this is; what `saltversion` and test.version say
+EX_OK, EX_FAILED, EX_NO_MATCH, EX_MINION, EX_USAGE = 0, 1, 2, 11, 64
 PROTOCOL_VERSION = 3  # per-minion sessions; nothing older is spoken (SECURITY.md R4, PROTOCOL.md 2)
 
 
@@ -3547,7 +3548,9 @@ class Jobs:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise Failure(f"it is not a regular file that can be read: {error.strerror}.") from None
+            link = error.errno == errno.ELOOP
+            why = "it is a symbolic link, not a regular file" if link else f"it cannot be read: {error.strerror}"
+            raise Failure(f"{why}.") from None
         if info.st_nlink != 1:
             raise Failure("it is not a regular file with one name.")
         try:
@@ -4026,6 +4029,7 @@ class MasterProtocol:
         self.auths = self.rotations = self.moved = 0
         self.sender = ""  # the address that the request under way comes from
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
+        self.parted: dict[str, float] = {}  # id -> when one was last heard whose key is gone since
         self._refusals = (0, 0)
         self._hour, self._told = 0, dict[str, int]()  # id -> bytes of its events in this hour
         self._rotate_wanted = False
@@ -4386,6 +4390,7 @@ class MasterProtocol:
             now_is = "replaced"
         for act in KEY_MOVES[was, now_is]:
             if act == FORGET:
+                self.parted[minion] = self.last_heard(minion)
                 self.peers.pop(minion, None)
                 self.heard.pop(minion, None)
                 self._rotate_wanted = self.opts["rotate_aes_key"]
@@ -4457,9 +4462,9 @@ class MasterProtocol:
         return pack({"enc": "aes", "load": box, "sig_algo": algo, "sig": self.key.sign(algo, box)})
 
     def last_heard(self, minion: str) -> float:
-        """When an accepted minion last sent something, in seconds since the epoch; 0: never."""
+        """When a minion last sent something, in seconds since the epoch; 0: never."""
         peer = self.peers.get(minion)
-        return peer.heard if peer else self.heard.get(minion, (0, 0.0))[1]
+        return peer.heard if peer else self.heard.get(minion, (0, self.parted.get(minion, 0.0)))[1]
 
     def address(self, minion: str) -> str:
         """Where an accepted minion was last heard from, '' if that is not known."""
@@ -6506,7 +6511,7 @@ def schedule_build_schedule_item(minion, name, **kwargs):
     try:
         checked_entry(made, {}, whens_of(minion.grains, minion.pillar), time.time())
     except MISTAKES as error:
-        return {"comment": f"Job {name} is not valid: {error}.", "result": False}
+        return {"comment": f"Job {name} is not valid: {str(error).rstrip('.')}.", "result": False}
     return made
 
 
@@ -8166,7 +8171,7 @@ class LocalClient:
                 with contextlib.suppress(FileNotFoundError):  # it moves from one to the other
                     return io.FileIO(place)
             if why.exists() and not (self.jobs / "new" / jid).exists():
-                raise Failure(why.read_text().strip())
+                raise Failure(why.read_text().strip(), EX_USAGE)
             if time.monotonic() - asked > 1:
                 asked = time.monotonic()
                 self.check_master()
@@ -8549,9 +8554,6 @@ class Command(NamedTuple):
     arguments: tuple[Callable[[argparse.ArgumentParser], None], ...]
 
 
-EX_OK, EX_FAILED, EX_NO_MATCH, EX_MINION, EX_USAGE = 0, 1, 2, 11, 64
-
-
 def config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
@@ -8680,6 +8682,8 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     setup_log(opts["log_level"])
     for warning in opts["__warnings__"]:
         log.warning("%s", warning)
+    if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
+        log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     harden()
     return opts
 
@@ -9083,7 +9087,12 @@ COMMANDS = (
 
 
 def parser_of(command: Command, program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description=command.help.capitalize() + ".", allow_abbrev=False)
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            self.print_usage(sys.stderr)
+            self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
+
+    parser = Parser(prog=program, description=command.help.capitalize() + ".", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
     for add in command.arguments:
         add(parser)
@@ -9127,7 +9136,8 @@ def usage(argv: list[str], program: str, table: Mapping[str, Command]) -> int:
     lines = [f"usage: {program} COMMAND …   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {command.name:8}{command.help}" for command in table.values()]
     if argv and argv[0] not in ("-h", "--help", "help"):
-        print(f"saltlite: {argv[0]!r} is no command{nearest(argv[0], table)}.", *lines, sep="\n", file=sys.stderr)
+        hint = "; options come behind the command" if argv[0].startswith("-") else nearest(argv[0], table)
+        print(f"saltlite: {argv[0]!r} is no command{hint}.", *lines, sep="\n", file=sys.stderr)
         return EX_USAGE
     say("\n".join(lines))
     return EX_OK if argv else EX_USAGE

@@ -147,7 +147,7 @@ def test_nothing_matched(site, target):
 @pytest.mark.parametrize("target", [["-C", "( web*"], ["-E", "web["], ["-S", "no address"]])
 def test_a_malformed_target_is_refused(site, target):
     done = site.master.salt(*target, "test.ping")
-    assert done.returncode == 1
+    assert done.returncode == 64
     assert done.stderr.startswith("saltlite: ") and "Traceback" not in done.stderr
 
 
@@ -583,3 +583,9 @@ def test_a_wrong_command_or_option_shows_what_there_is():
     assert command("--version").stdout.startswith("saltlite ")
     for name in ("master", "minion", "salt", "key", "call"):
         assert command(name, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
+def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(site, words):
+    done = command("salt", "-c", site.master.conf, "*", *(["test.ping"] if words else []), *words)
+    assert done.returncode == 64 and "usage: " in done.stderr

@@ -13,7 +13,10 @@ TABLES = {"master": saltlite.MASTER_OPTIONS, "minion": saltlite.MINION_OPTIONS}
 
 def shown(role):
     lines = (ROOT / "etc" / "salt" / role).read_text().splitlines()
-    return yaml.safe_load("\n".join(line[1:] for line in lines if line.startswith("#") and not line.startswith("# ")))
+    found = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ")]
+    options = [line.partition(":")[0] for line in found]
+    assert len(options) == len(set(options)), "an option stands there twice"
+    return yaml.safe_load("\n".join(found))
 
 
 @pytest.mark.parametrize("role", TABLES)

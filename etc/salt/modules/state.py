@@ -81,7 +81,7 @@ def _call(fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The return of one function of salt-call, whose retcode becomes the job's."""
     program = __opts__["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     if not program or not os.access(program, os.X_OK):
-        where = f"the option salt_call names {program}, which" if program else "its salt-call"
+        where = f"the option salt_call names {program}, which" if program else "a salt-call in PATH (option salt_call)"
         sentence = f"{fun} needs Salt on this machine, and {where} is not there: states are applied by Salt itself."
         raise CommandExecutionError(sentence)
     words = [_word(arg) for arg in args]
