@@ -23,13 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-try:
-    from salt.exceptions import CommandExecutionError
-except ImportError:
-
-    class CommandExecutionError(Exception):  # type: ignore[no-redef]
-        """A sentence for the user, which becomes the job's return."""
-
+from salt.exceptions import CommandExecutionError
 
 __context__: dict[str, Any]
 __opts__: dict[str, Any]

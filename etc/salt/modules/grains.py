@@ -8,54 +8,17 @@ import fcntl
 import fnmatch
 import functools
 import os
-import tempfile
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-try:
-    from salt.exceptions import CommandExecutionError
-except ImportError:
-
-    class CommandExecutionError(Exception):  # type: ignore[no-redef]
-        """A sentence for the user, which becomes the job's return."""
-
-
-__grains__: dict[Any, Any]
-__opts__: dict[str, Any]
+from saltlite import CommandExecutionError, Execution, merged, put, traverse, with_minion
 
 __func_alias__ = {"set_": "set"}
 
 MISSING: Any = object()
-
-
-def _look_up(data: Any, path: object, default: Any, delimiter: str = ":") -> Any:
-    """What is at a path (a:b:0) in nested maps and lists, else `default`. A step is a key, as it is or as YAML reads it
-    (80, true), in a list an index or a key of one of its maps."""
-    for step in str(path).split(delimiter):
-        keys: list[Hashable] = [step]
-        with contextlib.suppress(ValueError, yaml.YAMLError):
-            keys += [key for key in [yaml.safe_load(step)] if isinstance(key, Hashable)]
-        places = [data] if isinstance(data, Mapping) else []
-        if isinstance(data, (list, tuple)):
-            places = [each for each in data if isinstance(each, Mapping)]
-            places.append(dict(zip(range(-len(data), len(data)), [*data, *data], strict=True)))
-        found = [place[key] for place in places for key in keys if key in place]
-        if not found:
-            return default
-        data = found[0]
-    return data
-
-
-def _merged(under: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A new map of both, `over` winning, maps within maps merged likewise."""
-    result = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -71,28 +34,12 @@ def _read(path: Path) -> dict[Any, Any]:
     return grains or {}
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write beside `path`, then rename: a crash leaves the old file or the new one. Raises OSError."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".grains.")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, mode)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-
-
 @contextlib.contextmanager
-def _grains_file() -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
+def _grains_file(minion: Execution) -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
     """The map in the grains file, to change, locked against other jobs and written at the end; and a copy of all grains
     with what is in the file, which another job may have changed a moment ago."""
     dump = functools.partial(yaml.safe_dump, default_flow_style=False, allow_unicode=True)
-    path = Path(__opts__.get("conf_dir") or os.path.dirname(__opts__["conf_file"]), "grains").resolve()
+    path = (minion.tree.conf / "grains").resolve()
     try:
         directory = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
@@ -101,18 +48,18 @@ def _grains_file() -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
         fcntl.flock(directory, fcntl.LOCK_EX)
         stored = _read(path)
         before = dump(stored)
-        yield stored, copy.deepcopy({**__grains__, **stored})
+        yield stored, copy.deepcopy({**minion.grains, **stored})
         if dump(stored) != before:  # else the comments in it are kept
-            _replace(path, dump(stored))
+            put(path, dump(stored), path.stat().st_mode & 0o777 if path.exists() else 0o644)
     except (OSError, yaml.YAMLError) as error:
         raise CommandExecutionError(f"Unable to write the grains file {path}: {error}") from error
     finally:
         os.close(directory)
 
 
-def _store(stored: dict[Any, Any], values: Mapping[Any, Any], destructive: bool = False) -> None:
+def _store(minion: Execution, stored: dict[Any, Any], values: Mapping[Any, Any], destructive: bool = False) -> None:
     """Put values into the file's map and the job's grains; None with `destructive` takes the key out."""
-    for grains in (stored, __grains__):
+    for grains in (stored, minion.grains):
         for key, value in values.items():
             if value is None and destructive:
                 grains.pop(key, None)
@@ -142,17 +89,18 @@ def _rooted(
     """{top: value} for the first name of `path` such that the path leads to `value`; what is beside it is kept."""
     while delimiter in path:
         path, name = path.rsplit(delimiter, 1)
-        value = _planted(_look_up(grains, path, None, delimiter), path, name, value, force, destructive)
+        value = _planted(traverse(grains, str(path).split(delimiter), None), path, name, value, force, destructive)
     return {path: value}
 
 
-def append(key, val, convert=False, delimiter=":"):
+@with_minion
+def append(minion: Execution, key, val, convert=False, delimiter=":"):
     """Append a value, or the values of a list, to a list grain; it is made if there is none. convert=True makes a list
     of what is not one.
 
     CLI Example: salt '*' grains.append roles web"""
-    with _grains_file() as (stored, grains):
-        values = _look_up(grains, key, [], delimiter)
+    with _grains_file(minion) as (stored, grains):
+        values = traverse(grains, str(key).split(delimiter), [])
         if convert and not isinstance(values, list):
             values = [] if values is None else [values]
         if not isinstance(values, list):
@@ -160,37 +108,41 @@ def append(key, val, convert=False, delimiter=":"):
         if val in values:
             return f"The val {val} was already in the list {key}"
         changes = _rooted(grains, key, values + (val if isinstance(val, list) else [val]), delimiter)
-        _store(stored, changes)
+        _store(minion, stored, changes)
     return changes
 
 
-def delkey(key, force=False):
+@with_minion
+def delkey(minion: Execution, key, force=False):
     """Remove a grain from the grains file; force=True also if it is a map or a list.
 
     CLI Example: salt '*' grains.delkey key"""
-    return set_(key, None, force=force, destructive=True)
+    return set_(minion, key, None, force=force, destructive=True)
 
 
-def delval(key, destructive=False, force=False):
+@with_minion
+def delval(minion: Execution, key, destructive=False, force=False):
     """Set a grain to None; destructive=True removes it.
 
     CLI Example: salt '*' grains.delval key"""
-    return set_(key, None, force=force, destructive=destructive)
+    return set_(minion, key, None, force=force, destructive=destructive)
 
 
-def equals(key, value):
+@with_minion
+def equals(minion: Execution, key, value):
     """Whether a grain has this value, compared as text.
 
     CLI Example: salt '*' grains.equals systemd:version 252"""
-    return str(value) == str(_look_up(__grains__, key, ""))
+    return str(value) == str(traverse(minion.grains, str(key).split(":"), ""))
 
 
-def filter_by(lookup_dict, grain="os_family", merge=None, default="default", base=None):
+@with_minion
+def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, default="default", base=None):
     """The entry of a map whose key, a glob, matches a grain; over it `merge`, under it the entry called `base`.
 
     CLI Example: salt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'"""
     found = None
-    value = _look_up(__grains__, grain, [])
+    value = traverse(minion.grains, str(grain).split(":"), [])
     for each in map(str, value if isinstance(value, list) else [value]):
         exact = [lookup_dict[key] for key in lookup_dict if str(key) == each]
         matching = [lookup_dict[key] for key in lookup_dict if fnmatch.fnmatchcase(each, str(key))]
@@ -201,70 +153,77 @@ def filter_by(lookup_dict, grain="os_family", merge=None, default="default", bas
     layers = [copy.deepcopy(each) for each in layers if each is not None]
     if len(layers) > 1 and not all(isinstance(each, Mapping) for each in layers):
         raise CommandExecutionError("filter_by: what is found, merge and base must be maps to be put together")
-    return functools.reduce(_merged, layers) if layers else None
+    return functools.reduce(merged, layers) if layers else None
 
 
-def get(key, default="", delimiter=":", ordered=True):
+@with_minion
+def get(minion: Execution, key, default="", delimiter=":", ordered=True):
     """A grain, or what is at a path in it, else `default`.
 
     CLI Example:
         salt '*' grains.get pkg:apache
         salt '*' grains.get abc::def|ghi delimiter='|'"""
-    return _look_up(__grains__, key, default, delimiter)
+    return traverse(minion.grains, str(key).split(delimiter), default)
 
 
-def has_value(key):
+@with_minion
+def has_value(minion: Execution, key):
     """Whether there is a grain, or something at a path in it.
 
     CLI Example: salt '*' grains.has_value pkg:apache"""
-    return _look_up(__grains__, key, MISSING) is not MISSING
+    return traverse(minion.grains, str(key).split(":"), MISSING) is not MISSING
 
 
-def item(*args, default="", delimiter=":"):
+@with_minion
+def item(minion: Execution, *args, default="", delimiter=":"):
     """Some grains, as a map.
 
     CLI Example: salt '*' grains.item os osrelease oscodename"""
-    return {arg: _look_up(__grains__, arg, default, delimiter) for arg in args}
+    return {arg: traverse(minion.grains, str(arg).split(delimiter), default) for arg in args}
 
 
-def items():
+@with_minion
+def items(minion: Execution):
     """All grains.
 
     CLI Example: salt '*' grains.items"""
-    return dict(__grains__)
+    return dict(minion.grains)
 
 
-def ls():
+@with_minion
+def ls(minion: Execution):
     """The names of all grains.
 
     CLI Example: salt '*' grains.ls"""
-    return sorted(__grains__)
+    return sorted(minion.grains)
 
 
-def remove(key, val, delimiter=":"):
+@with_minion
+def remove(minion: Execution, key, val, delimiter=":"):
     """Take a value out of a list grain.
 
     CLI Example: salt '*' grains.remove roles web"""
-    with _grains_file() as (stored, grains):
-        values = _look_up(grains, key, [], delimiter)
+    with _grains_file(minion) as (stored, grains):
+        values = traverse(grains, str(key).split(delimiter), [])
         if not isinstance(values, list):
             return f"The key {key} is not a valid list"
         if val not in values:
             return f"The val {val} was not in the list {key}"
         values.remove(val)
         changes = _rooted(grains, key, values, delimiter)
-        _store(stored, changes)
+        _store(minion, stored, changes)
     return changes
 
 
-def set_(key, val="", force=False, destructive=False, delimiter=":"):
+@with_minion
+def set_(minion: Execution, key, val="", force=False, destructive=False, delimiter=":"):
     """Set what is at a path. A map or a list is neither replaced nor put in the place of something without force=True.
 
     CLI Example:
         salt '*' grains.set 'apps:myApp:port' 2209
         salt '*' grains.set 'apps:myApp' '{port: 2209}' force=True"""
-    with _grains_file() as (stored, grains):
-        old = _look_up(grains, key, MISSING, delimiter)
+    with _grains_file(minion) as (stored, grains):
+        old = traverse(grains, str(key).split(delimiter), MISSING)
         if old is not MISSING and old == val and not (val is None and destructive):
             return {"comment": "Grain is already set", "changes": {}, "result": True}
         problem = ""
@@ -279,27 +238,29 @@ def set_(key, val="", force=False, destructive=False, delimiter=":"):
             changes = _rooted(grains, key, val, delimiter, force, destructive)
         except CommandExecutionError as error:
             return {"comment": str(error), "changes": {}, "result": False}
-        _store(stored, changes, destructive)
+        _store(minion, stored, changes, destructive)
     return {"comment": "", "changes": changes, "result": True}
 
 
-def setval(key, val, destructive=False, refresh_pillar=True):
+@with_minion
+def setval(minion: Execution, key, val, destructive=False, refresh_pillar=True):
     """Set a grain in the grains file.
 
     CLI Example:
         salt '*' grains.setval key val
         salt '*' grains.setval key '{sub-key: val, sub-key2: val2}'"""
-    return setvals({key: val}, destructive, refresh_pillar)
+    return setvals(minion, {key: val}, destructive, refresh_pillar)
 
 
-def setvals(grains, destructive=False, refresh_pillar=True):
+@with_minion
+def setvals(minion: Execution, grains, destructive=False, refresh_pillar=True):
     """Set several grains in the grains file; destructive=True removes those that are None.
 
     CLI Example: salt '*' grains.setvals '{key1: val1, key2: val2}'"""
     if not isinstance(grains, Mapping):
         raise CommandExecutionError("setvals grains must be a dictionary.")
-    with _grains_file() as (stored, _):
-        _store(stored, grains, destructive)
+    with _grains_file(minion) as (stored, _):
+        _store(minion, stored, grains, destructive)
     return grains
 
 

@@ -14,16 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-try:
-    from salt.exceptions import CommandExecutionError
-except ImportError:
+from saltlite import CommandExecutionError, Execution, put, with_minion
 
-    class CommandExecutionError(Exception):  # type: ignore[no-redef]
-        """A sentence for the user, which becomes the job's return."""
-
-
-__context__: dict[str, Any]
-__opts__: dict[str, Any]
 __func_alias__ = {"apply_": "apply"}
 __outputter__ = dict.fromkeys(
     """apply_ check_request highstate request run_request single sls sls_id template template_str test top""".split(),
@@ -67,26 +59,26 @@ FUNCTIONS = {  # name: what it does, the arguments of its example
 def _function(name: str, sentence: str, example: str) -> Callable[..., Any]:
     fun = f"state.{name.rstrip('_')}"
 
-    def function(*args: Any, **kwargs: Any) -> Any:
-        return _call(fun, args, kwargs)
+    def function(minion: Execution, *args: Any, **kwargs: Any) -> Any:
+        return _call(minion, fun, args, kwargs)
 
     function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' {fun} {example}".rstrip()
-    return function
+    return with_minion(function)
 
 
 globals().update({name: _function(name, *row) for name, row in FUNCTIONS.items()})
 
 
-def _call(fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The return of one function of salt-call, whose retcode becomes the job's."""
-    program = __opts__["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    program = minion.opts["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     if not program or not os.access(program, os.X_OK):
         where = f"the option salt_call names {program}, which" if program else "a salt-call in PATH (option salt_call)"
         sentence = f"{fun} needs Salt on this machine, and {where} is not there: states are applied by Salt itself."
         raise CommandExecutionError(sentence)
     words = [_word(arg) for arg in args]
     words += [f"{name}={_word(value)}" for name, value in kwargs.items() if not name.startswith("__")]
-    command = [program, "-c", str(_configuration()), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
+    command = [program, "-c", str(_configuration(minion)), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
     command += ["--no-return-event", "--no-color", "--log-level=error", "--", fun, *words]
     # a bundled interpreter must not meet the modules of the one that runs the minion
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -96,7 +88,7 @@ def _call(fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     except (ValueError, KeyError, TypeError):
         said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
         raise CommandExecutionError(f"{program} ended with exit code {done.returncode}: {said}") from None
-    __context__["retcode"] = done.returncode
+    minion.context["retcode"] = done.returncode
     return ret
 
 
@@ -105,18 +97,16 @@ def _word(value: Any) -> str:
     return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
 
 
-def _configuration() -> Path:
+def _configuration(minion: Execution) -> Path:
     """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
-    home, conf = Path(__opts__["cachedir"], "salt-call"), Path(__opts__["conf_dir"])
+    home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
     (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
-    own = {name: __opts__[name] for name in ("id", "master", "master_port", "pki_dir")}
+    own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
     files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
     for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
-        temporary = home / "conf" / f".{name}.{os.getpid()}"
-        temporary.write_text(json.dumps(data) + "\n")
-        temporary.rename(home / "conf" / name)
+        put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
     grains = home / "conf" / "grains"
     if not grains.is_symlink():
         grains.symlink_to(conf / "grains")

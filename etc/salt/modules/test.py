@@ -152,7 +152,7 @@ def versions_report():
 
     CLI Example: salt '*' test.versions_report"""
     kernel = os.uname()
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "Salt Version": {"Salt": __grains__.get("saltversion"), "saltlite": __grains__.get("saltlite")},
         "Python Version": {"Python": sys.version.replace("\n", " ")},
         "Dependency Versions": {name: _package_version(name) for name in PACKAGES},

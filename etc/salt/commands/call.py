@@ -1,0 +1,144 @@
+"""Run a function on this machine, with pillar and a return at the master unless --local."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from saltlite import (
+    EX_FAILED,
+    EX_OK,
+    GOT_CREDENTIALS,
+    KEY_PENDING,
+    AuthError,
+    Command,
+    Execution,
+    Failure,
+    MinionProtocol,
+    MinionTree,
+    SaltError,
+    caller,
+    collect_grains,
+    config_arguments,
+    find_id,
+    host_and_port,
+    jid_of,
+    keep_alive,
+    level_of,
+    load_opts,
+    load_yaml_args,
+    log_arguments,
+    master_list,
+    out_arguments,
+    pillar_load,
+    read_private_key,
+    setup_log,
+    show,
+    state_style,
+    tcp,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def call_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--local", action="store_true", help="do not speak to a master")
+    parser.add_argument("--id", metavar="ID", help="run as this minion")
+    parser.add_argument("--master", metavar="HOST", help="the master to speak to")
+    parser.add_argument("--retcode-passthrough", action="store_true", help="exit with the function's retcode")
+    parser.add_argument("fun", metavar="FUNCTION")
+    parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+
+
+class Conversation:
+    """One question after the other to the master, waiting for each answer: what `call` needs. Raises Failure."""
+
+    def __init__(self, opts: dict[str, Any], tree: MinionTree, master: str) -> None:
+        try:
+            tree.prepare(opts)
+        except OSError as error:
+            raise Failure(f"the minion's tree cannot be used ({error}); run this as root, or with --local.") from None
+        import zmq
+
+        self.opts = opts
+        self.host, self.ret_port = host_and_port(master, opts["master_port"])
+        self.protocol = MinionProtocol(opts, tree, read_private_key(tree.pki / "minion.pem"))
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        keep_alive(self.socket, opts, self.host)
+        self.socket.connect(tcp(self.host, self.ret_port))
+        self._authenticate()
+
+    def _authenticate(self) -> None:
+        self._send(self.protocol.auth_request())
+        try:
+            event = self.protocol.auth_reply(self._receive(2 * self.opts["auth_timeout"]))
+        except SaltError as error:
+            raise Failure(f"{self.host} is no master that can be spoken to: {error}") from None
+        if event == KEY_PENDING:
+            self.protocol.why = "the key of this minion is pending"
+        if event != GOT_CREDENTIALS:
+            raise Failure(f"{self.host}: {self.protocol.why}; use --local to go without a master.")
+
+    def _send(self, data: bytes) -> None:
+        self.socket.send_multipart([b"", data])
+
+    def _receive(self, seconds: float) -> bytes:
+        if not self.socket.poll(int(seconds * 1000)):
+            port, key = self.ret_port, self.protocol.id
+            raise Failure(
+                f"{self.host} port {port} does not answer: it is down, or the key of {key} is pending there; "
+                "use --local to go without a master."
+            )
+        return self.socket.recv_multipart()[-1]
+
+    def ask(self, load: dict[str, Any]) -> Any:
+        """The object in the master's reply."""
+        for _ in range(2):
+            self._send(self.protocol.request(load, time.time()))
+            try:
+                return self.protocol.reply(self._receive(self.opts["request_channel_timeout"]))
+            except AuthError:
+                self._authenticate()
+        raise Failure(f"{self.host} refuses this minion's session.")
+
+
+def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
+    """A conversation with the first master that lets itself be spoken to; Failure of the last if none does."""
+    *others, last = master_list(opts)
+    for master in others:
+        with contextlib.suppress(Failure):
+            return Conversation(opts, tree, master)
+    return Conversation(opts, tree, last)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run a function on this machine, with pillar and a return at the master unless --local."""
+    opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
+    setup_log(level_of(args) if args.log_level else "warning")
+    if args.master:
+        opts["master"] = args.master
+    state_style(args, opts)
+    opts["id"] = find_id(opts)
+    tree = MinionTree(opts)
+    arg, kwarg = load_yaml_args(args.arg)
+    load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
+    load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
+    conversation = None if args.local else converse(opts, tree)
+    execution = Execution(opts, tree, load, master=conversation.ask if conversation else None)
+    execution.grains = collect_grains(opts)
+    if conversation:
+        found = conversation.ask(pillar_load(opts, execution.grains))
+        execution.pillar = found if isinstance(found, dict) else {}
+    made = execution.run_job()
+    out = "docs" if args.fun == "sys.doc" else made.get("out")
+    show({"local": made["return"]}, args, out, made["retcode"])
+    if conversation:
+        conversation.ask(made)
+    if args.retcode_passthrough:
+        return int(made["retcode"])
+    return EX_FAILED if made["retcode"] or made["success"] is False else EX_OK
+
+
+COMMAND = Command("run a function here", main, (config_arguments, log_arguments, out_arguments, call_arguments))

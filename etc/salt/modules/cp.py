@@ -1,0 +1,504 @@
+"""Files of the master's.
+
+What comes is a part in CACHE/parts, named by a hash of where it comes from; once the whole has the hash that the master
+says, it is renamed, or copied and renamed, to its place. So the next transfer goes on where a broken one ended, and
+neither the cache nor a destination ever holds half a file."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import fnmatch
+import hashlib
+import os
+import re
+import shutil
+import stat
+import urllib.parse
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from saltlite import (
+    CommandExecutionError,
+    Execution,
+    PayloadError,
+    as_bytes,
+    as_text,
+    below,
+    in_a_sentence,
+    sync_directory,
+    token,
+    user_name,
+    with_minion,
+    write_all,
+)
+
+MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
+HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
+
+
+def _file_hash(path: Path | str, kind: str = "sha256") -> str:
+    """The hexadecimal hash of a file, "" if there is no regular one."""
+    if kind not in HASHES.values():
+        raise CommandExecutionError(
+            f"{kind[:100]!r} is no hash_type; the master's must be one of {[*HASHES.values()]}."
+        )
+    digest = hashlib.new(kind)
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands there in their place goes."""
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
+def _put_copy(source: Path, dest: str) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+    # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
+    parent = os.open(os.path.dirname(dest) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        real = Path(os.readlink(f"/proc/self/fd/{parent}"), os.path.basename(dest))
+    finally:
+        os.close(parent)
+    old = None
+    with contextlib.suppress(FileNotFoundError):
+        old = os.lstat(real)
+        if stat.S_ISLNK(old.st_mode):  # through a symlink, as writing would go, but in /tmp only through our own
+            if os.stat(real.parent).st_mode & 0o1002 == 0o1002 and old.st_uid not in (0, os.geteuid()):
+                raise CommandExecutionError(f"{dest} is a symlink of {user_name(old.st_uid)}, which is not followed.")
+            real, old = Path(os.path.realpath(real)), None
+            old = os.stat(real)
+    if old and not stat.S_ISREG(old.st_mode):
+        raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
+    temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600 if old else 0o666)
+    try:
+        try:
+            if old:
+                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(fd, old.st_uid, old.st_gid)
+                os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            with open(source, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    write_all(fd, chunk)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, real)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(real.parent)
+    return dest
+
+
+@contextlib.contextmanager
+def _open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
+    """The part of what comes from `origin`, held against other jobs that _fetch the same."""
+
+    path = minion.tree.cache / "parts" / hashlib.sha256(origin.encode(errors="surrogateescape")).hexdigest()
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(fd), os.stat(path)):  # else: another job has moved it
+                yield fd, path
+                return
+        finally:
+            os.close(fd)
+
+
+def _settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
+    """Bring a whole part to `dest`, or to its place in the cache; gives where it is."""
+    if dest:
+        _put_copy(part, dest)
+        part.unlink()
+        return dest
+    _clear_way(place, minion.tree.cache)
+    os.rename(part, place)
+    return str(place)
+
+
+def _destination(dest: str, name: str, makedirs: Any) -> str | None:
+    """`dest`, or the file `name` in it if it is a directory; None if its directory is not there and is not to be."""
+    if dest and (dest.endswith("/") or os.path.isdir(dest)):
+        dest = os.path.join(dest, name)
+    directory = os.path.dirname(dest) or "."
+    if dest and makedirs:
+        with in_a_sentence(f"{directory} cannot be made"):
+            os.makedirs(directory, exist_ok=True)
+    return dest if not dest or os.path.isdir(directory) else None
+
+
+def _environment(minion: Execution, saltenv: str | None) -> str:
+    return str(saltenv or minion.opts["saltenv"] or "base")
+
+
+def _source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, str]:
+    """The path and the _environment that an address, salt://PATH?saltenv=ENV, means."""
+    address, _, env = str(path).partition("?saltenv=")
+    if not address.startswith("salt://"):
+        raise CommandExecutionError(f"Unsupported path: {address[:200]!r} does not begin with salt://")
+    return address[7:].lstrip("/"), env or _environment(minion, saltenv)
+
+
+def _cached(minion: Execution, path: str, saltenv: str, kind: str = "files") -> Path:
+    """Where a file is _kept in the cache, as Salt keeps it."""
+    return below(below(minion.tree.cache / kind, saltenv), path.lstrip("|"))
+
+
+def _listed(minion: Execution, cmd: str, saltenv: str, prefix: str = "") -> list[str]:
+    """What the master lists, `_file_list` and its like, of the names that a file can have."""
+    found = minion.ask({"cmd": cmd, "saltenv": saltenv, "prefix": prefix})
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _chunk_of(answer: Any) -> bytes:
+    """The bytes in a reply to `_serve_file`, none at the end; PayloadError if it is no such reply."""
+    if not isinstance(answer, dict):
+        raise PayloadError("the master's reply is no part of a file")
+    data = as_bytes(answer.get("data"))
+    if not answer.get("gzip") or not data:
+        return data
+    try:
+        unzip = zlib.decompressobj(31)
+        data = unzip.decompress(data, MAX_CHUNK)
+    except zlib.error as error:
+        raise PayloadError(f"the master's reply is not gzip ({error})") from None
+    if not unzip.eof:
+        raise PayloadError("the master's reply is cut, or far too long")
+    return data
+
+
+def _receive(minion: Execution, fd: int, path: str, saltenv: str, gzip: Any) -> None:
+    """Append to a part what it lacks of the file."""
+    load = {"cmd": "_serve_file", "path": path, "saltenv": saltenv} | ({"gzip": int(gzip)} if gzip else {})
+    loc = os.lseek(fd, 0, os.SEEK_END)
+    while data := _chunk_of(minion.ask(load | {"loc": loc})):
+        write_all(fd, data)
+        loc += len(data)
+
+
+def _fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any = None) -> str:
+    """Bring a file of the master's to `dest`, or into the cache; gives where it is, "" if the master has none."""
+    place = _cached(minion, path, saltenv)
+    with in_a_sentence(f"salt://{path} cannot be brought to {dest or place}"):
+        for _ in range(3):  # it may change while it comes
+            said = minion.ask({"cmd": "_file_hash", "path": path, "saltenv": saltenv})
+            if not isinstance(said, dict) or not said.get("hsum"):
+                return ""
+            kind, wanted = str(said.get("hash_type", "sha256")), said["hsum"]
+            if dest and _file_hash(dest, kind) == wanted:
+                return dest
+            if _file_hash(place, kind) == wanted:
+                return _put_copy(place, dest) if dest else str(place)
+            with _open_part(minion, f"{saltenv}\0{path}") as (fd, part):
+                _receive(minion, fd, path, saltenv, gzip)
+                if _file_hash(part, kind) == wanted:
+                    return _settle(minion, part, place, dest)
+                os.ftruncate(fd, 0)
+    raise CommandExecutionError(f"salt://{path} came three times with another hash than the master says.")
+
+
+def _download(url: str) -> Iterator[bytes]:
+    """What is at an http or https address, in pieces; certificates are always verified, and no redirection leaves
+    https, or these two."""
+    import http.client
+    import ssl
+    import urllib.request
+
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=host).geturl()
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req: Any, *args: Any) -> Any:
+            new = super().redirect_request(req, *args)
+            if new and new.type not in ("https", req.type):
+                raise CommandExecutionError(f"{shown} leads from {req.type} to {new.type}, which is not followed.")
+            return new
+
+    request = urllib.request.Request(shown)
+    if at:
+        request.add_unredirected_header(
+            "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        )
+    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    try:
+        with opener.open(request, timeout=60) as response:
+            left = int(response.headers.get("Content-Length") or -1)
+            while chunk := response.read(1 << 18):
+                left -= len(chunk)
+                yield chunk
+            if left > 0:
+                raise CommandExecutionError(f"{shown} broke off, {left} bytes before its end.")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
+
+
+def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None) -> str:
+    """Bring what is at an http or https address to `dest` or `place`; gives where it is."""
+    wanted = str(source_hash or "").rpartition("=")[2].lower()
+    if wanted and len(wanted) not in HASHES:
+        raise CommandExecutionError("source_hash must be a hash in hexadecimal digits, `sha256=…` say.")
+    if wanted and _file_hash(dest or place, HASHES[len(wanted)]) == wanted:
+        return dest or str(place)
+    with in_a_sentence(f"{dest or place} cannot be written"), _open_part(minion, url) as (fd, part):
+        os.ftruncate(fd, 0)
+        for chunk in _download(url):
+            write_all(fd, chunk)
+        if wanted and _file_hash(part, HASHES[len(wanted)]) != wanted:
+            part.unlink()
+            raise CommandExecutionError("What was downloaded does not have the hash in source_hash, and is not _kept.")
+        return _settle(minion, part, place, dest)
+
+
+def _cached_url(minion: Execution, url: str, saltenv: str | None) -> Path:
+    """Where what is at an http or https address is _kept, as Salt keeps it: without user and password."""
+    parts = urllib.parse.urlsplit(url)
+    host, name = parts.netloc.rpartition("@")[2].replace(":", ""), parts.path.lstrip("/") or "index.html"
+    name += f"-{parts.query}" if parts.query else ""
+    return _cached(minion, f"{host}/{name}", _environment(minion, saltenv), "extrn_files")
+
+
+def _kept(minion: Execution, chunks: Iterable[bytes]) -> Any:
+    """The chunks as one text or bytes; CommandExecutionError if they are more than a return may be."""
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > minion.opts["max_return_size"]:
+            raise CommandExecutionError(f"It is larger than max_return_size ({minion.opts['max_return_size']} bytes).")
+    return as_text(data)
+
+
+def _content(minion: Execution, path: str) -> Any:
+    """What is in a file, as text if it is UTF-8."""
+    with in_a_sentence(f"{path} cannot be read"), open(path, "rb") as file:
+        return _kept(minion, iter(lambda: file.read(1 << 18), b""))
+
+
+def _get_url(
+    minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
+) -> Any:
+    """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
+
+    scheme, colon, rest = str(path).partition("://")
+    if not colon or scheme == "file":
+        local = rest if colon else scheme
+        if not os.path.isabs(local):
+            raise CommandExecutionError(f"Path {local!r} is not absolute")
+        return _content(minion, local) if dest is None else local
+    if scheme not in ("salt", "http", "https"):
+        raise CommandExecutionError(f"{scheme[:20]}:// is not supported: salt://, https://, http:// and file:// are.")
+    if scheme == "salt":
+        name, env = _source_of(minion, path, saltenv)
+        if (target := _destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+            return False
+        found = _fetch(minion, name, env, target)
+        return _content(minion, found) if found and dest is None else found or False
+    if dest is None:
+        return _kept(minion, _download(path))
+    if (target := _destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
+        return ""
+    return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash)
+
+
+def _no_template(template: Any) -> None:
+    if template:
+        raise CommandExecutionError("template is not supported: write the path as it is, and leave template out.")
+
+
+@with_minion
+def cache_dir(minion: Execution, path, saltenv=None, include_empty=False, include_pat=None, exclude_pat=None):
+    """Bring all files of a directory of the master's into the cache; a pattern is a glob, or E@ and an expression.
+
+    CLI Example: salt '*' cp.cache_dir salt://path/to/dir include_pat='E@[.]py$'"""
+    top, env = _source_of(minion, path, saltenv)
+    top = top.rstrip("/") + "/" if top else ""
+
+    def chosen(name: str) -> bool:
+        def meets(pattern: str) -> bool:
+            return bool(re.search(pattern[2:], name) if pattern.startswith("E@") else fnmatch.fnmatch(name, pattern))
+
+        return (not include_pat or meets(include_pat)) and not (exclude_pat and meets(exclude_pat))
+
+    names = [name for name in _listed(minion, "_file_list", env, top.rstrip("/")) if name.startswith(top)]
+    found = [place for name in names if chosen(name) and (place := _fetch(minion, name, env))]
+    if include_empty:
+        empty = [n for n in _listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
+        for directory in (_cached(minion, name, env) for name in empty):
+            _clear_way(directory / "file", minion.tree.cache)
+            found.append(str(directory))
+    return found
+
+
+@with_minion
+def cache_file(minion: Execution, path, saltenv=None, source_hash=None):
+    """Bring one file into the cache; gives where it is, False if there is none.
+
+    CLI Example: salt '*' cp.cache_file salt://path/to/file"""
+    return _get_url(minion, path, "", saltenv, True, source_hash)
+
+
+@with_minion
+def cache_files(minion: Execution, paths, saltenv=None):
+    """Bring files into the cache, a list or separated by commas; gives where they are.
+
+    CLI Example: salt '*' cp.cache_files salt://path/to/one,salt://path/to/other"""
+    return [cache_file(minion, path, saltenv) for path in (paths.split(",") if isinstance(paths, str) else paths)]
+
+
+@with_minion
+def envs(minion: Execution):
+    """The environments that the master has.
+
+    CLI Example: salt '*' cp.envs"""
+    return minion.ask({"cmd": "_file_envs"})
+
+
+@with_minion
+def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=None):
+    """Copy a directory of the master's, with all below it, into the directory `dest`.
+
+    CLI Example: salt '*' cp.get_dir salt://path/to/dir/ /minion/dest"""
+    _no_template(template)
+    top, env = _source_of(minion, path, saltenv)
+    top = top.rstrip("/")
+    above = len(top.rpartition("/")[0])
+    found = []
+    for cmd in ("_file_list", "_file_list_emptydirs"):
+        for name in _listed(minion, cmd, env, top):
+            if not top or name.startswith(f"{top}/"):
+                place = str(below(Path(dest), name[above:].lstrip("/")))
+                if cmd == "_file_list":
+                    place = _fetch(minion, name, env, _destination(place, "", True) or place, gzip)
+                else:
+                    _destination(f"{place}/", "", True)
+                found.append(place)
+    return sorted(filter(None, found))
+
+
+@with_minion
+def get_file(minion: Execution, path, dest, saltenv=None, makedirs=False, template=None, gzip=None):
+    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there.
+
+    CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
+    _no_template(template)
+    name, env = _source_of(minion, path, saltenv)
+    if (target := _destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+        return False
+    return _fetch(minion, name, env, target, gzip)
+
+
+@with_minion
+def get_file_str(minion: Execution, path, saltenv=None):
+    """What is in a file of the master's, or at another address; False if there is none.
+
+    CLI Example: salt '*' cp.get_file_str salt://path/to/file"""
+    place = cache_file(minion, path, saltenv)
+    return _content(minion, place) if place else False
+
+
+@with_minion
+def get_url(minion: Execution, path, dest="", saltenv=None, makedirs=False, source_hash=None):
+    """Bring a file at salt://, https://, http:// to `dest`, or into the cache; gives where it is. With None as `dest`
+    it gives what is in it. What comes by http must have source_hash, if there is one.
+
+    CLI Example: salt '*' cp.get_url https://example.com/index.html /tmp/index.html"""
+    return _get_url(minion, path, dest, saltenv, makedirs, source_hash)
+
+
+@with_minion
+def hash_file(minion: Execution, path, saltenv=None):
+    """The hash of a file of the master's, or of one here: hsum and hash_type.
+
+    CLI Example: salt '*' cp.hash_file salt://path/to/file"""
+    if not str(path).startswith("salt://"):
+        return {"hsum": _file_hash(path), "hash_type": "sha256"} if os.path.isfile(path) else {}
+    name, env = _source_of(minion, path, saltenv)
+    return minion.ask({"cmd": "_file_hash", "path": name, "saltenv": env})
+
+
+@with_minion
+def is_cached(minion: Execution, path, saltenv=None):
+    """Where a file of the master's, or one from a web server, is in the cache, "" if it is not.
+
+    CLI Example: salt '*' cp.is_cached salt://path/to/file"""
+    if str(path).startswith(("http://", "https://")):
+        place = _cached_url(minion, path, saltenv)
+    else:
+        place = _cached(minion, *_source_of(minion, path, saltenv))
+    return str(place) if place.exists() else ""
+
+
+@with_minion
+def list_master(minion: Execution, saltenv=None, prefix=""):
+    """The files that the master has.
+
+    CLI Example: salt '*' cp.list_master"""
+    return _listed(minion, "_file_list", _environment(minion, saltenv), prefix)
+
+
+@with_minion
+def list_master_dirs(minion: Execution, saltenv=None, prefix=""):
+    """The directories that the master has.
+
+    CLI Example: salt '*' cp.list_master_dirs"""
+    return _listed(minion, "_dir_list", _environment(minion, saltenv), prefix)
+
+
+@with_minion
+def list_master_symlinks(minion: Execution, saltenv=None, prefix=""):
+    """The symlinks that the master has, with what they lead to.
+
+    CLI Example: salt '*' cp.list_master_symlinks"""
+    return minion.ask({"cmd": "_symlink_list", "saltenv": _environment(minion, saltenv), "prefix": prefix})
+
+
+@with_minion
+def list_minion(minion: Execution, saltenv=None):
+    """The files of an _environment that are in the cache.
+
+    CLI Example: salt '*' cp.list_minion"""
+    home = below(minion.tree.cache / "files", _environment(minion, saltenv))
+    return sorted(str(path) for path in home.rglob("*") if path.is_file())
+
+
+@with_minion
+def list_states(minion: Execution, saltenv=None):
+    """The state files that the master has, as state.apply takes their names.
+
+    CLI Example: salt '*' cp.list_states"""
+    found = [name[:-4] for name in list_master(minion, saltenv) if name.endswith(".sls")]
+    return sorted({name.removesuffix("/init").replace("/", ".") for name in found})
+
+
+@with_minion
+def stat_file(minion: Execution, path, saltenv=None, octal=True):
+    """The mode of a file of the master's, or of one here, in octal; None if there is none.
+
+    CLI Example: salt '*' cp.stat_file salt://path/to/file"""
+    if str(path).startswith("salt://"):
+        name, env = _source_of(minion, path, saltenv)
+        found = minion.ask({"cmd": "_file_find", "path": name, "saltenv": env})
+        info = found.get("stat") if isinstance(found, dict) else None
+    else:
+        info = os.stat(path) if os.path.exists(path) else None
+    return None if not info else oct(info[0])[-4:] if octal is True else info[0]

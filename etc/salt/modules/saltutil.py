@@ -1,0 +1,164 @@
+"""What a minion keeps of its master: module files, grains, pillar, its key.
+
+The functions that look at running jobs are the minion's own, for its loop answers them."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from saltlite import (
+    CommandExecutionError,
+    Execution,
+    below,
+    collect_grains,
+    in_a_sentence,
+    names,
+    pillar_load,
+    put,
+    with_minion,
+)
+
+SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of saltutil.sync_all
+    name: name.replace("proxymodules", "proxy")
+    for name in """clouds beacons modules states sdb grains renderers returners output utils log_handlers executors
+        proxymodules engines thorium serializers matchers resources""".split()
+}
+
+
+@with_minion
+def refresh_grains(minion: Execution, **kwargs):
+    """Collect the grains anew and show them to the master.
+
+    CLI Example: salt '*' saltutil.refresh_grains"""
+    minion.grains = collect_grains(minion.opts)
+    minion.tree.put_grains(minion.grains)
+    return True
+
+
+@with_minion
+def refresh_modules(minion: Execution, **kwargs):
+    """True: every job reads the module files that are there.
+
+    CLI Example: salt '*' saltutil.refresh_modules"""
+    for name in ("functions", "utils"):
+        vars(minion).pop(name, None)
+    return True
+
+
+@with_minion
+def refresh_pillar(minion: Execution, wait=False, timeout=30, clean_cache=True):
+    """Fetch the pillar from the master; it is there when this is done, so there is nothing to wait for.
+
+    CLI Example: salt '*' saltutil.refresh_pillar"""
+    pillar = minion.ask(pillar_load(minion.opts, minion.grains))
+    if not isinstance(pillar, dict):
+        raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
+    minion.tree.put_pillar(pillar)
+    minion.pillar = pillar
+    return True
+
+
+pillar_refresh = refresh_pillar
+
+
+def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list[str]:
+    """Make CACHE/extmods/KIND what salt://_KIND is in the environments, the later winning; gives what is new."""
+    envs = saltenv if isinstance(saltenv, list) else str(saltenv or minion.opts["saltenv"] or "base").split(",")
+    home = minion.tree.cache / "extmods" / kind
+    remote: dict[Path, Path] = {}
+    for env in envs:
+        for name in minion.functions["cp.list_master"](env, f"_{kind}"):
+            if name.startswith(f"_{kind}/") and re.search(r"\.(pyx?|so|zip)$", name):
+                target = below(home, name[len(kind) + 2 :])
+                if place := minion.functions["cp.cache_file"](f"salt://{name}", env):
+                    remote[target] = Path(place)
+    with in_a_sentence(f"{home} cannot be written"):
+        for path in sorted(home.rglob("*"), reverse=True):  # what is below a directory before the directory
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path not in remote:  # bytecode of what was there before goes too
+                path.unlink()
+        changed = [target for target, place in remote.items() if not _same(target, place)]
+        for target in changed:
+            target.parent.mkdir(0o700, parents=True, exist_ok=True)
+            put(target, remote[target].read_bytes())
+    return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same; False if the first is none."""
+    return one.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def _sync_function(name: str, kind: str) -> Callable[..., Any]:
+    def function(minion: Execution, saltenv=None, refresh=True):
+        new = _sync(minion, kind, saltenv)
+        if new and refresh and kind == "grains":
+            refresh_grains(minion)
+        refresh_modules(minion)
+        return new
+
+    function.__doc__ = f"""Fetch the files of salt://_{kind}; gives what is new; what the master has no more goes.
+
+    CLI Example: salt '*' saltutil.sync_{name}"""
+    return with_minion(function)
+
+
+globals().update({f"sync_{name}": _sync_function(name, kind) for name, kind in SYNCED.items()})
+
+
+@with_minion
+def sync_all(minion: Execution, saltenv=None, refresh=True):
+    """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind.
+
+    CLI Example: salt '*' saltutil.sync_all"""
+    new = {name: globals()[f"sync_{name}"](minion, saltenv, refresh) for name in SYNCED}
+    if refresh:
+        refresh_pillar(minion)
+    return new
+
+
+@with_minion
+def list_extmods(minion: Execution):
+    """The files that were fetched, by kind.
+
+    CLI Example: salt '*' saltutil.list_extmods"""
+    home = minion.tree.cache / "extmods"
+    found = {kind: sorted({n.partition(".")[0] for n in names(home / kind)} - {"__pycache__"}) for kind in names(home)}
+    return {kind: stems for kind, stems in found.items() if stems}
+
+
+@with_minion
+def clear_cache(minion: Execution):
+    """Remove the files that were fetched; running jobs, returns on their way and the keys stay.
+
+    CLI Example: salt '*' saltutil.clear_cache"""
+    for name in ("files", "extrn_files", "parts", "extmods"):
+        shutil.rmtree(minion.tree.cache / name, ignore_errors=True)
+    return True
+
+
+@with_minion
+def regen_keys(minion: Execution):
+    """Remove this minion's key pair: the next start makes another, which the master has to accept.
+
+    CLI Example: salt '*' saltutil.regen_keys"""
+    for name in ("minion.pem", "minion.pub"):
+        (minion.tree.pki / name).unlink(missing_ok=True)
+    return True
+
+
+@with_minion
+def revoke_auth(minion: Execution, preserve_minion_cache=False):
+    """Have the master remove this minion's key; the return of this may not reach it any more.
+
+    CLI Example: salt '*' saltutil.revoke_auth"""
+    load = {"cmd": "revoke_auth", "id": minion.opts["id"], "preserve_minion_cache": bool(preserve_minion_cache)}
+    return minion.ask(load) is True

@@ -1,0 +1,62 @@
+"""What functions there are, and what they say of themselves."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+
+from saltlite import Execution, with_minion
+
+
+def _selected(minion: Execution, word: str) -> list[str]:
+    """The functions that a word means: all, a module's, one, or a glob's."""
+    return [
+        name
+        for name in minion.functions
+        if not word or name == word or name.startswith(f"{word.rstrip('.')}.") or fnmatch.fnmatchcase(name, word)
+    ]
+
+
+@with_minion
+def argspec(minion: Execution, module=""):
+    """The arguments of the functions that match: args, defaults, varargs, kwargs by name.
+
+    CLI Example: salt '*' sys.argspec test.arg"""
+    found = {}
+    for name in _selected(minion, module):
+        parameters = inspect.signature(minion.functions[name]).parameters.values()
+        args = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        found[name] = {
+            "args": [p.name for p in args] or None,
+            "defaults": [p.default for p in args if p.default is not p.empty] or None,
+            "varargs": True if any(p.kind is p.VAR_POSITIONAL for p in parameters) else None,
+            "kwargs": True if any(p.kind is p.VAR_KEYWORD for p in parameters) else None,
+        }
+    return found
+
+
+@with_minion
+def doc(minion: Execution, *args):
+    """The documentation of all functions, or of those named or matched by a glob.
+
+    CLI Example: salt '*' sys.doc test.ping"""
+    wanted = [name for arg in args or ("",) for name in _selected(minion, arg)]
+    docs = {name: inspect.getdoc(minion.functions[name]) or "" for name in wanted}
+    return {name: doc + "\n" for name, doc in docs.items() if doc}
+
+
+@with_minion
+def list_functions(minion: Execution, *args):
+    """The names of all functions, or of those of the modules named or matched by a glob.
+
+    CLI Example: salt '*' sys.list_functions test"""
+    return sorted({name for arg in args or ("",) for name in _selected(minion, arg)})
+
+
+@with_minion
+def list_modules(minion: Execution, *args):
+    """The names of all modules, or of those that match a glob.
+
+    CLI Example: salt '*' sys.list_modules 'c*'"""
+    modules = {name.partition(".")[0] for name in minion.functions}
+    return sorted(m for m in modules if not args or any(fnmatch.fnmatchcase(m, str(arg)) for arg in args))

@@ -1,0 +1,57 @@
+"""The minion's options, with those in both.py: one row an option; what a row says is told at saltlite.Option."""
+
+from __future__ import annotations
+
+from saltlite import Option, packed_leaf
+
+both = packed_leaf("options", "both")
+
+ROLES = ("minion",)
+OPTIONS = {
+    "master_sign_key_name": Option(
+        "master_sign", both.STR, "the name of the files that hold the signing key", private=True
+    ),
+    "master": Option(
+        "salt", both.HOSTS, "the master's host name or address, or a list of masters with the same key", restart=True
+    ),
+    "master_type": Option(
+        "str", both.MASTERS, "several masters: str: connected to all; failover: to one, in this order", restart=True
+    ),
+    "master_alive_interval": Option(0, both.NUMBER, "failover: seconds without a connection until the next; 0: 30"),
+    "master_shuffle": Option(False, both.BOOL, "take the masters in a random order", restart=True),
+    "master_port": Option(4506, both.PORT, "the master's ret_port", restart=True),
+    "publish_port": Option(0, both.INT, "the master's publish_port; 0: as the master says", restart=True),
+    "id": Option("", both.STR, "this minion's name; without: the host name, kept in minion_id"),
+    "minion_id_caching": Option(True, both.BOOL, "write the id found to minion_id"),
+    "append_domain": Option("", both.STR, "appended to the host name when the id is made from it"),
+    "master_finger": Option("", both.STR, "fingerprint that the master's key must have at the first contact"),
+    "acceptance_wait_time": Option(10, both.NUMBER, "seconds between two tries while the key is pending"),
+    "acceptance_wait_time_max": Option(0, both.NUMBER, "the longest such wait; 0: it does not grow"),
+    "auth_timeout": Option(5, both.NUMBER, "seconds to wait for a master's first answer"),
+    "random_reauth_delay": Option(10, both.NUMBER, "seconds over which a refused minion spreads its next try"),
+    "request_channel_timeout": Option(60, both.NUMBER, "seconds to wait for the reply to a request"),
+    "verify_master_pubkey_sign": Option(False, both.BOOL, "take a new master's key if the signing key vouches for it"),
+    "always_verify_signature": Option(False, both.BOOL, "have the signing key vouch for the key that is known, too"),
+    "encryption_algorithm": Option("OAEP-SHA1", both.ENC, "how keys are sealed for this minion"),
+    "signing_algorithm": Option("PKCS1v15-SHA1", both.SIG, "how the master signs for this minion"),
+    "autosign_grains": Option([], both.LIST, "grains that are shown to the master with the key"),
+    "grains": Option({}, both.MAP, "grains of your own"),
+    "minion_sign_messages": Option(False, both.BOOL, "sign every message to the master"),
+    "return_retry_timer_max": Option(10, both.NUMBER, "the longest such wait"),
+    "recon_default": Option(200, both.INT, "milliseconds until a lost connection is tried again", restart=True),
+    "recon_max": Option(5000, both.INT, "the longest such wait", restart=True),
+    "loop_interval": Option(1, both.NUMBER, "seconds between two looks at the outbox", restart=True),
+    "max_return_size": Option(16777216, both.INT, "bytes of a function's output that are kept"),
+    "saltenv": Option("", both.STR, "the environment that files and states come from"),
+    "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
+    "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
+    "module_dirs": Option([], both.LIST, "directories with modules/ of your own"),
+    "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "mine_functions": Option(
+        {}, both.FUNCTIONS, "functions whose returns other minions may ask for, with their arguments"
+    ),
+    "mine_enabled": Option(True, both.BOOL, "call mine.update of itself"),
+    "mine_interval": Option(60, both.INT, "minutes between two mine.update"),
+    "mine_return_job": Option(False, both.BOOL, "return what mine.update gives to the master, as a job"),
+    "schedule": Option({}, both.MAP, "jobs that the minion runs by itself, by name; of several files all count"),
+}

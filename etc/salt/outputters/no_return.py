@@ -1,0 +1,19 @@
+"""Minions that did not return, with the reason: {id: sentence}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from saltlite import colors, no_escape
+
+COLORED = True
+
+
+def output(data: Any, opts: Mapping[str, Any]) -> str:
+    color = colors(opts)
+    lines = []
+    for minion in sorted(data):
+        lines.append(f"{color['CYAN']}{no_escape(minion)}{color['END']}:")
+        lines += [f"{color['RED']}    {no_escape(line)}{color['END']}" for line in str(data[minion]).split("\n")]
+    return "\n".join(lines)

@@ -1,0 +1,10 @@
+"""Data as Python writes it, on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def output(data: Any, opts: Mapping[str, Any]) -> str:
+    return str(data)

@@ -1,0 +1,19 @@
+"""A line for each line of a text, behind the id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from saltlite import outputter
+
+
+def output(data: Any, opts: Mapping[str, Any]) -> str:
+    """`id: line` for each line of a text, `id: value` for anything else."""
+    if not isinstance(data, Mapping):
+        return data if isinstance(data, str) else outputter("pprint")(data, {})
+    lines = []
+    for key, value in data.items():
+        parts: list[Any] = value.splitlines() if isinstance(value, str | bytes) else [value]
+        lines += [f"{key}: {part}" for part in parts]
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""The mine: what minions have put there for others, and who may get it.
+
+A target, or an entry's allow_tgt, counts only for minions that match it for certain: who is malformed, unknown here or
+too costly to judge is left out."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from saltlite import (
+    COMPOUND,
+    MATCHERS,
+    MINE_ACL,
+    REGEX_BUDGET,
+    Facts,
+    Failure,
+    MasterTree,
+    PayloadError,
+    Peer,
+    Request,
+    bounded,
+    compound_test,
+    expand_nodegroups,
+    log,
+    mistake,
+    nobody,
+    pack,
+    parse,
+    to_json,
+)
+
+MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
+MAX_FUNCTIONS = 100  # of the mine, in one request
+MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
+PILLAR_EXACT = dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
+
+
+def certainly(
+    tgt: Any,
+    tgt_type: Any,
+    nodegroups: Mapping[str, Any],
+    facts_of: Callable[[str], Facts],
+    exact: bool = False,
+) -> Callable[[str], bool]:
+    """A test of ids, true only of minions that match for certain: where the target is malformed, or a fact unknown or
+    too costly to judge, nobody does. `facts_of` is only asked where the id does not decide. `exact` is Salt's rule for
+    those who ask for others: pillar is compared exactly, for a pattern would let them guess at it."""
+    try:
+        text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
+        if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
+            raise Failure("not a target, or one that costs too much.")
+        if tgt_type in ("compound", "nodegroup"):
+            words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
+            test = compound_test(COMPOUND | (PILLAR_EXACT if exact else {}), expand_nodegroups(words, nodegroups), ":")
+        else:
+            test = parse(tgt, "pillar_exact" if exact and tgt_type in ("pillar", "pillar_pcre") else tgt_type)
+    except Failure:
+        test = nobody("")
+
+    def verdict(minion_id: str) -> bool:
+        try:
+            guess = False if test.complaint else test.verdict(Facts(minion_id, budget=1))
+            return (test.verdict(facts_of(minion_id)) if guess is None else guess) is True
+        except Failure:
+            return False
+
+    return verdict
+
+
+def begins(expression: Any, text: str) -> bool:
+    """Whether a regular expression of the operator matches from the beginning; one that is malformed does not."""
+    return isinstance(expression, str) and not mistake(expression) and re.match(expression, text) is not None
+
+
+class Requests:
+    """What minions ask of the mine."""
+
+    def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
+        self.opts, self.tree = opts, tree
+        self.commands = {
+            "_mine": Request(self.put),
+            "_mine_get": Request(self.get),
+            "_mine_delete": Request(self.delete),
+            "_mine_flush": Request(self.flush),
+        }
+
+    def put(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Put {fun: result} into the peer's mine, with `clear` in place of what is there; False if it is refused."""
+        data, old = load.get("data"), self.tree.mine(peer.id)
+        if not isinstance(data, dict):
+            return False
+        try:
+            new = bounded(data if load.get("clear") else old | data, MAX_MINE)
+        except PayloadError as error:
+            log.warning("the mine of %s is not changed: %s", peer.id, error)
+            return False
+        if new != old:
+            self.tree.put_mine(peer.id, new)
+        return True
+
+    def delete(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        mine, fun = self.tree.mine(peer.id), load.get("fun")
+        if fun in mine:
+            self.tree.put_mine(peer.id, {name: value for name, value in mine.items() if name != fun})
+        return True
+
+    def flush(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
+        """Remove all of the peer's mine; False, as in Salt, if there is nothing."""
+        try:
+            self.tree.flush_mine(peer.id)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def get(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
+        """What minions have put into the mine and the peer may see: {minion_id: value}, of several functions (or a list
+        of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out."""
+        fun = load.get("fun")
+        wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
+        if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
+            return {}
+        minions = self.tree.accepted()
+        # each of them may cost a regular expression that the peer has chosen
+        facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
+        tgt_type = load.get("tgt_type", load.get("expr_form", "glob"))
+        meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
+        found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
+        allowed: dict[str, bool] = {}
+        size = 0
+        for minion_id in minions:
+            mine = self.tree.mine(minion_id)
+            entries = {name: mine[name] for name in found if name in mine}
+            for name, entry in entries.items() if entries and meant(minion_id) else ():
+                if isinstance(entry, dict) and MINE_ACL in entry:
+                    key = to_json([entry.get("allow_tgt"), entry.get("allow_tgt_type")])
+                    if key not in allowed:
+                        allowed[key] = self.allows(entry, peer)
+                    if not allowed[key]:
+                        continue
+                    entry = entry.get("__data__")
+                found[name][minion_id] = entry
+                size += len(pack(entry))
+                if size > self.opts["max_message_size"]:
+                    raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
+        if isinstance(fun, str) and len(wanted) == 1:
+            return found.get(fun, {})
+        return {name: values for name, values in found.items() if values}
+
+    def may_get(self, peer: Peer, fun: str) -> bool:
+        """Whether the option mine_get lets the peer ask for a function's returns at all."""
+        rules = self.opts["mine_get"]
+        lists = [functions for minions, functions in rules.items() if begins(minions, peer.id)]
+        return not rules or any(begins(each, fun) for listed in lists if isinstance(listed, list) for each in listed)
+
+    def allows(self, entry: dict[str, Any], peer: Peer) -> bool:
+        """Whether an entry with an allow_tgt, or without, is for the peer."""
+        if "allow_tgt" not in entry:
+            return True
+        tgt_type = entry.get("allow_tgt_type", "glob")
+        return certainly(entry["allow_tgt"], tgt_type, self.opts["nodegroups"], self.facts)(peer.id)
+
+    def facts(self, minion_id: str, budget: int = REGEX_BUDGET) -> Facts:
+        """What is known here of an accepted minion."""
+        grains = self.tree.grains(minion_id)
+        grains = None if grains is None else grains | {"id": minion_id}  # whatever it says of itself
+        return Facts(minion_id, grains, self.tree.pillar(minion_id), budget)
