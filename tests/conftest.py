@@ -6,6 +6,6 @@ import pytest
 @pytest.fixture
 def site(tmp_path):
     """A master on a real tree, without sockets and clock, and minions to speak with it."""
-    from test_pair import Site  # not earlier: it makes RSA keys
+    from in_memory import Site  # not earlier: it makes RSA keys
 
     return Site(tmp_path)

@@ -6,7 +6,8 @@ import os
 import time
 
 import pytest
-from test_pair import Site
+from in_memory import Site
+from leaves import FILES, MASTER_OPTIONS, PILLAR
 
 import saltlite
 from saltlite import AuthError, PayloadError, pack, unpack
@@ -83,7 +84,7 @@ def test_the_events_of_a_request_are_a_mebibyte_together(site):
 
 def test_a_long_override_of_lists_is_merged_in_one_pass():
     numbers = list(range(200_000))
-    merged = saltlite.merge_pillar({"l": numbers}, {"l": numbers[::-1]}, "smart", True)
+    merged = PILLAR.merge_pillar({"l": numbers}, {"l": numbers[::-1]}, "smart", True)
     assert merged == {"l": numbers}
 
 
@@ -94,7 +95,7 @@ def test_a_directory_that_is_closed_to_the_master_hides_nothing_else(tmp_path):
     (tmp_path / "d/l").symlink_to("x")
     (tmp_path / "a").touch()
     (tmp_path / "d").chmod(0o444)
-    server = saltlite.FileServer(saltlite.merge(saltlite.MASTER_OPTIONS, [])[0] | {"file_roots": {"base": [tmp_path]}})
+    server = FILES.Requests(saltlite.merge_options(MASTER_OPTIONS, [])[0] | {"file_roots": {"base": [tmp_path]}}, None)
     assert server.file_list({"saltenv": "base"}, 1.0) == ["a"]
 
 

@@ -21,6 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from leaves import FILES, module
 
 import saltlite
 
@@ -242,7 +243,7 @@ def test_hash_is_of_the_kind_that_the_master_says(minion, master, kind):
 @pytest.mark.parametrize("answer", [
     None, "", {}, [], 5, {"data": None}, {"data": 5}, {"data": ["x"]}, {"data": "x", "gzip": 5},
     {"data": gzip.compress(b"x" * 9)[:-9], "gzip": 5},
-    pytest.param({"data": gzip.compress(bytes(saltlite.MAX_CHUNK + 1), 1), "gzip": 5}, id="bomb"),
+    pytest.param({"data": gzip.compress(bytes(FILES.MAX_CHUNK + 1), 1), "gzip": 5}, id="bomb"),
 ])  # fmt: skip
 def test_odd_reply_is_a_sentence(minion, master, answer):
     master.put("f", BINARY)
@@ -266,11 +267,11 @@ def test_hash_of_no_known_kind_is_a_sentence(minion, master):
 
 def test_jobs_that_fetch_the_same_file_wait_for_each_other(minion, tmp_path):
     def other():
-        with saltlite.open_part(minion.execution, "f") as (fd, part):
+        with module("cp")._open_part(minion.execution, "f") as (fd, part):
             return os.fstat(fd).st_size, part.exists()
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        with saltlite.open_part(minion.execution, "f") as (fd, part):
+        with module("cp")._open_part(minion.execution, "f") as (fd, part):
             waits = pool.submit(other)
             with pytest.raises(concurrent.futures.TimeoutError):
                 waits.result(0.1)

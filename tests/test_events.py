@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from in_memory import Site
+from leaves import EventReader
 from live import ENVIRONMENT, MINION_CONFIG, PROGRAM, command, running_master, until, write_config
-from test_pair import Site
 
 import saltlite
 from saltlite import pack, unpack
@@ -128,7 +129,7 @@ def tags(reader):
 def test_a_reader_gives_what_is_new(tmp_path):
     path = tmp_path / "events.jsonl"
     write(path, "old")
-    reader, whole = saltlite.EventReader(path), saltlite.EventReader(path, everything=True)
+    reader, whole = EventReader(path), EventReader(path, everything=True)
     assert (tags(reader), tags(whole)) == ([], ["old"])
     write(path, "a", "b")
     assert tags(reader) == tags(whole) == ["a", "b"]
@@ -137,7 +138,7 @@ def test_a_reader_gives_what_is_new(tmp_path):
 
 def test_a_reader_waits_for_the_file_and_for_the_end_of_a_line(tmp_path):
     path = tmp_path / "events.jsonl"
-    reader = saltlite.EventReader(path)
+    reader = EventReader(path)
     assert tags(reader) == []
     write(path, "a")
     with path.open("a") as file:
@@ -150,7 +151,7 @@ def test_a_reader_waits_for_the_file_and_for_the_end_of_a_line(tmp_path):
 
 def test_a_reader_goes_on_across_rotations(tmp_path):
     path = tmp_path / "events.jsonl"
-    reader = saltlite.EventReader(path)
+    reader = EventReader(path)
     write(path, "a")
     assert tags(reader) == ["a"]
     write(path, "b", most=1)  # into the old file, which is then rotated

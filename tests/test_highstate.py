@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from live import command, write_config
 
-from saltlite import out_highstate, printed
+from saltlite import outputter, printed
 
 STATES = {
     "web1": {
@@ -993,7 +993,7 @@ def test_states_that_ran_in_parallel_count_as_the_longest():
 
     states = {f"test_|-{n}_|-{n}_|-nop": state(n, duration=n * 100, __parallel__=True) for n in (1, 2, 3)}
     states["test_|-9_|-9_|-nop"] = state(9, duration=50)
-    assert "Total run time: 350.000 ms" in out_highstate({"web1": states}, {"state_output": "terse"})
+    assert "Total run time: 350.000 ms" in outputter("highstate")({"web1": states}, {"state_output": "terse"})
 
 
 MODULE = f"""
@@ -1022,5 +1022,5 @@ def test_no_minion_writes_a_line_that_looks_like_another_minions(mode):
     state = {"result": False, "comment": "a\nm2:", "changes": "b\nm2:", "__run_num__": 0, "__id__": "c\nm2:"}
     state |= {"name": "d\nm2:", "start_time": "e\nm2:", "duration": 1.5, "warnings": ["g\nm2:"]}
     for data in ({"pkg_|-c\nm2:_|-d\nm2:_|-h\nm2:": state}, ["err\nm2:"]):
-        text = out_highstate({"m1": data}, {"state_output": mode})
+        text = outputter("highstate")({"m1": data}, {"state_output": mode})
         assert "m2:" in text and not [line for line in text.splitlines() if line.startswith("m2:")]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from crash import crashes
-from test_pair import JID, KEYS, Site
+from in_memory import JID, KEYS, Site
 
 import saltlite
 
@@ -52,7 +52,7 @@ def restart(site):
 def test_a_request_is_one_job_whatever_the_step_the_master_dies_at(tmp_path, name):
     """Never lost, never two: before, during and after `take_requests`."""
     site = Site(tmp_path)
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     site.look()
     new = site.tree.jobs / "new" / name
 
@@ -62,12 +62,12 @@ def test_a_request_is_one_job_whatever_the_step_the_master_dies_at(tmp_path, nam
                 next((site.tree.jobs / directory).rglob(file)).unlink()
         restart(site)
         new.write_text('{"tgt": "*", "fun": "test.ping"}')
-        return lambda: site.jobs.take_requests(site.now)
+        return lambda: site.jobs.take_requests(site.jobs.requests(), site.now)
 
     for _ in crashes(prepare, "take_requests", "start", "put"):
         assert new.exists() or files(site.tree.jobs / "active"), "the request is lost"
         restart(site)
-        site.jobs.take_requests(site.now)
+        site.jobs.take_requests(site.jobs.requests(), site.now)
         assert not files(site.tree.jobs / "new") and not files(site.tree.jobs / "bad")
         assert len(files(site.tree.jobs / "active")) == len(site.jobs.active) == 1
         assert {load["jid"] for load in site.jobs.outgoing} == site.jobs.active.keys()
@@ -76,7 +76,7 @@ def test_a_request_is_one_job_whatever_the_step_the_master_dies_at(tmp_path, nam
 def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
     """What was written before the crash, or comes again after it, stands in the file once; the job ends."""
     site = Site(tmp_path)
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     site.look()
 
     def take():
@@ -136,7 +136,7 @@ def test_odd_things_in_the_job_directories_stop_no_master(site):
         (site.tree.jobs / directory / ".hidden").write_text("hello")
     site.joined("m")
     site.start()
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     site.jobs.look(site.now)
     site.jobs.clean(site.now)
     site.submit(JID, tgt="*", fun="test.ping")
@@ -169,14 +169,14 @@ def test_a_request_that_could_harm_is_put_aside_with_the_reason(site, name):
     site.joined("m")
     text, reason = REFUSED[name]
     (site.tree.jobs / "new" / "request").write_text(text)
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert reason in (site.tree.jobs / "bad" / "request.why").read_text()
     assert not site.jobs.outgoing and not files(site.tree.jobs / "new")
 
 
 def test_a_request_with_the_longest_name_does_not_stay(site):
     (site.tree.jobs / "new" / ("x" * 255)).write_text("{")
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert not files(site.tree.jobs / "new") and files(site.tree.jobs / "bad") == ["x" * 255]
 
 
@@ -239,7 +239,7 @@ def test_the_owner_of_a_request_decides_what_it_may(tmp_path, acl, fun, allowed)
     path = site.tree.jobs / "new" / JID
     path.write_text(json.dumps({"tgt": "*", "fun": fun, "arg": arg, "user": "root"}))
     os.chown(path, 1, 1)  # daemon
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert [load["user"] for load in site.jobs.outgoing] == (["daemon"] if allowed else [])
 
 
@@ -247,7 +247,7 @@ def test_a_request_with_a_second_name_is_refused(site):
     path = site.tree.jobs / "new" / JID
     (site.path / "elsewhere").write_text('{"tgt": "*", "fun": "test.ping"}')
     os.link(site.path / "elsewhere", path)
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert not site.jobs.outgoing and not path.exists()
 
 
@@ -352,7 +352,7 @@ def test_a_minion_that_was_not_asked_cannot_answer_late_either(site):
 
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
-    site.tree.put_key("minions", "late", KEYS[2].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "late", KEYS[2].public.pem)
     site.submit(JID, tgt="m,late", tgt_type="list", fun="test.ping")
     site.ask(site.joined("late", 2), ret())
     site.ask(n, ret())
@@ -477,7 +477,7 @@ def test_a_return_that_comes_while_the_file_is_taken_away_brings_it_not_back(sit
 
 def test_memory_of_finished_jobs_is_bounded(site, monkeypatch):
     monkeypatch.setattr(saltlite, "REMEMBERED", 20)
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     site.look()
     for number in range(2 * 20):
         site.submit(f"20261123{number:012}", tgt="*", fun="test.ping")
@@ -521,9 +521,9 @@ def test_a_full_disk_loses_no_return_and_the_master_goes_on(small):
     assert site.jobs.flush() == {reply.jid} == {JID}, "not acknowledged"
     assert site.lines(JID) == before
     pass_time(site, 1)
-    assert site.ask(minion, {"cmd": "_rekey"})["aes"] == site.master.aes
+    assert site.ask(minion, {"cmd": "_rekey"})["aes"] == site.shared.aes
     (site.tree.jobs / "new" / OTHER).touch()
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     os.unlink(ballast)
     site.ask(minion, ret("x" * 9000))
     pass_time(site, 10)
@@ -532,7 +532,7 @@ def test_a_full_disk_loses_no_return_and_the_master_goes_on(small):
 
 def test_on_a_full_disk_nobody_is_half_accepted(small):
     site, ballast = small, small.path / "var" / "ballast"
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     site.look()
     minion = site.minion("m")
     fill(ballast)

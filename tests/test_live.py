@@ -18,6 +18,7 @@ import msgpack
 import pytest
 import yaml
 import zmq
+from leaves import MASTER_OPTIONS
 from live import (
     Master,
     Minion,
@@ -32,7 +33,7 @@ from live import (
     write_config,
 )
 
-from saltlite import GOT_CREDENTIALS, KEY_REFUSED, MASTER_OPTIONS, AuthError, Crypticle, jid_of
+from saltlite import GOT_CREDENTIALS, KEY_REFUSED, AuthError, Crypticle, jid_of
 
 FULL = "full"
 

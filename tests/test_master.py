@@ -6,7 +6,7 @@ import time
 
 import pytest
 from crash import crashes
-from test_pair import KEYS, Site
+from in_memory import KEYS, Site
 
 import saltlite
 from saltlite import BAD_LOAD, AuthError, Crypticle, pack, unpack
@@ -35,7 +35,7 @@ def untraced(caplog):
 @pytest.mark.parametrize("name", ["enc_algo", "sig_algo", "id", "pub", "nonce", "cmd", "token", "autosign_grains"])
 def test_any_value_in_any_field_of_auth_is_answered_without_a_traceback(site, caplog, name):
     site.opts["autosign_grains_dir"] = str(site.path)
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     for number, value in enumerate(ODD):
         request = auth(**({"nonce": f"{number:032x}"} | {name: value}))
         assert site.master.receive(b"e", request, site.now) is not None, value
@@ -55,7 +55,7 @@ def test_any_value_in_any_field_of_the_envelope_is_answered_without_a_traceback(
 @pytest.mark.parametrize("name", ["cmd", "nonce", "ts", "tok", "id", "events", "tag", "grains", "jid", "return"])
 def test_any_value_in_any_field_of_a_request_is_answered_without_a_traceback(site, caplog, name):
     minion = site.joined("m")
-    for number, (value, cmd) in enumerate(itertools.product(ODD, saltlite.REQUESTS)):
+    for number, (value, cmd) in enumerate(itertools.product(ODD, site.master.requests)):
         load = {"cmd": cmd, "nonce": f"{number:032x}", "ts": int(site.now), "tok": minion.tok, "id": "m", "jid": "req"}
         box = minion.session.dumps(load | {"return": 1} | {name: value})
         message = {"enc": "aes", "load": box, "version": 3, "id": "m"}
@@ -95,7 +95,7 @@ def test_the_shortest_and_the_longest_id_are_held(site, minion):
 def test_an_id_that_is_none_gets_a_signed_false_and_leaves_nothing(site, minion):
     before = site.digest()
     assert inner(site.master.receive(b"e", auth(minion), site.now)) == {"ret": False, "nonce": "0" * 32}
-    assert site.digest() == before and not site.master.held
+    assert site.digest() == before and not site.admission.held
 
 
 def test_refusals_are_signed_up_to_a_hundred_in_a_second(site):
@@ -114,16 +114,16 @@ def test_only_the_newest_auth_of_an_id_is_held(site):
 
 
 def test_a_recorded_auth_played_again_is_not_answered(site):
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     assert site.master.receive(b"e", auth(), site.now)
-    assert site.master.receive(b"e", auth(), site.now) is None and site.master.auths == 1
+    assert site.master.receive(b"e", auth(), site.now) is None and site.admission.auths == 1
     assert site.master.receive(b"e", auth(nonce="1" * 32), site.now)
 
 
 def test_more_minions_than_max_minions_are_told_full(tmp_path):
     site = Site(tmp_path, max_minions=1)
     first = site.joined("m")
-    site.tree.put_key("minions", "n", KEYS[1].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "n", KEYS[1].public.pem)
     assert inner(site.master.receive(b"e", auth("n", 1), site.now))["ret"] == "full"
     assert site.auth(first) == saltlite.GOT_CREDENTIALS
 
@@ -138,10 +138,10 @@ def test_a_repeat_is_refused_also_when_the_key_file_was_touched(site):
     os.utime(site.tree.pki / "minions" / "m", (1, 1))
     site.look()
     assert site.master.receive(b"e", data, site.now).data == BAD_LOAD
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)  # another file with the same key
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)  # another file with the same key
     site.look()
     assert site.master.receive(b"e", data, site.now).data == BAD_LOAD
-    assert site.ask(minion, REKEY)["aes"] == site.master.aes
+    assert site.ask(minion, REKEY)["aes"] == site.shared.aes
 
 
 def test_requests_may_overtake_each_other_within_the_window(site):
@@ -166,7 +166,7 @@ def test_nonces_of_a_session_are_not_kept_for_ever(site):
     for _ in range(20):
         site.now += saltlite.FRESH
         site.ask(minion, REKEY)
-    assert len(site.master.peers["m"].nonces) <= 3
+    assert len(site.peers.known["m"].nonces) <= 3
 
 
 def test_a_worn_out_session_is_renewed_at_the_next_auth(site):
@@ -181,18 +181,18 @@ def test_a_worn_out_session_is_renewed_at_the_next_auth(site):
 def test_the_shared_key_is_renewed_when_worn_out_and_minions_follow_without_rsa(site):
     minion = site.joined("m")
     load = {"fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}
-    assert minion.publication([site.master.publication(load, site.now)])
+    assert minion.publication([site.shared.publication(load, site.now)])
     site.now += site.opts["publish_session"] + 100
-    frame, auths = site.master.publication(load, site.now), site.master.auths
+    frame, auths = site.shared.publication(load, site.now), site.admission.auths
     with pytest.raises(saltlite.Undecipherable):
         minion.publication([frame])
     minion.new_aes(site.ask(minion, REKEY)["aes"])
-    assert minion.publication([frame]) and site.master.auths == auths
+    assert minion.publication([frame]) and site.admission.auths == auths
 
 
 def test_a_broken_session_file_costs_one_authentication(site):
     minion = site.joined("m")
-    site.master.peers.clear()
+    site.peers.known.clear()
     (site.tree.cache / "sessions" / "m").write_bytes(b"\xff")
     with pytest.raises(AuthError):
         site.ask(minion, REKEY)
@@ -203,8 +203,8 @@ def test_a_broken_shared_key_file_is_replaced(site):
     for broken in (b"", b"\xff\n", b"short\n"):
         (site.tree.cache / "aes.key").write_bytes(broken)
         site.start()
-        Crypticle(site.master.aes)
-        assert (site.tree.cache / "aes.key").read_text().strip() == site.master.aes
+        Crypticle(site.shared.aes)
+        assert (site.tree.cache / "aes.key").read_text().strip() == site.shared.aes
 
 
 def test_publications_after_a_clock_that_was_set_back_are_taken(site):
@@ -213,13 +213,13 @@ def test_publications_after_a_clock_that_was_set_back_are_taken(site):
     load = {"fun": "test.ping", "arg": [], "tgt": "*"}
     for number, shift in enumerate((0, -3600, 0, -86400)):
         site.now += shift
-        frame = site.master.publication(load | {"jid": f"{number:020}"}, site.now)
+        frame = site.shared.publication(load | {"jid": f"{number:020}"}, site.now)
         assert minion.publication([frame])["jid"] == f"{number:020}"
-    site.master.save()
+    site.peers.save()
     site.now -= 7200
     site.start()
-    minion.new_aes(site.master.aes)
-    assert minion.publication([site.master.publication(load | {"jid": "9" * 20}, site.now)])
+    minion.new_aes(site.shared.aes)
+    assert minion.publication([site.shared.publication(load | {"jid": "9" * 20}, site.now)])
 
 
 # keys and crashes
@@ -233,26 +233,26 @@ def test_an_accepted_key_is_in_one_place_whatever_the_step_the_master_dies_at(tm
     def prepare():
         for path in [*site.tree.pki.glob("*/m"), *site.tree.cache.glob("sessions/m")]:
             path.unlink()
-        site.tree.put_key("minions_pre", "m", KEYS[0].public.pem)
+        site.tree.put_key(saltlite.PENDING, "m", KEYS[0].public.pem)
         stub.touch()
-        site.master.keys = site.tree.scan(site.now)
+        site.tree.keys = site.tree.scan(site.now)
         return lambda: site.master.receive(b"e", data, time.time())
 
     for _ in crashes(prepare, "auth", "_apply", "move", "use_autosign_stub", "put_session", "put", "_session"):
         assert len(site.files() & {"minions", "minions_pre", "minions_rejected", "minions_denied"}) == 1
         site.tree.prepare(2048)
-        site.master.keys = site.tree.scan(site.now)
+        site.tree.keys = site.tree.scan(site.now)
         assert inner(site.master.receive(b"e", data, time.time()))["enc"] == "pub"
         assert site.files() - {"minions_autosign"} == {"minions"}
 
 
 def test_a_key_removed_between_the_request_and_the_reply_gets_no_credentials(site):
     """The master looks again before secrets are sealed (SECURITY.md T34)."""
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     os.unlink(site.tree.pki / "minions" / "m")
     load = {"id": "m", "nonce": "0" * 32}
     with pytest.raises(AuthError):
-        site.master.credentials(load, KEYS[0].public, site.now)
+        site.admission.credentials(load, KEYS[0].public, site.now)
     assert not (site.tree.cache / "sessions" / "m").exists()
 
 
@@ -268,7 +268,7 @@ def test_a_removed_identity_leaves_nothing_to_its_successor(site):
 
 def test_open_mode_really_accepts_everything(tmp_path):
     site = Site(tmp_path, open_mode=True)
-    site.tree.put_key("minions_rejected", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.REJECTED, "m", KEYS[0].public.pem)
     for key in (0, 1, 0):
         assert site.auth(site.minion("m", key)) == saltlite.GOT_CREDENTIALS
         assert site.tree.read_key(site.tree.key_path(saltlite.ACCEPTED, "m")).pem == KEYS[key].public.pem
@@ -279,7 +279,7 @@ def test_keys_of_every_other_size_join_on_both_sides(tmp_path, bits):
     key = saltlite.PrivateKey(saltlite.PrivateKey.generate(bits))
     site = Site(tmp_path)
     site.master.key = key
-    site.tree.put_key("minions", "m", key.public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", key.public.pem)
     minion = site.minion("m")
     minion.key, minion.tok = key, key.private_encrypt(b"salt")
     for _ in range(2):  # without and with a token

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_pair import Site
+from in_memory import Site
+from leaves import MINE
 
 import saltlite
 from saltlite import CommandExecutionError
@@ -74,7 +75,7 @@ def test_the_mine_outlives_a_restart_and_ends_with_its_identity(site):
     m1, m2 = site.joined("m1"), site.joined("m2", 1)
     put(site, m1, f=1)
     put(site, m2, f=2)
-    site.master.save()
+    site.peers.save()
     site.start()
     assert get(site, m2) == {"m1": 1, "m2": 2}
     site.move("m1", "minions", "minions_rejected")
@@ -165,7 +166,7 @@ def test_pillar_is_compared_exactly_wherever_others_are_asked_for():
     facts = saltlite.Facts("m1", {}, {"role": "web"}, saltlite.REGEX_BUDGET)
 
     def is_certain(tgt, tgt_type, exact=True):
-        return saltlite.certainly(tgt, tgt_type, {"webs": "I@role:w*"}, lambda _: facts, exact)("m1")
+        return MINE.certainly(tgt, tgt_type, {"webs": "I@role:w*"}, lambda _: facts, exact)("m1")
 
     assert is_certain("role:web", "pillar") and is_certain("I@role:web", "compound")
     for tgt, tgt_type in (("role:w*", "pillar"), ("role:w.*", "pillar_pcre"), ("J@role:w.*", "compound")):
@@ -234,7 +235,7 @@ def test_what_looks_like_an_entry_without_the_mark_is_a_value(site):
 
 def test_a_mine_has_a_mebibyte_and_more_is_refused(site, caplog):
     m1 = site.joined("m1")
-    room = saltlite.MAX_MINE - len(saltlite.pack({"f": "x" * 70_000})) + 70_000
+    room = MINE.MAX_MINE - len(saltlite.pack({"f": "x" * 70_000})) + 70_000
     assert put(site, m1, f="x" * room) is True
     assert put(site, m1, g=1) is False
     assert "the mine of m1 is not changed" in caplog.text
@@ -285,7 +286,7 @@ def test_however_many_minions_ask_no_file_is_read_again(site):
     """Reading is looked at from outside: a file that cannot be read any more, but is as it was, is not missed."""
     m1 = site.joined("m1")
     for number in range(200):
-        site.tree.put_key("minions", f"n{number}", m1.key.public.pem)
+        site.tree.put_key(saltlite.ACCEPTED, f"n{number}", m1.key.public.pem)
         site.tree.put_mine(f"n{number}", {"f": number})
         site.tree.put_grains(f"n{number}", {"os": "Debian"})
     site.look()
@@ -324,7 +325,7 @@ def test_a_minion_may_have_its_own_key_deleted_and_no_other(site):
         site.ask(m1, {"cmd": "_rekey"})
     assert site.files("m1") == set() and site.files("m2") == {"minions"}
     site.look()
-    assert site.master.aes != m2.aes.key and not (site.tree.cache / "sessions/m1").exists()
+    assert site.shared.aes != m2.aes.key and not (site.tree.cache / "sessions/m1").exists()
 
 
 def test_an_operator_can_forbid_it(tmp_path):
@@ -475,7 +476,7 @@ def test_pillar_in_memory_is_shown_by_raw_item_and_keys(pillar):
     assert pillar("pillar.keys", "pkg") == ["apache", "list"]
     for key, why in (("missing", "not found"), ("pkg:apache", "not a map")):
         with pytest.raises(CommandExecutionError, match=why):
-            saltlite.pillar_keys(pillar.execution, key)
+            pillar.execution.functions["pillar.keys"](key)
 
 
 def test_pillar_items_are_asked_of_the_master_with_environment_and_override(site):

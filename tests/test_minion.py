@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from test_pair import KEYS, Site
+from in_memory import KEYS, Site
 
 import saltlite
 from saltlite import AuthError, Crypticle, PayloadError, pack, unpack
@@ -14,7 +14,7 @@ ODD: list[object] = [None, True, 5, -1, 1.5, "", "x", b"\xff", [], {}, [[]], {"a
 
 def reply(site, minion):
     """A reply of credentials, as the master sends it."""
-    site.tree.put_key("minions", minion.id, KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, minion.id, KEYS[0].public.pem)
     return unpack(site.master.receive(b"e", minion.auth_request(), site.now).data)
 
 
@@ -94,7 +94,7 @@ def test_a_changed_master_key_names_both_fingerprints_and_the_file(tmp_path):
     one, two = Site(tmp_path / "one"), Site(tmp_path / "two")
     two.master.key = KEYS[1]
     minion = one.joined("m")
-    two.tree.put_key("minions", "m", KEYS[0].public.pem)
+    two.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     assert two.auth(minion) == saltlite.MASTER_CHANGED
     pinned = minion.tree.pki / "minion_master.pub"
     for word in (saltlite.fingerprint(KEYS[1].public.pem), saltlite.fingerprint(pinned.read_text()), str(pinned)):
@@ -139,7 +139,7 @@ def test_a_pillar_that_the_master_did_not_sign_is_refused(site):
 @pytest.mark.parametrize("name", ["enc", "load", "sig", "sig_algo"])
 def test_any_value_in_a_publication_is_ignored(site, name):
     minion = site.joined("m")
-    good = unpack(site.master.publication(LOAD, site.now))
+    good = unpack(site.shared.publication(LOAD, site.now))
     for value in ODD:
         with pytest.raises((AuthError, PayloadError)) as caught:
             minion.publication([pack(good | {name: value})])
@@ -151,7 +151,7 @@ def test_any_value_in_a_publication_is_ignored(site, name):
 def test_any_value_in_a_load_that_the_master_signed_is_a_load_or_ignored(site, name):
     minion = site.joined("m")
     for serial, value in enumerate([*ODD, "../../x"], 1):
-        box = site.master.crypticle.dumps(LOAD | {"serial": serial} | {name: value})
+        box = site.shared.crypticle.dumps(LOAD | {"serial": serial} | {name: value})
         sig = site.master.key.sign("PKCS1v15-SHA1", box)
         try:
             load = minion.publication([pack({"enc": "aes", "load": box, "sig": sig, "sig_algo": "PKCS1v15-SHA1"})])
@@ -162,7 +162,7 @@ def test_any_value_in_a_load_that_the_master_signed_is_a_load_or_ignored(site, n
 
 def test_serials_rise_and_begin_anew_with_another_key(site):
     minion = site.joined("m")
-    frames = [site.master.publication(LOAD, site.now) for _ in range(3)]
+    frames = [site.shared.publication(LOAD, site.now) for _ in range(3)]
     assert minion.publication([frames[1]])
     for frame in (frames[0], frames[1]):
         with pytest.raises(AuthError, match="repeated"):
@@ -171,20 +171,20 @@ def test_serials_rise_and_begin_anew_with_another_key(site):
     with pytest.raises(AuthError, match="repeated"):
         minion.publication([frames[1]])
     assert minion.publication([frames[2]])
-    site.master.rotate(site.now)
-    minion.new_aes(site.master.aes)
-    assert minion.publication([site.master.publication(LOAD, site.now - 86400)])
+    site.shared.rotate(site.now)
+    minion.new_aes(site.shared.aes)
+    assert minion.publication([site.shared.publication(LOAD, site.now - 86400)])
 
 
 def test_a_frame_behind_a_topic_is_the_same_publication(site):
     """zmq_filtering puts a topic before it."""
     minion = site.joined("m")
-    assert minion.publication([b"topic", site.master.publication(LOAD, site.now)])["jid"] == LOAD["jid"]
+    assert minion.publication([b"topic", site.shared.publication(LOAD, site.now)])["jid"] == LOAD["jid"]
 
 
 def test_whoever_has_not_authenticated_opens_nothing(site):
     with pytest.raises(saltlite.Undecipherable):
-        site.minion("n").publication([site.master.publication(LOAD, site.now)])
+        site.minion("n").publication([site.shared.publication(LOAD, site.now)])
 
 
 # what a minion sends
@@ -212,4 +212,4 @@ def test_whatever_a_function_gives_the_master_takes_the_return(site, value):
 
 def test_a_signed_message_is_served_too(site):
     minion = site.joined("m", minion_sign_messages=True)
-    assert site.ask(minion, {"cmd": "_rekey"})["aes"] == site.master.aes
+    assert site.ask(minion, {"cmd": "_rekey"})["aes"] == site.shared.aes

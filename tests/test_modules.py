@@ -445,5 +445,5 @@ def test_grains_are_collected_quickly_and_without_processes(minion):
 ])  # fmt: skip
 def test_systems_are_named_as_salt_names_them(release, expected):
     fields = zip(("id", "id_like", "name", "version_id", "version_codename"), release.split("|"), strict=True)
-    grains = saltlite.read_module(MODULES / "_grains/core.py", {"__opts__": {}})._os_grains(dict(fields))
+    grains = saltlite.read_leaf(MODULES / "_grains/core.py", {"__opts__": {}})._os_grains(dict(fields))
     assert [grains.get(name) for name in ("os", "os_family", "oscodename", "osfinger")] == expected

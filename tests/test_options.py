@@ -1,10 +1,11 @@
-"""Section 2, options, and how section 8 finds and reads them."""
+"""Options: what a value may be, how configuration files are found and read, and where the paths lie."""
 
 from pathlib import Path
 
 import pytest
+from leaves import MASTER_OPTIONS, MINION_OPTIONS
 
-from saltlite import CHOICES, KINDS, MASTER_OPTIONS, MINION_OPTIONS, Failure, check, find_id, load_opts, merge
+from saltlite import Failure, check, find_id, load_opts, merge_options
 
 TABLES = {"master": MASTER_OPTIONS, "minion": MINION_OPTIONS}
 ROWS = [pytest.param(name, row, id=f"{role}-{name}") for role, table in TABLES.items() for name, row in table.items()]
@@ -12,7 +13,7 @@ ROWS = [pytest.param(name, row, id=f"{role}-{name}") for role, table in TABLES.i
 
 @pytest.mark.parametrize("name, row", ROWS)
 def test_every_row_is_whole_and_its_default_passes_its_own_check(name, row):
-    assert row.kind in KINDS and row.help
+    assert row.kind.wanted and row.help
     assert check(name, row.default, row, "file") == row.default
 
 
@@ -24,7 +25,7 @@ def test_any_value_is_taken_or_refused_with_a_sentence(name, row, value):
     except Failure as failure:
         assert str(failure).startswith("the/file") and name in str(failure)
     else:
-        assert isinstance(taken, KINDS[row.kind][0])
+        assert isinstance(taken, row.kind.types)
 
 
 @pytest.mark.parametrize("name, row", ROWS)
@@ -32,10 +33,23 @@ def test_a_line_without_a_value_is_the_default(name, row):
     assert check(name, None, row, "file") == row.default
 
 
-@pytest.mark.parametrize("kind", CHOICES)
-def test_choices_take_their_words_only(kind):
-    name, row = next((n, r) for table in TABLES.values() for n, r in table.items() if r.kind == kind)
-    assert all(check(name, word, row, "file") == word for word in CHOICES[kind])
+CHOICES = [
+    ("encryption_algorithm", ("OAEP-SHA1", "OAEP-SHA224")),
+    ("signing_algorithm", ("PKCS1v15-SHA1", "PKCS1v15-SHA224")),
+    ("key_watch", ("auto", "inotify", "polling", "none")),
+    ("master_type", ("str", "standard", "failover")),
+    ("state_output", ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id")),
+    ("pillar_source_merging_strategy", ("smart", "recurse", "aggregate", "overwrite", "none")),
+    ("hash_type", ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")),
+    ("top_file_merging_strategy", ("merge", "same", "merge_all")),
+    ("log_level", ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all")),
+]
+
+
+@pytest.mark.parametrize("name, words", CHOICES)
+def test_choices_take_their_words_only(name, words):
+    row = next(table[name] for table in TABLES.values() if name in table)
+    assert all(check(name, word, row, "file") == word for word in words)
     with pytest.raises(Failure):
         check(name, "ROT13", row, "file")
 
@@ -56,27 +70,29 @@ def test_keysize_has_its_bounds(size, good):
 
 
 def test_the_later_document_wins():
-    opts, warnings = merge(MASTER_OPTIONS, [("a", {"timeout": 1, "ret_port": 1}), ("b", None), ("c", {"timeout": 2})])
+    opts, warnings = merge_options(
+        MASTER_OPTIONS, [("a", {"timeout": 1, "ret_port": 1}), ("b", None), ("c", {"timeout": 2})]
+    )
     assert (opts["timeout"], opts["ret_port"], warnings) == (2, 1, [])
 
 
 def test_an_unknown_option_is_a_warning_with_the_nearest_name():
-    opts, warnings = merge(MASTER_OPTIONS, [("file", {"ret_prot": 1})])
+    opts, warnings = merge_options(MASTER_OPTIONS, [("file", {"ret_prot": 1})])
     assert len(warnings) == 1 and "ret_prot" in warnings[0] and "ret_port" in warnings[0]
 
 
 def test_signatures_cannot_be_switched_off():
-    assert "no effect" in merge(MINION_OPTIONS, [("file", {"sign_pub_messages": False})])[1][0]
+    assert "no effect" in merge_options(MINION_OPTIONS, [("file", {"sign_pub_messages": False})])[1][0]
 
 
 @pytest.mark.parametrize("document", [[], "text", 5, True])
 def test_a_document_that_is_no_map_is_refused(document):
     with pytest.raises(Failure, match="must be a map"):
-        merge(MASTER_OPTIONS, [("file", document)])
+        merge_options(MASTER_OPTIONS, [("file", document)])
 
 
 def test_tables_are_not_changed_by_what_is_read():
-    opts, _ = merge(MASTER_OPTIONS, [("file", {"nodegroups": {"a": "b"}})])
+    opts, _ = merge_options(MASTER_OPTIONS, [("file", {"nodegroups": {"a": "b"}})])
     opts["nodegroups"]["c"] = "d"
     assert MASTER_OPTIONS["nodegroups"].default == {}
 

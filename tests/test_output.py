@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltlite import OUTPUTTERS, load_yaml_args, printed, printed_docs, style
+from saltlite import leaf_files, load_yaml_args, printed, style
 
 RECORDED = [
     ("nested", {}, {"local": True}, "local:\n    True"),
@@ -520,7 +520,7 @@ def test_colours_survive_the_terminal():
 
 @given(st.recursive(st.text() | st.binary(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_no_data_reaches_a_terminal_as_a_control(data):
-    for out in OUTPUTTERS:
+    for out in leaf_files("outputters"):
         text = printed(data, out, style(True, no_color=True))
         assert all(char in "\n\t" or char.isprintable() or char > "\x9f" for char in text)
         text.encode()
@@ -539,7 +539,7 @@ def test_docs_are_printed_once():
         "m2": {"test.ping": "Other"},
         "m3": "Minion did not return",
     }
-    assert printed_docs(returns, {}) == "a.b:\nDoc\n\ntest.ping:\nPing."
+    assert printed(returns, "docs", {}) == "a.b:\nDoc\n\ntest.ping:\nPing."
 
 
 WORDS = [

@@ -1,14 +1,13 @@
 """Master and minion protocol joined in memory, on a real tree, with a passed clock: sections 6, 8, 9, 10 and 11."""
 
-import hashlib
 import itertools
 import os
-import time
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from in_memory import KEYS, MASTER_PEM, NOW, PING, Site
 
 import saltlite
 from saltlite import (
@@ -25,91 +24,6 @@ from saltlite import (
     pack,
     unpack,
 )
-
-KEYS = [saltlite.PrivateKey(saltlite.PrivateKey.generate(2048)) for _ in range(3)]
-MASTER_PEM = saltlite.PrivateKey.generate(2048)
-NOW = time.time() + 60  # files carry the real time, which must not look like the future
-PING = {"fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}
-
-
-class Site:
-    """A master's tree and protocol, and minions to speak with it."""
-
-    def __init__(self, path, **opts):
-        self.path, self.now = path, time.time() + 60  # NOW is of long ago when this is the last test
-        (path / "pki/master").mkdir(parents=True)
-        (path / "pki/master/master.pem").write_bytes(MASTER_PEM)
-        self.opts = saltlite.load_opts("master", str(path), opts)
-        self.start()
-
-    def start(self):
-        """Start the master, or start it again on the same tree."""
-        self.tree = saltlite.MasterTree(self.opts)
-        self.tree.prepare(2048)
-        self.jobs = saltlite.Jobs(self.tree, self.opts, self.accepted, lambda minion: 0.0)
-        key = saltlite.read_private_key(self.tree.pki / "master.pem")
-        self.master = saltlite.MasterProtocol(self.opts, self.tree, key, self.jobs, self.now)
-        self.jobs.recover(self.now)
-
-    def accepted(self):
-        return [minion for minion, (state, _) in self.master.keys.items() if state == ACCEPTED]
-
-    def minion(self, minion, key=0, **opts):
-        path = self.path / f"minion-{minion[:50]}-{key}"
-        (path / "pki/minion").mkdir(parents=True, exist_ok=True)
-        opts = saltlite.load_opts("minion", str(path), {"id": minion, **opts})
-        tree = saltlite.MinionTree(opts)
-        (path / "var/cache/salt/minion").mkdir(parents=True, exist_ok=True)
-        return saltlite.MinionProtocol(opts, tree, KEYS[key])
-
-    def auth(self, minion):
-        """The event an `_auth` of a minion ends in; None while it is held."""
-        reply = self.master.receive(minion.id, minion.auth_request(), self.now)
-        return reply and minion.auth_reply(reply.data)
-
-    def look(self):
-        """One look at the tree: {id: what the held minion gets}."""
-        replies = self.master.look(self.now)
-        while self.master.ready:
-            replies += self.master.answer_held(self.now)
-        return {reply.envelope: reply.data for reply in replies}
-
-    def joined(self, minion, key=0, **opts):
-        protocol = self.minion(minion, key, **opts)
-        self.tree.put_key("minions", minion, KEYS[key].public.pem)
-        self.look()
-        assert self.auth(protocol) == saltlite.GOT_CREDENTIALS
-        return protocol
-
-    def ask(self, minion, load):
-        self.now += 1
-        reply = self.master.receive(b"e", minion.request(load, self.now), self.now)
-        self.jobs.flush()
-        return minion.reply(reply.data)
-
-    def move(self, minion, source, target):
-        os.rename(self.tree.pki / source / minion, self.tree.pki / target / minion)
-
-    def files(self, minion="m"):
-        return {d for d in os.listdir(self.tree.pki) if (self.tree.pki / d / minion).is_file()}
-
-    def digest(self):
-        """A hash of everything under the tree."""
-        found = hashlib.sha256()
-        for top, _, files in sorted(os.walk(self.path)):
-            for name in sorted(files):
-                found.update(f"{top}/{name}".encode() + open(f"{top}/{name}", "rb").read())
-        return found.hexdigest()
-
-    def submit(self, name, **request):
-        (self.tree.jobs / "new" / name).write_text(saltlite.to_json(request))
-        self.jobs.take_requests(self.now)
-
-    def lines(self, jid):
-        for state in ("active", "done"):
-            if (path := self.jobs.path(jid, state)).exists():
-                return state, [saltlite.from_json(line) for line in path.read_text().splitlines()]
-        return None, []
 
 
 @pytest.fixture
@@ -210,7 +124,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        self.site.master.save()
+        self.site.peers.save()
         self.site.start()
 
     @rule(key=st.integers(0, 1))
@@ -230,7 +144,7 @@ class Walk(RuleBasedStateMachine):
     def publish(self):
         """Whoever is not accepted at this moment cannot open what is published now."""
         self.site.look()
-        frame = self.site.master.publication(PING | {"jid": "2" * 20}, self.site.now)
+        frame = self.site.shared.publication(PING | {"jid": "2" * 20}, self.site.now)
         state, stored = self.site.tree.stored_key("m")
         for key, minion in enumerate(self.minions):
             if minion.master and not (state == ACCEPTED and stored.pem == KEYS[key].public.pem):
@@ -267,7 +181,7 @@ def test_held_auth_is_refused_when_the_key_is_rejected(site):
 
 def test_held_auth_with_another_key_than_the_accepted_gets_nothing(site):
     site.auth(site.minion("m", 0))
-    site.tree.put_key("minions", "m", KEYS[1].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[1].public.pem)
     assert site.look() == {}
 
 
@@ -285,7 +199,7 @@ def test_revoked_minion_is_refused_at_once_and_reads_no_later_publication(site, 
     with pytest.raises(AuthError):
         site.ask(minion, {"cmd": "_rekey"})
     site.look()
-    frame = site.master.publication(PING, site.now)
+    frame = site.shared.publication(PING, site.now)
     for protocol in (minion, other):
         with pytest.raises(saltlite.Undecipherable):
             protocol.publication([frame])
@@ -298,37 +212,37 @@ def test_key_removed_while_no_master_runs_loses_session_and_shared_key(site):
     minion, other = site.joined("m"), site.joined("other", 2)
     os.unlink(site.tree.pki / "minions/m")
     site.start()
-    assert site.master.aes != minion.aes.key
+    assert site.shared.aes != minion.aes.key
     with pytest.raises(AuthError):
         site.ask(minion, {"cmd": "_rekey"})
-    assert site.ask(other, {"cmd": "_rekey"})["aes"] == site.master.aes
+    assert site.ask(other, {"cmd": "_rekey"})["aes"] == site.shared.aes
 
 
 def test_restart_costs_no_authentication(site):
     minion = site.joined("m")
     site.ask(minion, {"cmd": "_rekey"})
-    site.master.save()
+    site.peers.save()
     site.start()
     assert site.ask(minion, {"cmd": "_rekey"})["aes"] == minion.aes.key
-    frame = site.master.publication(PING, site.now)
+    frame = site.shared.publication(PING, site.now)
     assert minion.publication([frame])
-    assert site.master.auths == 0
+    assert site.admission.auths == 0
 
 
 def test_ten_thousand_moves_are_one_rotation(site):
     for number in range(10_000):
         (site.tree.pki / f"minions/m{number}").write_text(KEYS[0].public.pem)
     site.look()
-    before = site.master.rotations
+    before = site.shared.rotations
     for number in range(10_000):
         os.rename(site.tree.pki / f"minions/m{number}", site.tree.pki / f"minions_rejected/m{number}")
     site.look()
-    assert site.master.rotations == before + 1 and not site.accepted()
+    assert site.shared.rotations == before + 1 and not site.accepted()
 
 
 def test_autosign_stub_is_used_up_only_by_the_auth_it_accepts(site):
     stub = site.tree.pki / "minions_autosign/m"
-    site.tree.put_key("minions", "m", KEYS[1].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[1].public.pem)
     stub.touch()
     assert site.auth(site.minion("m", 0)) == saltlite.KEY_REFUSED
     assert stub.exists()
@@ -452,7 +366,7 @@ def test_a_request_repeated_is_refused_also_after_a_restart(site):
     data = minion.request({"cmd": "_rekey"}, site.now)
     assert site.master.receive(b"e", data, site.now).data != saltlite.BAD_LOAD
     assert site.master.receive(b"e", data, site.now).data == saltlite.BAD_LOAD
-    site.master.save()
+    site.peers.save()
     site.start()
     assert site.master.receive(b"e", data, site.now).data == saltlite.BAD_LOAD
     assert site.ask(minion, {"cmd": "_rekey"})
@@ -518,7 +432,7 @@ def test_changed_master_key_is_refused_with_both_fingerprints(site):
 
 
 def test_master_finger_pins_the_first_contact(site):
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     minion = site.minion("m", master_finger="00:11")
     assert site.auth(minion) == saltlite.MASTER_CHANGED
     assert "00:11" in minion.why and saltlite.fingerprint(site.master.key.public.pem) in minion.why
@@ -542,7 +456,7 @@ def test_forged_publications_are_ignored(site):
         "clear": {"enc": "clear", "load": load},
         "no algorithm": {"enc": "aes", "load": box, "sig": b"x"},
     }
-    good = unpack(site.master.publication(load, site.now))
+    good = unpack(site.shared.publication(load, site.now))
     forged["another box"] = good | {"load": box}
     forged["another algorithm"] = good | {"sig_algo": "PKCS1v15-SHA224"}
     for frame in forged.values():
@@ -642,7 +556,7 @@ BAD_REQUESTS = {
 def test_bad_request_is_put_aside_with_the_reason(site, name):
     site.joined("m")
     (site.tree.jobs / "new" / "request").write_text(BAD_REQUESTS[name])
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert (site.tree.jobs / "bad" / "request").read_text() == BAD_REQUESTS[name]
     assert (site.tree.jobs / "bad" / "request.why").read_text().strip()
     assert not site.jobs.outgoing and not os.listdir(site.tree.jobs / "new")
@@ -651,7 +565,7 @@ def test_bad_request_is_put_aside_with_the_reason(site, name):
 def test_request_through_a_symlink_is_refused(site, tmp_path):
     (tmp_path / "elsewhere").write_text('{"tgt": "*", "fun": "test.ping"}')
     (site.tree.jobs / "new" / "link").symlink_to(tmp_path / "elsewhere")
-    site.jobs.take_requests(site.now)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
     assert not site.jobs.outgoing and (site.tree.jobs / "bad" / "link.why").exists()
 
 
@@ -661,7 +575,7 @@ def test_active_job_goes_on_after_a_crash_that_cut_its_last_line(site):
     site.ask(m, {"cmd": "_return", "jid": JID, "fun": "test.ping", "return": 1})
     with open(site.jobs.path(JID, "active"), "a") as file:
         file.write('{"event": "ret", "id": "n", "ret')
-    site.master.save()
+    site.peers.save()
     site.start()
     assert not site.jobs.outgoing  # somebody has answered: it was published
     site.ask(n, {"cmd": "_return", "jid": JID, "fun": "test.ping", "return": 2})

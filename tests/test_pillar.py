@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from test_pair import Site
+from in_memory import Site
+from leaves import PILLAR
 
 import saltlite
 
@@ -28,10 +29,10 @@ class Roots:
         self.path = path / "srv/pillar"
         write(self.path, files)
         self.opts = saltlite.load_opts("master", str(path), opts)
-        self.files = saltlite.PillarFiles()
+        self.files = PILLAR.PillarFiles()
 
     def pillar(self, minion="web1", grains=GRAINS, **load):
-        return saltlite.Pillar(self.files, self.opts, minion, grains, load).compile()
+        return PILLAR.Pillar(self.files, self.opts, minion, grains, load).compile()
 
 
 @pytest.fixture
@@ -450,7 +451,7 @@ def test_a_link_that_stays_inside_is_followed(tmp_path):
 
 def test_a_file_that_is_too_large_is_an_error(tmp_path):
     roots = Roots(tmp_path, {"top.sls": TOP, "a.sls": ""})
-    os.truncate(roots.path / "a.sls", saltlite.MAX_PILLAR + 1)
+    os.truncate(roots.path / "a.sls", PILLAR.MAX_PILLAR + 1)
     assert roots.pillar() == {"_errors": [SAFE.format("a")]}
 
 
@@ -470,7 +471,8 @@ def test_files_are_read_again_when_they_change(tmp_path):
 def test_a_pillar_is_compiled_without_jinja_where_nothing_needs_it(tmp_path):
     Roots(tmp_path, {"top.sls": TOP, "a.sls": "a: 1\n"})
     program = "import sys, saltlite; opts = saltlite.load_opts('master', sys.argv[1]); "
-    program += "print(saltlite.Pillar(saltlite.PillarFiles(), opts, 'm', {}, {}).compile(), 'jinja2' in sys.modules)"
+    program += "leaf = saltlite.packed_leaf('requests', 'pillar'); "
+    program += "print(leaf.Pillar(leaf.PillarFiles(), opts, 'm', {}, {}).compile(), 'jinja2' in sys.modules)"
     top = os.path.dirname(saltlite.__file__)
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path], cwd=top, capture_output=True, text=True, check=True

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from leaves import MASTER_OPTIONS, MINION_OPTIONS
 
 import saltlite
 
 ROOT = Path(saltlite.__file__).parent
-TABLES = {"master": saltlite.MASTER_OPTIONS, "minion": saltlite.MINION_OPTIONS}
+TABLES = {"master": MASTER_OPTIONS, "minion": MINION_OPTIONS}
 
 
 def shown(role):
@@ -26,6 +27,6 @@ def test_sample_shows_every_option_with_its_default(role):
 
 @pytest.mark.parametrize("role", TABLES)
 def test_sample_as_it_is_changes_nothing(role):
-    opts, warnings = saltlite.merge(TABLES[role], list(saltlite.read_documents(ROOT / "etc" / "salt", role)))
+    opts, warnings = saltlite.merge_options(TABLES[role], list(saltlite.read_documents(ROOT / "etc" / "salt", role)))
     assert not warnings
     assert opts == {name: option.default for name, option in TABLES[role].items()}

@@ -158,7 +158,7 @@ def test_somebody_elses_directory_and_key_are_refused(tmp_path):
     tree = MasterTree(load_opts("master", str(tmp_path)))
     tree.prepare(2048)
     path = tree.key_path(saltlite.ACCEPTED, "m")
-    tree.put_key("minions", "m", (tree.pki / "master.pub").read_text())
+    tree.put_key(saltlite.ACCEPTED, "m", (tree.pki / "master.pub").read_text())
     os.chown(path, 1, 1)
     assert tree.stored_key("m") == (saltlite.BLOCKED, None)
     os.chown(path, 0, 0)
@@ -270,7 +270,7 @@ def test_of_several_places_the_strictest_counts(tree, number):
 
 @pytest.mark.parametrize("name", ["m~", ".m.swp", "4913", "#m#", "m.bak", "a b", "ü", "x\ny", "-rf", "..m", "m."])
 def test_names_that_editors_leave_are_nobody_or_somebody_else(tree, name):
-    tree.put_key("minions", "m", (tree.pki / "master.pub").read_text())
+    tree.put_key(saltlite.ACCEPTED, "m", (tree.pki / "master.pub").read_text())
     before = tree.scan(0.0)
     (tree.pki / "minions" / name).write_text("x")
     assert tree.scan(0.0).keys() - before.keys() <= {name} if saltlite.valid_id(name) else tree.scan(0.0) == before

@@ -10,8 +10,8 @@ import threading
 
 import pytest
 import zmq
+from in_memory import KEYS, Site
 from live import running_master, running_minion, until
-from test_pair import KEYS, Site
 
 import saltlite
 from saltlite import (
@@ -81,7 +81,7 @@ def test_what_is_signed_is_the_load_in_the_order_of_the_wire_without_nonce_and_t
     site = Site(tmp_path)
     minion = site.joined("m", minion_sign_messages=True)
     box = unpack(minion.request({"cmd": "x", "return": LONG}, 5))["load"]
-    load = site.master.peers["m"].crypticle.loads(box)
+    load = site.peers.known["m"].crypticle.loads(box)
     assert list(load) == ["cmd", "return", "nonce", "ts", "tok", "id", "sig"]
     text = bytes([0xD9, len(LONG)]) + LONG.encode()
     form = b"\x84\xa3cmd\xa1x\xa6return" + text + b"\xa2ts\x05\xa2id\xa1m"
@@ -115,7 +115,7 @@ PEM = (_s.Encoding.PEM, _s.PrivateFormat.TraditionalOpenSSL, _s.NoEncryption())
 
 def waiting(site, **opts):
     """An accepted minion that has not spoken yet."""
-    site.tree.put_key("minions", "m", KEYS[0].public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     site.look()
     return site.minion("m", **opts)
 
@@ -195,7 +195,7 @@ def test_signature_from_a_file_needs_no_signing_key(tmp_path):
     site = Site(tmp_path, master_sign_pubkey=True, master_sign_key_name="vouch")
     assert not (site.tree.pki / "master_sign.pem").exists()
     assert (site.tree.pki / "vouch.pem").stat().st_mode & 0o777 == 0o400
-    sig = site.master.pub_signatures["PKCS1v15-SHA1"]
+    sig = site.admission.pub_signatures["PKCS1v15-SHA1"]
     (site.tree.pki / "vouch.pem").unlink()
     site.opts["master_use_pubkey_signature"] = True
     with pytest.raises(Failure, match="master_pubkey_signature cannot be read"):
@@ -213,17 +213,17 @@ def test_signing_key_stays_what_it_is(tmp_path):
     before = (site.tree.pki / "master_sign.pem").read_bytes()
     site.start()
     assert (site.tree.pki / "master_sign.pem").read_bytes() == before
-    assert site.master.pub_signatures.keys() == SIG_ALGOS.keys()
+    assert site.admission.pub_signatures.keys() == SIG_ALGOS.keys()
 
 
 def test_a_master_with_a_new_key_starts_without_the_sessions_of_the_former(tmp_path):
     site = Site(tmp_path)
     minion = site.joined("m")
-    aes = site.master.aes
+    aes = site.shared.aes
     site.start()
-    assert site.ask(minion, {"cmd": "_file_envs"}) == ["base"] and site.master.aes == aes
+    assert site.ask(minion, {"cmd": "_file_envs"}) == ["base"] and site.shared.aes == aes
     changed(site)
-    assert site.master.aes != aes
+    assert site.shared.aes != aes
     with pytest.raises(AuthError):
         site.ask(minion, {"cmd": "_file_envs"})
 
@@ -235,7 +235,7 @@ def test_a_publication_of_another_master_is_a_reason_to_ask_only_where_masters_m
     minion.opts |= opts
     site.master.key = KEYS[1]
     with pytest.raises(AuthError) as raised:
-        minion.publication([site.master.publication({"fun": "a.b", "arg": [], "tgt": "*", "jid": "1" * 20}, site.now)])
+        minion.publication([site.shared.publication({"fun": "a.b", "arg": [], "tgt": "*", "jid": "1" * 20}, site.now)])
     assert raised.type is error
 
 
@@ -259,7 +259,7 @@ def test_sizes_and_algorithms_go_together(tmp_path, master_bits, minion_bits, en
     minion = site.minion("m", **opts)
     minion.key = private(minion_bits)
     minion.tok = minion.key.private_encrypt(b"salt")
-    site.tree.put_key("minions", "m", minion.key.public.pem)
+    site.tree.put_key(saltlite.ACCEPTED, "m", minion.key.public.pem)
     site.look()
     assert site.auth(minion) == GOT_CREDENTIALS
     assert site.auth(minion) == GOT_CREDENTIALS  # now with a token
@@ -267,7 +267,7 @@ def test_sizes_and_algorithms_go_together(tmp_path, master_bits, minion_bits, en
     assert site.ask(minion, RETURN) is None
     assert kept(site) == [LONG]
     load = {"fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}
-    assert minion.publication([site.master.publication(load, site.now)]) == load
+    assert minion.publication([site.shared.publication(load, site.now)]) == load
 
 
 # Addresses
@@ -380,14 +380,14 @@ def test_presence_comes_and_goes(tmp_path):
 def test_after_a_restart_the_silent_are_known_by_where_they_were(tmp_path):
     site = Site(tmp_path)
     minion = site.joined("m")
-    site.master.sender = "10.0.0.1"
+    site.peers.sender = "10.0.0.1"
     site.ask(minion, {"cmd": "_file_envs"})
-    site.master.save()
+    site.peers.save()
     site.start()
-    assert site.master.address("m") == "10.0.0.1" and site.master.address("x") == ""
-    site.master.sender = "10.0.0.2"
+    assert site.peers.address("m") == "10.0.0.1" and site.peers.address("x") == ""
+    site.peers.sender = "10.0.0.2"
     site.ask(minion, {"cmd": "_file_envs"})
-    assert site.master.address("m") == "10.0.0.2"
+    assert site.peers.address("m") == "10.0.0.2"
 
 
 def test_what_an_older_release_has_remembered_is_read(tmp_path):
