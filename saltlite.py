@@ -2474,7 +2474,10 @@ class MasterTree:
         """What `put_heard` was given in the last run; nothing if it cannot be read."""
         try:
             found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
-            return {minion_id: [int(what[0]), float(what[1]), *what[2:4]] for minion_id, what in found.items()}
+            return {
+                minion_id: [int(ts), float(when), list(nonces), *map(str, address)]
+                for minion_id, (ts, when, nonces, *address) in found.items()
+            }
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             return {}
 

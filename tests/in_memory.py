@@ -7,6 +7,7 @@ import time
 import saltlite
 
 KEYS = [saltlite.PrivateKey(saltlite.PrivateKey.generate(2048)) for _ in range(3)]
+JID = "20261123000000000001"
 MASTER_PEM = saltlite.PrivateKey.generate(2048)
 NOW = time.time() + 60  # files carry the real time, which must not look like the future
 PING = {"fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}
@@ -33,6 +34,10 @@ class Site:
         self.master.prepare(self.now)
         self.admission, self.shared = self.master.admission, self.master.shared
         self.jobs.recover(self.now)
+
+    def take_key(self, key):
+        """Go on with another private key."""
+        self.master.key = self.admission.key = self.shared.key = key
 
     def minion(self, minion, key=0, **opts):
         path = self.path / f"minion-{minion[:50]}-{key}"

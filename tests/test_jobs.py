@@ -44,7 +44,7 @@ def files(directory):
 def restart(site):
     """A new start of the part that this page is about; keys are not read again, which takes its time."""
     site.tree.prepare(2048)
-    site.jobs = saltlite.Jobs(site.tree, site.opts, site.accepted, lambda minion: 0.0)
+    site.jobs = saltlite.Jobs(site.tree, site.opts, lambda minion_id: 0.0)
     site.jobs.recover(site.now)
 
 
@@ -138,7 +138,7 @@ def test_odd_things_in_the_job_directories_stop_no_master(site):
     site.start()
     site.jobs.take_requests(site.jobs.requests(), site.now)
     site.jobs.look(site.now)
-    site.jobs.clean(site.now)
+    saltlite.clean_jobs(site.tree.jobs, 86400, site.now)
     site.submit(JID, tgt="*", fun="test.ping")
     site.jobs.ret("m", ret(), site.now)
     pass_time(site, 1)

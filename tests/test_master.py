@@ -278,7 +278,7 @@ def test_open_mode_really_accepts_everything(tmp_path):
 def test_keys_of_every_other_size_join_on_both_sides(tmp_path, bits):
     key = saltlite.PrivateKey(saltlite.PrivateKey.generate(bits))
     site = Site(tmp_path)
-    site.master.key = key
+    site.take_key(key)
     site.tree.put_key(saltlite.ACCEPTED, "m", key.public.pem)
     minion = site.minion("m")
     minion.key, minion.tok = key, key.private_encrypt(b"salt")

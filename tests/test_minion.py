@@ -92,7 +92,7 @@ def test_a_master_that_cannot_open_the_token_is_not_ours(site):
 
 def test_a_changed_master_key_names_both_fingerprints_and_the_file(tmp_path):
     one, two = Site(tmp_path / "one"), Site(tmp_path / "two")
-    two.master.key = KEYS[1]
+    two.take_key(KEYS[1])
     minion = one.joined("m")
     two.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     assert two.auth(minion) == saltlite.MASTER_CHANGED

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from in_memory import KEYS, MASTER_PEM, NOW, PING, Site
+from in_memory import JID, KEYS, MASTER_PEM, NOW, PING, Site
 
 import saltlite
 from saltlite import (
@@ -35,20 +35,23 @@ def site(tmp_path):
 
 
 def wanted(open_mode, stored, same, policy):
-    """DESIGN's table once more, as a program: (act, result, where the key file ends, reply)."""
+    """The table once more, as a program: (act, result, what is done to the tree, the state that follows, reply)."""
     if open_mode:
-        return "accept", True, "minions", "credentials"
+        return "accept", True, "keep" if stored == ACCEPTED and same else "put", "accepted", "credentials"
     if stored in (REJECTED, BLOCKED):
-        return "", False, "", "false"
+        return "", False, "keep", stored, "false"
     if stored == ACCEPTED:
-        return ("accept", True, "", "credentials") if same else ("denied", False, "minions_denied", "false")
+        return (
+            ("accept", True, "keep", "accepted", "credentials") if same else ("denied", False, "put", "denied", "false")
+        )
+    written = "move" if stored == PENDING else "put"
     if policy == REJECT:
-        return "reject", False, "minions_rejected", "false"
+        return "reject", False, written, "rejected", "false"
     if stored == PENDING and not same:
-        return "denied", False, "minions_denied", "false"
+        return "denied", False, "put", "denied", "false"
     if policy == SIGN:
-        return "accept", True, "minions", "credentials"
-    return "pend", True, "" if stored == PENDING else "minions_pre", "held"
+        return "accept", True, written, "accepted", "credentials"
+    return "pend", True, "keep" if stored == PENDING else "put", "pending", "held"
 
 
 STORED = (REJECTED, ACCEPTED, PENDING, BLOCKED, UNKNOWN)
@@ -56,7 +59,7 @@ FACTS = list(itertools.product((True, False), STORED, (True, False), (REJECT, SI
 
 
 @pytest.mark.parametrize("facts", FACTS, ids=str)
-def test_key_rules_say_what_the_design_says(facts):
+def test_key_rules_say_what_this_program_says(facts):
     assert tuple(saltlite.key_rule(*facts))[4:] == wanted(*facts)
 
 
@@ -78,15 +81,15 @@ def test_auth_does_to_the_tree_what_the_table_says(facts, tmp_path):
         (tmp_path / "reject").write_text("m\n")
         site.opts["autoreject_file"] = str(tmp_path / "reject")
     if stored != UNKNOWN:
-        site.tree.put_key(saltlite.DIRECTORIES[stored], "m", KEYS[0].public.pem)
+        site.tree.put_key(stored, "m", KEYS[0].public.pem)
         site.look()
     minion = site.minion("m", 0 if same or stored == UNKNOWN else 1)
     before = site.files()
     event = site.auth(minion)
-    _, _, directory, reply = wanted(open_mode, stored, same or stored == UNKNOWN, policy)
+    _, _, change, becomes, reply = wanted(open_mode, stored, same or stored == UNKNOWN, policy)
     assert event == {"credentials": saltlite.GOT_CREDENTIALS, "held": None, "false": saltlite.KEY_REFUSED}[reply]
-    moved = stored == PENDING and directory in ("minions", "minions_rejected") and not open_mode
-    assert site.files() == (before - {"minions_pre"} if moved else before) | ({directory} - {""})
+    written = {saltlite.DIRECTORIES[becomes]} if change != "keep" else set()
+    assert site.files() == (before - {"minions_pre"} if change == "move" else before) | written
 
 
 class Walk(RuleBasedStateMachine):
@@ -194,7 +197,7 @@ def test_revoked_minion_is_refused_at_once_and_reads_no_later_publication(site, 
     elif how == "remove":
         os.unlink(site.tree.pki / "minions/m")
     else:
-        site.tree.put_key("minions_denied", "m", KEYS[1].public.pem)
+        site.tree.put_key(saltlite.DENIED, "m", KEYS[1].public.pem)
         site.move("m", "minions_denied", "minions")
     with pytest.raises(AuthError):
         site.ask(minion, {"cmd": "_rekey"})
@@ -237,7 +240,7 @@ def test_ten_thousand_moves_are_one_rotation(site):
     for number in range(10_000):
         os.rename(site.tree.pki / f"minions/m{number}", site.tree.pki / f"minions_rejected/m{number}")
     site.look()
-    assert site.shared.rotations == before + 1 and not site.accepted()
+    assert site.shared.rotations == before + 1 and not site.tree.accepted()
 
 
 def test_autosign_stub_is_used_up_only_by_the_auth_it_accepts(site):
@@ -469,9 +472,6 @@ def test_forged_publications_are_ignored(site):
 # Jobs
 
 
-JID = "20261123000000000001"
-
-
 def test_job_goes_from_new_through_active_to_done(site):
     minion = site.joined("m")
     site.submit(JID, tgt="*", fun="test.ping")
@@ -619,7 +619,7 @@ def test_return_that_cannot_be_written_is_not_acknowledged_and_comes_again(site)
 def test_old_days_of_finished_jobs_are_removed_whole(site):
     for day in ("20200101", "20991231"):
         (site.tree.jobs / "done" / day).mkdir()
-    site.jobs.clean(site.now)
+    saltlite.clean_jobs(site.tree.jobs, site.opts["keep_jobs_seconds"], site.now)
     assert os.listdir(site.tree.jobs / "done") == ["20991231"]
 
 

@@ -327,7 +327,7 @@ class Tree:
         self.pillar = pillar or {}
 
     def execution(self):
-        execution = saltlite.Execution(self.opts, self.tree, {"jid": "2" * 20}, {})
+        execution = saltlite.Execution(self.opts, self.tree, {"jid": "2" * 20})
         execution.grains, execution.pillar = {}, self.pillar
         return execution
 
@@ -458,7 +458,7 @@ def test_a_file_without_a_change_is_not_written(minion):
 
 def test_a_tree_where_no_minion_ever_ran_will_do(tmp_path):
     opts = saltlite.load_opts("minion", str(tmp_path), {"id": "web1"})
-    execution = saltlite.Execution(opts, saltlite.MinionTree(opts), {"jid": "2" * 20}, {})
+    execution = saltlite.Execution(opts, saltlite.MinionTree(opts), {"jid": "2" * 20})
     execution.run("schedule.add", ["a", {"__kwarg__": True, "function": "test.ping", "seconds": 5}])
     assert "a:" in (tmp_path / "minion.d/_schedule.conf").read_text()
 
@@ -472,7 +472,7 @@ def test_purge_deletes_what_is_saved(minion):
 
 def add_many(conf, number):
     opts = saltlite.load_opts("minion", str(conf), {"id": "web1"})
-    execution = saltlite.Execution(opts, saltlite.MinionTree(opts), {"jid": "2" * 20}, {})
+    execution = saltlite.Execution(opts, saltlite.MinionTree(opts), {"jid": "2" * 20})
     execution.pillar, execution.grains = {}, {}
     for n in range(10):
         execution.run("schedule.add", [f"job{number}-{n}", {"__kwarg__": True, "function": "test.ping", "seconds": 5}])

@@ -59,7 +59,7 @@ def delete(minion: Execution, fun):
     """Remove one function's return from this minion's mine.
 
     CLI Example: salt '*' mine.delete network.ip_addrs"""
-    return bool(minion.ask({"cmd": "_delete", "id": minion.opts["id"], "fun": fun}))
+    return bool(minion.ask({"cmd": "_mine_delete", "id": minion.opts["id"], "fun": fun}))
 
 
 @with_minion
@@ -67,7 +67,7 @@ def flush(minion: Execution):
     """Remove all of this minion's mine; False if there is nothing.
 
     CLI Example: salt '*' mine.flush"""
-    return bool(minion.ask({"cmd": "_flush", "id": minion.opts["id"]}))
+    return bool(minion.ask({"cmd": "_mine_flush", "id": minion.opts["id"]}))
 
 
 @with_minion
@@ -76,7 +76,7 @@ def get(minion: Execution, tgt, fun, tgt_type="glob", exclude_minion=False):
     {function: {minion: value}}. In targets pillar is compared exactly.
 
     CLI Example: salt '*' mine.get 'os:Debian' network.ip_addrs grain"""
-    load = {"cmd": "_get", "id": minion.opts["id"], "tgt": tgt, "fun": fun, "tgt_type": tgt_type}
+    load = {"cmd": "_mine_get", "id": minion.opts["id"], "tgt": tgt, "fun": fun, "tgt_type": tgt_type}
     found = minion.ask(load)
     if not isinstance(found, dict):
         raise CommandExecutionError("The master could not look into the mine; its log says why.")
