@@ -120,7 +120,7 @@ class Packer(NamedTuple):
         for kind in ("modules", "_grains"):
             (top / "etc/salt" / kind).mkdir(parents=True)
             (top / "etc/salt" / kind / "probe.py").write_text("")
-        pack = [TOP / ".build/src/pack.py", top / "probe.pyz", wheels or self.wheels, targets]
+        pack = [TOP / ".pack/pack.py", top / "probe.pyz", wheels or self.wheels, targets]
         subprocess.run([sys.executable, "-I", *map(str, pack)], cwd=top, check=True, capture_output=True)
         return top / "probe.pyz"
 
@@ -162,7 +162,7 @@ def test_two_builds_give_the_same_bytes(real: Path, work: Path, tmp_path: Path) 
 
 
 def test_wheels_inside_are_those_that_are_pinned(real: Path) -> None:
-    pinned = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", (TOP / "build.sh").read_text()))
+    pinned = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", (TOP / ".pack/pins.txt").read_text()))
     with zipfile.ZipFile(real) as archive:
         wheels = [name for name in archive.namelist() if name.startswith("wheels/")]
         assert {hashlib.sha256(archive.read(name)).hexdigest() for name in wheels} <= pinned
@@ -173,7 +173,7 @@ def test_script_names_the_versions_that_are_pinned() -> None:
     block = re.search(r"^# /// script\n(.*?)^# ///$", (TOP / "saltlite.py").read_text(), re.MULTILINE | re.DOTALL)
     assert block
     named = re.findall(r"^# +\"([^\"]+)\",?$", block[1], re.MULTILINE)
-    pinned = re.findall(r"^(\S+==\S+(?: ; [^\\\n]*)?) \\$", (TOP / "build.sh").read_text(), re.MULTILINE)
+    pinned = re.findall(r"^(\S+==\S+(?: ; [^\\\n]*)?) \\$", (TOP / ".pack/pins.txt").read_text(), re.MULTILINE)
 
     def plain(requirement: str) -> str:
         return requirement.replace(" ", "").replace('"', "'")
