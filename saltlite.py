@@ -151,9 +151,11 @@ class Lazy:
     """A module that is imported when it is first used, for start-up time and idle memory are features."""
 
     def __init__(self, name: str) -> None:
+        """`name`: what `import` would be given."""
         self.__dict__["_name"] = name
 
     def __getattr__(self, attribute: str) -> Any:
+        """Import it, and keep what was asked for here, so that the next time is an ordinary look-up."""
         value = getattr(importlib.import_module(self._name), attribute)
         setattr(self, attribute, value)
         return value
@@ -215,6 +217,7 @@ class Failure(SaltError):
     """A sentence for the person at the terminal; only `main` catches it, prints it and ends with `exit_code`."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
+        """`message`: one sentence that says what is wrong, with which file or option, and what to do."""
         super().__init__(message)
         self.exit_code = exit_code
 
@@ -235,6 +238,7 @@ class CommandExecutionError(SaltError):
     """An execution function cannot do what it was asked; the sentence becomes the job's return."""
 
     def __init__(self, message: object = "", info: Any = None) -> None:
+        """As Salt's own: `info` is what a module may add for whoever catches it."""
         super().__init__(str(message))
         self.error, self.info = str(message), info
 
@@ -272,6 +276,7 @@ def printable(text: str) -> str:
 
 
 def jid_at(microseconds: int) -> str:
+    """The same of a moment in microseconds."""
     seconds, micro = divmod(microseconds, 1_000_000)
     return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)) + f"{micro:06d}"
 
@@ -288,6 +293,7 @@ class Ticks:
         self._last = 0
 
     def next(self, now: float) -> int:
+        """The tick for a moment in seconds since the epoch."""
         self._last = max(self._last + 1, int(now * 1_000_000))
         return self._last
 
@@ -401,7 +407,6 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 # maps; what has more than 64 bits travels as decimal text; extension 78 is a moment, as ASCII %Y%m%dT%H:%M:%S.%f.
 # In files the same data is JSON, a line each, so that `tail -f` and jq can read it.
 
-
 EXT_DATETIME = 78
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000  # members of all maps and lists in one message
@@ -409,6 +414,7 @@ MAX_CONTAINERS = 200_000  # maps and lists in one message
 
 
 def _plain(value: Any) -> Any:
+    """What msgpack and JSON have no word for, as Salt sends it: a set as a sorted list, a date as an extension type."""
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
     if hasattr(value, "strftime"):
@@ -419,6 +425,7 @@ def _plain(value: Any) -> Any:
 
 
 def _small_ints(value: Any) -> Any:
+    """The same data, with decimal text in place of integers that 64 bits cannot hold."""
     if isinstance(value, dict):
         return {_small_ints(key): _small_ints(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -442,12 +449,14 @@ def signed_form(load: Mapping[str, Any]) -> bytes:
 
 
 def _ext(code: int, data: bytes) -> Any:
+    """An extension type: a moment comes out as the text that it travelled as."""
     if code != EXT_DATETIME:
         raise PayloadError(f"extension type {code}")
     return data.decode("ascii")
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A map, unless one of its keys comes twice: two readers could then see two different messages."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise PayloadError("a map has a key twice")
@@ -455,6 +464,7 @@ def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def as_text(value: Any, depth: int = 0) -> Any:
+    """Data with every byte string in it that is UTF-8 as str; PayloadError beyond MAX_DEPTH levels."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -530,12 +540,14 @@ MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, 
 
 
 def _text_keys(value: Any) -> Any:
+    """Data whose keys JSON can have."""
     if isinstance(value, dict):
         return {k if isinstance(k, str | int | float | None) else str(k): _text_keys(v) for k, v in value.items()}
     return [_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _json_default(value: Any) -> Any:
+    """What JSON has no word for."""
     import base64
 
     return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _plain(value)
@@ -550,6 +562,7 @@ def to_json(value: Any) -> str:
 
 
 def _json_object(value: dict[str, Any]) -> Any:
+    """A map out of JSON, or the bytes that it stands for."""
     import base64
 
     if list(value) == ["__bytes__"] and isinstance(value["__bytes__"], str):
@@ -572,7 +585,6 @@ def from_json(line: str | bytes) -> Any:
 # carries, and the `sig` of the shared key in the credentials. And the box for everything else. Errors of the
 # cryptography package never leave this section, and say no more than that something does not open.
 
-
 ENC_ALGOS = {"OAEP-SHA1": "SHA1", "OAEP-SHA224": "SHA224"}
 SIG_ALGOS = {"PKCS1v15-SHA1": "SHA1", "PKCS1v15-SHA224": "SHA224"}
 PREFIX = b"pickle::"  # the literal that opens every box; it has nothing to do with pickle
@@ -585,6 +597,7 @@ def clean(pem: str) -> str:
 
 
 def sha256(data: bytes) -> bytes:
+    """The digest, 32 bytes. hashlib would map the system's libcrypto beside the one that is there already."""
     digest = hashes.Hash(hashes.SHA256())
     digest.update(data)
     return digest.finalize()
@@ -598,6 +611,7 @@ def fingerprint(pem: str) -> str:
 
 
 def _oaep(algo: str) -> padding.OAEP:
+    """The padding of a name in ENC_ALGOS: its hash, for the mask as well, and no label."""
     algorithm = getattr(hashes, ENC_ALGOS[algo])()
     return padding.OAEP(padding.MGF1(algorithm), algorithm, None)
 
@@ -608,6 +622,7 @@ class PublicKey:
     Raises AuthError if the text is anything else."""
 
     def __init__(self, pem: str) -> None:
+        """Refuses before anything is stored or computed: the text first, then the kind of key, then its numbers."""
         if len(pem) > MAX_PEM or pem.count("-----BEGIN") != 1 or not pem.isascii():
             raise AuthError("the public key is not one PEM block")
         try:
@@ -627,9 +642,11 @@ class PublicKey:
         return clean(self._key.public_bytes(serialization.Encoding.PEM, form).decode())
 
     def encrypt(self, algo: str, data: bytes) -> bytes:
+        """Sealed so that only the holder of the private key can open it; at most some 200 bytes."""
         return self._key.encrypt(data, _oaep(algo))
 
     def verify(self, algo: str, sig: bytes, data: bytes) -> bool:
+        """Whether the private key has signed this data. An unknown algorithm is no signature."""
         if algo not in SIG_ALGOS:
             return False
         try:
@@ -686,12 +703,14 @@ class PrivateKey:
         return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
     def decrypt(self, algo: str, data: bytes) -> bytes:
+        """What was sealed with `encrypt`; AuthError, and no word why, if it does not open."""
         try:
             return self._key.decrypt(data, _oaep(algo))
         except Exception:
             raise AuthError("a sealed key does not open") from None
 
     def sign(self, algo: str, data: bytes) -> bytes:
+        """A PKCS#1 v1.5 signature; 0.8 ms for 2048 bits, the dearest thing that a master does."""
         return self._key.sign(data, padding.PKCS1v15(), getattr(hashes, SIG_ALGOS[algo])())
 
     def private_encrypt(self, data: bytes) -> bytes:
@@ -713,6 +732,7 @@ class Crypticle:
     __slots__ = ("_aes", "_hmac", "key")
 
     def __init__(self, key: str) -> None:
+        """`key`: 76 characters, base64 of 24 bytes for AES and 32 for the HMAC."""
         import base64
 
         try:
@@ -728,11 +748,13 @@ class Crypticle:
 
     @staticmethod
     def generate() -> str:
+        """A new key."""
         import base64
 
         return base64.b64encode(token(56)).decode()
 
     def seal(self, data: bytes) -> bytes:
+        """IV (16), cipher text padded to blocks of 16 by bytes that hold their number, HMAC of both (32)."""
         iv = token(16)
         fill = 16 - len(data) % 16
         cipher = ciphers.Cipher(ciphers.algorithms.AES(self._aes), ciphers.modes.CBC(iv)).encryptor()
@@ -760,6 +782,7 @@ class Crypticle:
         return mac
 
     def dumps(self, value: Any, nonce: str = "") -> bytes:
+        """A value in a box, behind the prefix and, in a reply, the nonce of its request."""
         return self.seal(PREFIX + nonce.encode() + pack(value))
 
     def loads(self, box: bytes, nonce: str = "") -> Any:
@@ -774,7 +797,6 @@ class Crypticle:
 # ---- 5. YAML, words and nested data ---------------------------------------------------------------------------------
 # Configuration, pillar and the words of a command line are YAML as Salt reads it. The loader is the safe one, in C, and
 # counts before it makes anything that a short text can make large.
-
 
 MAX_YAML_DEPTH = 500
 MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
@@ -821,11 +843,13 @@ def yaml_loader() -> Any:
             super().flatten_mapping(node)
 
         def construct_scalar(self, node: Any) -> Any:
+            """`id: 0777` is 777 in Salt, where YAML 1.1 would have an octal number."""
             if node.tag == "tag:yaml.org,2002:int" and re.match("0(?!b|x)", node.value):
                 node.value = node.value.lstrip("0") or "0"
             return super().construct_scalar(node)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            """A key twice is a mistake, of which YAML itself would silently take the last."""
             keys = [self.construct_object(key) for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
             if len(set(keys)) < len(keys):
                 raise yaml.YAMLError("a key appears twice")
@@ -887,7 +911,6 @@ def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
 # answer: where it does not know enough, the verdict is None, `may match`. Compound targets are boolean expressions
 # with the precedence of Python, by whose eval Salt judges them; here they are parsed.
 
-
 Verdict = bool | None
 REGEX_BUDGET = 100_000  # steps on the master, some milliseconds
 NESTING = 200  # Python's own bound on parentheses, which Salt inherits
@@ -918,6 +941,7 @@ class Matcher(NamedTuple):
 
 
 def nobody(complaint: str) -> Parsed:
+    """A target that can match no minion, and why."""
     return Parsed(lambda facts: False, complaint)
 
 
@@ -1024,6 +1048,7 @@ def data_test(source: str, how: str, tgt: str, delimiter: str) -> Parsed:
 
 
 def pcre_test(tgt: str, _: str) -> Parsed:
+    """Ids by a regular expression, anchored at its start only, as Salt's is."""
     if problem := mistake(tgt):
         raise Failure(problem)
 
@@ -1036,11 +1061,13 @@ def pcre_test(tgt: str, _: str) -> Parsed:
 
 
 def list_test(tgt: str | Sequence[str], _: str) -> Parsed:
+    """Ids by name."""
     ids = set(tgt.split(",") if isinstance(tgt, str) else filter(lambda name: isinstance(name, str), tgt))
     return Parsed(lambda facts: facts.id in ids)
 
 
 def ipcidr_test(tgt: str, _: str) -> Parsed:
+    """An address, or a network, against the grains ipv4 or ipv6."""
     try:
         wanted: Any = ipaddress.ip_network(tgt) if "/" in tgt else ipaddress.ip_address(tgt)
     except ValueError as error:
@@ -1065,6 +1092,7 @@ def ipcidr_test(tgt: str, _: str) -> Parsed:
 
 
 def range_test(tgt: str, _: str) -> Parsed:
+    """seco.range, which needs a server of its own."""
     raise Failure(f"{tgt!r}: range targets are not supported.")
 
 
@@ -1076,6 +1104,7 @@ COMPOUND_WORD = re.compile(r"(?:([GPIJ])(.)?|([LNSERTM]))@(.+)$")
 
 
 def conjunction(left: Any, right: Any) -> Any:
+    """`and` of three values. BROKEN stays what it is."""
     if left is None:
         return False if right is False else None
     return right if left is True else left
@@ -1263,7 +1292,6 @@ def expand_nodegroups(words: Iterable[str], nodegroups: Mapping[str, Any], path:
 # A change is one rename: write a dot-name beside the target, fsync, rename, fsync the directory. Readers ignore
 # dot-names, so a crash leaves at most a dot-name, which `sweep` removes at the next start. Nobody locks to read. Files
 # are opened once and judged by their descriptor, never through a link, so what is checked is what is read.
-
 
 NO_KEY_FILE = {errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 RACY = 0.05  # seconds: a directory changed this shortly before it was read may change again within the same mtime
@@ -1470,7 +1498,6 @@ def below(root: Path, name: Any) -> Path:
 # it is first asked for. This is a layout and no plugin framework: the kinds are closed, and what the daemons answer to
 # strangers (requests) or begin with (commands, options) comes from the packed tree only. For the other kinds a site's
 # own file replaces the packed one of the same name, whole, as in Salt: dropping a file in is how a site adds to them.
-
 
 PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
@@ -1690,6 +1717,7 @@ class FloodGate:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is let through."""
         second, count = self._seen.get(str(record.msg), (0, 0))
         if second != int(record.created):
             if count > self.MOST:
@@ -1703,6 +1731,8 @@ class FloodGate:
 
 
 def log_formatter() -> logging.Formatter:
+    """What makes a record one line, and a traceback lines without controls."""
+
     class OneLine(logging.Formatter):
         def formatMessage(self, record: logging.LogRecord) -> str:
             record.message = printable(record.message)
@@ -1716,20 +1746,16 @@ def log_formatter() -> logging.Formatter:
 
 def setup_log(level: str) -> None:
     """Log to stderr from `level` on. One record is one line, whatever bytes it quotes; a flood is counted, not told."""
-    names_: dict[str, str | int] = {
-        "quiet": 100,
-        "trace": "DEBUG",
-        "all": "DEBUG",
-        "garbage": "DEBUG",
-        "profile": "INFO",
-    }
+    levels: dict[str, str | int] = {"quiet": 100, "profile": "INFO"} | dict.fromkeys(
+        ("trace", "garbage", "all"), "DEBUG"
+    )
     handler = logging.StreamHandler()
     handler.setFormatter(log_formatter())
     handler.addFilter(FloodGate())
     logger = logging.getLogger("saltlite")
     logger.handlers[:] = [handler]
     logger.propagate = False
-    logger.setLevel(names_.get(level, level.upper()))
+    logger.setLevel(levels.get(level, level.upper()))
 
 
 def reload_opts(opts: dict[str, Any]) -> None:
@@ -1771,10 +1797,12 @@ class Loop:
         self._rung: Callable[[], None] = lambda: None
 
     def watch(self, source: Any, handler: Callable[[], None]) -> None:
+        """Call the handler whenever there is something to read; `source`: a zmq socket or a descriptor."""
         self._poller.register(source, zmq.POLLIN)
         self._handlers[source] = handler
 
     def unwatch(self, source: Any) -> None:
+        """Forget a source, if it is watched."""
         if self._handlers.pop(source, None):
             self._poller.unregister(source)
 
@@ -1783,9 +1811,11 @@ class Loop:
         self._timers[name] = (time.monotonic() + delay, call)
 
     def waits(self, name: str) -> bool:
+        """Whether a timer of this name is set."""
         return name in self._timers
 
     def cancel(self, name: str) -> None:
+        """Unset a timer, if it is set."""
         self._timers.pop(name, None)
 
     def every(self, name: str, interval: float, call: Callable[[], None]) -> None:
@@ -1798,11 +1828,13 @@ class Loop:
         self.at(name, interval, again)
 
     def on_signal(self, number: int, call: Callable[[], None]) -> None:
+        """Call when the signal has come: in the loop, between two handlers, not in the middle of one."""
         self._signals[number] = call
         signal.signal(number, lambda *_: None)  # the wake-up descriptor below is what tells us
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def on_ring(self, call: Callable[[], None]) -> None:
+        """What `ring` calls; rings that come close together are one."""
         self._rung = call
 
     def ring(self) -> None:
@@ -1811,9 +1843,11 @@ class Loop:
             os.write(self._write, b"\0")
 
     def stop(self) -> None:
+        """Let `run` come back after the handler that is running."""
         self.running = False
 
     def _woken(self) -> None:
+        """Empty the wake-up pipe: signals have written their numbers there, `ring` zeros."""
         rung = False
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._read, 4096):
@@ -1838,6 +1872,7 @@ class Loop:
                     self._guard(call)
 
     def _guard(self, call: Callable[[], None]) -> None:
+        """Call it; whatever it raises is ours to mend, and no reason to end."""
         try:
             call()
         except Exception:
@@ -1878,6 +1913,7 @@ class Doorbell:
         self._observer.start()
 
     def _schedule(self) -> None:
+        """Ask for the events that a rename, a new file and a removed one make; contents do not count."""
         events = watchdog_events
         wanted: list[Any] = [events.FileCreatedEvent, events.FileMovedEvent, events.FileDeletedEvent]
         handler = events.FileSystemEventHandler()
@@ -1892,6 +1928,7 @@ class Doorbell:
             self._observer.unschedule_all()
 
     def listen(self) -> None:
+        """Hang the bell up again."""
         if self._observer:
             try:
                 self._schedule()
@@ -1899,6 +1936,7 @@ class Doorbell:
                 log.warning("the trees cannot be watched any more (%s); they are looked at every rescan", error)
 
     def stop(self) -> None:
+        """Take the bell down for good."""
         if self._observer and self._observer.is_alive():
             self._observer.stop()
         self._observer = None
@@ -2124,6 +2162,11 @@ PARTS: dict[str, dict[str, str]] = {
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT}  # what the job waits for
 
 
+def addressed(header: Mapping[str, Any], minion_id: str) -> bool:
+    """Whether a publication may have been meant for a minion, which was not foreseen; grains decide there, not here."""
+    return minion_id in header["minions"] or bool(expected(header["tgt"], header["tgt_type"], [minion_id]))
+
+
 def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, Any]:
     """The `ret` line of a job's file for the load of a `_return`."""
     line = {"event": "ret", "id": minion_id, "fun": load.get("fun", ""), "return": load.get("return")}
@@ -2170,6 +2213,7 @@ class Job:
         return before
 
     def all_in(self) -> bool:
+        """Whether nobody is waited for any more."""
         return not any(self.counts[state] for state in OPEN)
 
     def due(self) -> float:
@@ -2185,18 +2229,9 @@ class Job:
         return load
 
 
-REQUEST_FIELDS = {
-    "fun": (str, list),
-    "tgt": (str, list),
-    "tgt_type": (str,),
-    "arg": (list,),
-    "kwarg": (dict,),
-    "timeout": (int, float),
-    "gather_job_timeout": (int, float),
-    "ret": (str,),
-    "user": (str,),
-    "metadata": (dict,),
-}
+REQUEST_FIELDS = {"fun": (str, list), "tgt": (str, list), "arg": (list,), "kwarg": (dict,), "metadata": (dict,)}
+REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
+REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
 MAX_TIMEOUT = 31_536_000
 
 
@@ -2253,6 +2288,77 @@ def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], no
 # file is as it was, within a bound: thousands of minions may ask for the mine of thousands.
 
 
+class MinionData:
+    """minions/ID/{grains,pillar,mine}.json: what an accepted minion last said of itself, was last sent, and has put
+    into the mine. What a method gives is not to be changed."""
+
+    MAX_KEPT = 32 << 20  # bytes of files that are kept in memory
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept: dict[str, tuple[tuple[int, int, int], Any]] = {}  # what files held, by path
+        self._kept_bytes = 0
+
+    def grains(self, minion_id: str) -> dict[str, Any] | None:
+        """The grains that a minion last sent, or None."""
+        return self._read(minion_id, "grains")
+
+    def pillar(self, minion_id: str) -> dict[str, Any] | None:
+        """The pillar that a minion was last sent, or None."""
+        return self._read(minion_id, "pillar")
+
+    def mine(self, minion_id: str) -> dict[str, Any]:
+        """What a minion has put into the mine."""
+        return self._read(minion_id, "mine") or {}
+
+    def put(self, minion_id: str, kind: str, value: dict[str, Any]) -> None:
+        """Keep a map of a kind, if it is not what is there: it is asked for far more often than it changes."""
+        if self._read(minion_id, kind) == from_json(text := to_json(value)):
+            return
+        directory = self._directory / minion_id
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+        put(directory / f"{kind}.json", text, sync=False)
+        self._drop(f"{directory}/{kind}.json")  # a stamp may repeat within one tick of the clock
+
+    def remove(self, minion_id: str, kind: str) -> None:
+        """Remove what is kept of a kind; FileNotFoundError if there is nothing."""
+        (self._directory / minion_id / f"{kind}.json").unlink()
+
+    def forget(self, minion_id: str) -> None:
+        """Remove all that is kept of a minion."""
+        for kind in ("grains", "pillar", "mine"):
+            with contextlib.suppress(FileNotFoundError):
+                self.remove(minion_id, kind)
+        with contextlib.suppress(OSError):
+            (self._directory / minion_id).rmdir()
+
+    def _read(self, minion_id: str, kind: str) -> dict[str, Any] | None:
+        """The map in a file, from memory while the file is as it was."""
+        path = f"{self._directory}/{minion_id}/{kind}.json"
+        try:
+            info = os.stat(path)
+            stamp = info.st_ino, info.st_mtime_ns, info.st_size
+            if (kept := self._kept.get(path)) and kept[0] == stamp:
+                return kept[1]
+            found = from_json(read(Path(path), 1 << 28))
+        except (OSError, ValueError):
+            self._drop(path)
+            return None
+        if not isinstance(found, dict):
+            return None
+        self._drop(path)
+        self._kept[path] = stamp, found
+        self._kept_bytes += info.st_size
+        while self._kept_bytes > self.MAX_KEPT:
+            self._drop(next(iter(self._kept)))
+        return found
+
+    def _drop(self, path: str) -> None:
+        if kept := self._kept.pop(path, None):
+            self._kept_bytes -= kept[0][2]
+
+
 KeyStat = tuple[int, int, int]  # inode, ctime in nanoseconds, size: equal means unchanged
 
 
@@ -2265,9 +2371,8 @@ class MasterTree:
         self.jobs = self.cache / "jobs"
         self.opts = opts
         self.keys: dict[str, tuple[str, int]] = {}  # what `scan` found last: id -> state and inode of the file
+        self.data = MinionData(self.cache / "minions")
         self._scanned: dict[str, tuple[int, bool]] = {}
-        self._kept: dict[str, tuple[tuple[int, int, int], Any]] = {}  # what minions said, by path
-        self._kept_bytes = 0
 
     def prepare(self, keysize: int) -> None:
         """Make what a start makes: directories (0700) and the key pair (master.pem 0400, master.pub 0644)."""
@@ -2304,6 +2409,7 @@ class MasterTree:
     # keys
 
     def key_path(self, state: str, minion_id: str) -> Path:
+        """Where the key of an id lies that is in this state."""
         return self.pki / DIRECTORIES[state] / minion_id
 
     def key_stat(self, minion_id: str) -> KeyStat | None:
@@ -2343,6 +2449,7 @@ class MasterTree:
         return PublicKey(raw.decode("ascii", "replace"))
 
     def put_key(self, state: str, minion_id: str, pem: str) -> None:
+        """Write a key into the directory of a state."""
         put(self.key_path(state, minion_id), pem, 0o644)
 
     def remove_key(self, minion_id: str) -> None:
@@ -2352,6 +2459,7 @@ class MasterTree:
         sync_directory(path.parent)
 
     def count(self, state: str) -> int:
+        """How many keys are in a state, whatever their names."""
         return len(names(self.pki / DIRECTORIES[state]))
 
     def changed(self) -> bool:
@@ -2404,6 +2512,7 @@ class MasterTree:
         return True
 
     def use_autosign_stub(self, minion_id: str) -> None:
+        """The authentication that a stub accepts uses it up; no other does."""
         (self.pki / "minions_autosign" / minion_id).unlink(missing_ok=True)
 
     # sessions
@@ -2418,22 +2527,21 @@ class MasterTree:
         return key if owner == finger else None
 
     def has_session(self, minion_id: str) -> bool:
+        """Whether an id has a session, made for whatever key."""
         return os.path.lexists(self.cache / "sessions" / minion_id)
 
     def session_age(self, minion_id: str, now: float) -> float:
+        """Seconds since the session key was made; OSError if there is none."""
         return now - os.stat(self.cache / "sessions" / minion_id).st_mtime
 
     def put_session(self, minion_id: str, key: str, finger: str) -> None:
+        """Keep a session key, with the fingerprint it was made for. Not synced: a lost one is made anew."""
         put(self.cache / "sessions" / minion_id, f"{key}\n{finger}\n", sync=False)
 
     def forget(self, minion_id: str) -> None:
         """Remove what belonged to an identity that is gone: its session, grains, pillar and mine."""
         (self.cache / "sessions" / minion_id).unlink(missing_ok=True)
-        directory = self.cache / "minions" / minion_id
-        for name in ("grains.json", "pillar.json", "mine.json"):
-            (directory / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            directory.rmdir()
+        self.data.forget(minion_id)
 
     def strangers(self) -> list[str]:
         """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
@@ -2463,6 +2571,7 @@ class MasterTree:
         return key, info.st_mtime, info.st_atime
 
     def put_shared_key(self, key: str) -> None:
+        """Keep the shared key, durably: a key is on disk before it seals anything."""
         put(self.cache / "aes.key", key + "\n")
 
     def stamp_shared_key(self, made: float, used: float) -> None:
@@ -2485,69 +2594,6 @@ class MasterTree:
         """id -> the newest `ts` of its session, when it was last heard, the nonces of that newest second, and the
         address it was heard from."""
         put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
-
-    # what minions said
-
-    def grains(self, minion_id: str) -> dict[str, Any] | None:
-        """The grains an accepted minion last sent, or None; not to be changed."""
-        return self._said(minion_id, "grains.json")
-
-    def put_grains(self, minion_id: str, grains: dict[str, Any]) -> None:
-        self._put_said(minion_id, "grains.json", grains)
-
-    def pillar(self, minion_id: str) -> dict[str, Any] | None:
-        """The pillar an accepted minion was last sent, or None; not to be changed."""
-        return self._said(minion_id, "pillar.json")
-
-    def put_pillar(self, minion_id: str, pillar: dict[str, Any]) -> None:
-        if self.pillar(minion_id) != from_json(to_json(pillar)):
-            self._put_said(minion_id, "pillar.json", pillar)
-
-    def mine(self, minion_id: str) -> dict[str, Any]:
-        """What an accepted minion has put into the mine; not to be changed."""
-        return self._said(minion_id, "mine.json") or {}
-
-    def put_mine(self, minion_id: str, mine: dict[str, Any]) -> None:
-        self._put_said(minion_id, "mine.json", mine)
-
-    def flush_mine(self, minion_id: str) -> None:
-        """Remove what a minion has put into the mine; FileNotFoundError if there is nothing."""
-        (self.cache / "minions" / minion_id / "mine.json").unlink()
-
-    MAX_KEPT = 32 << 20  # bytes of files that are kept in memory
-
-    def _said(self, minion_id: str, name: str) -> dict[str, Any] | None:
-        """The map in minions/ID/NAME. It stays in memory while the file is as it was: thousands of minions may ask for
-        the mine of thousands."""
-        path = f"{self.cache}/minions/{minion_id}/{name}"
-        try:
-            info = os.stat(path)
-            stamp = info.st_ino, info.st_mtime_ns, info.st_size
-            if (kept := self._kept.get(path)) and kept[0] == stamp:
-                return kept[1]
-            found = from_json(read(Path(path), 1 << 28))
-        except (OSError, ValueError):
-            self._drop(path)
-            return None
-        if not isinstance(found, dict):
-            return None
-        self._drop(path)
-        self._kept[path] = stamp, found
-        self._kept_bytes += info.st_size
-        while self._kept_bytes > self.MAX_KEPT:
-            self._drop(next(iter(self._kept)))
-        return found
-
-    def _put_said(self, minion_id: str, name: str, value: dict[str, Any]) -> None:
-        directory = self.cache / "minions" / minion_id
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        put(directory / name, to_json(value), sync=False)
-        self._drop(f"{directory}/{name}")  # a stamp may repeat within one tick of the clock
-
-    def _drop(self, path: str) -> None:
-        if kept := self._kept.pop(path, None):
-            self._kept_bytes -= kept[0][2]
 
 
 # ---- 15. Jobs -------------------------------------------------------------------------------------------------------
@@ -2636,12 +2682,14 @@ class OwnReturns:
         self._jobs, self._day, self._count = jobs, "", collections.Counter[str]()
 
     def may_keep(self, minion_id: str, now: float) -> bool:
+        """Count one more of this minion today; whether it may be kept."""
         if self._day != jid_of(now)[:8]:
             self._day, self._count = jid_of(now)[:8], collections.Counter()
         self._count[minion_id] += 1
         return self._count[minion_id] <= MAX_OWN
 
     def keep(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
+        """Write it as a finished job of one minion. One that is there already stays as it is."""
         line = return_line(minion_id, load, now)
         header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": now}
@@ -2671,6 +2719,7 @@ class Jobs:
         return jid_at(self.ticks.next(now))
 
     def path(self, jid: str, state: str) -> Path:
+        """Where a job's file is in a state, `active` or `done`."""
         return self.tree.jobs / ("active" if state == "active" else f"done/{jid[:8]}") / f"{jid}.jsonl"
 
     # requests
@@ -2707,7 +2756,7 @@ class Jobs:
             raise Failure(f"the jid {jid} is taken.")
         header = job_header(jid, request, self.opts, now)
         tgt, tgt_type = header["tgt"], header["tgt_type"]
-        header["minions"] = expected(tgt, tgt_type, self.tree.accepted(), self.tree.grains, self.tree.pillar)
+        header["minions"] = expected(tgt, tgt_type, self.tree.accepted(), self.tree.data.grains, self.tree.data.pillar)
         if name != jid:
             header["request"] = name  # for `recover`: a crash now must not publish it twice
         job = Job(header, now)
@@ -2744,7 +2793,7 @@ class Jobs:
         if job := self.active.get(jid):
             if job.parts.get(minion_id) == RETURNED:
                 return jid if minion_id in job.unwritten else ""
-            if not self.addressed(job.header, minion_id):
+            if not addressed(job.header, minion_id):
                 log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
                 return ""
             self._add(job, minion_id, load, now)
@@ -2761,13 +2810,8 @@ class Jobs:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
 
-    def addressed(self, header: dict[str, Any], minion_id: str) -> bool:
-        """Whether a publication may have been meant for a minion; grains decide there, not here."""
-        if minion_id in header["minions"]:
-            return True
-        return bool(expected(header["tgt"], header["tgt_type"], [minion_id]))
-
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
+        """Take down a return; it reaches the file with the next `flush`."""
         line = return_line(minion_id, load, now)
         job.lines.append(to_json(line))
         job.unwritten.append(minion_id)
@@ -2779,6 +2823,7 @@ class Jobs:
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
 
     def _probed(self, job: Job, minion_id: str, answer: Any, now: float) -> None:
+        """An answer to find_job: {} for no, the running record for yes. The last one ends the wait."""
         if job.parts.get(minion_id) == ASKED:
             job.step(minion_id, RUNS if answer else RUNS_NOT)
             if not job.counts[ASKED]:
@@ -2789,7 +2834,7 @@ class Jobs:
         path = self.path(jid, "done")
         with open(path, "rb") as file:
             header = from_json(file.readline())
-        if not self.addressed(header, minion_id):
+        if not addressed(header, minion_id):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return
         if jid not in self.ended:
@@ -2919,6 +2964,7 @@ class Jobs:
         self.outgoing.append(load | fields)
 
     def _remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
         self.ended[jid] = ids
         if len(self.ended) > REMEMBERED:
             del self.ended[next(iter(self.ended))]
@@ -3066,6 +3112,7 @@ class Peers:
         return self._peer(minion_id, finger, key_stat, session)
 
     def _peer(self, minion_id: str, finger: str, key_stat: KeyStat, session: str) -> Peer:
+        """The peer of this key and session, the one that is known already if there is one."""
         peer = self.known.get(minion_id)
         if peer and peer.finger == finger and peer.crypticle.key == session:
             peer.key_stat = key_stat  # the same key in a file that was touched: what was seen stays seen
@@ -3099,6 +3146,7 @@ class Peers:
         return session
 
     def _end_session(self, minion_id: str) -> None:
+        """What was remembered to refuse repeats goes with the session; when it was heard stays."""
         self.known.pop(minion_id, None)
         if heard := self.heard.get(minion_id):
             self.heard[minion_id] = Heard(0, heard.when, (), heard.address)
@@ -3158,11 +3206,13 @@ class SharedKey:
         log.info("the shared key is renewed")
 
     def _make(self, now: float) -> None:
+        """A new key, on disk first."""
         aes = Crypticle.generate()
         self.tree.put_shared_key(aes)
         self._take(aes, now)
 
     def _take(self, aes: str, made: float) -> None:
+        """Use this key from here on; serials count for each key."""
         self.aes, self.made = aes, made
         self.crypticle, self._serials, self._signature = Crypticle(aes), Ticks(), b""
 
@@ -3289,6 +3339,7 @@ class Admission:
         return ASK
 
     def _listed(self, file: str, minion_id: str) -> bool:
+        """Whether a line of an operator's file means this id."""
         return bool(file) and line_matches(minion_id, self._trusted_lines(Path(file)))
 
     def _trusted_lines(self, path: Path) -> list[str]:
@@ -3327,6 +3378,7 @@ class Admission:
             tree.keys[minion_id] = (rule.becomes, tree.scan_one(minion_id)[1])
 
     def _hold(self, envelope: Any, load: dict[str, Any], finger: str) -> bool:
+        """Keep a request until its key moves, with no more of it than an answer needs; False if there is no room."""
         minion_id = load["id"]
         if minion_id not in self.held and len(self.held) >= MAX_HELD:
             return False
@@ -3344,6 +3396,7 @@ class Admission:
         return self._signed(load, {"ret": ret}) if self._refusals[1] <= REFUSALS_PER_SECOND else None
 
     def _signed(self, load: dict[str, Any], inner: dict[str, Any]) -> bytes:
+        """A reply that proves whose it is: signed by the master, with the nonce that was asked with."""
         data = pack(inner | {"nonce": load["nonce"]})
         sig = self.key.sign(load.get("sig_algo", "PKCS1v15-SHA1"), data)
         return pack({"enc": "clear", "load": data, "sig": sig})
@@ -3537,6 +3590,7 @@ class MasterProtocol:
         return found
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
+        """The two requests that anybody may send."""
         load = as_text(message.get("load"))
         if isinstance(load, dict) and load.get("cmd") == "ping" and len(pong := pack(load)) <= MAX_PING:
             return pong  # what it was given and no more: nobody is answered with more than he has sent
@@ -3547,6 +3601,7 @@ class MasterProtocol:
     def _dispatch(
         self, envelope: Any, message: dict[str, Any], peer: Peer, load: dict[str, Any], now: float
     ) -> Reply | None:
+        """Have the handler of a command answer a peer, and seal what it gives as its row says."""
         cmd, nonce = load.get("cmd"), load["nonce"]
         request = self.requests.get(cmd) if isinstance(cmd, str) else None
         if request is None:
@@ -3652,6 +3707,7 @@ class EventLog:
         self._path, self._most = path, most
 
     def write(self, events: list[tuple[str, dict[str, Any]]], now: float) -> None:
+        """Append events. They are told, not kept safe: what cannot be written is said in the log, and lost."""
         if not events:
             return
         text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
@@ -3701,6 +3757,7 @@ class Master:
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
     def _bind(self, kind: int, option: str, most: int) -> zmq.Socket[Any]:
+        """A socket that listens at the port which an option names; Failure with a sentence that mends it."""
         opts = self.opts
         socket_ = self.context.socket(kind)
         keep_alive(socket_, opts, opts["interface"])
@@ -3792,6 +3849,7 @@ class Master:
         self.work()
 
     def reply(self, replies: Iterable[Reply]) -> None:
+        """Send replies; to whom has gone meanwhile nothing can be sent."""
         for reply in replies:
             with contextlib.suppress(zmq.ZMQError):
                 self.router.send_multipart([*reply.envelope, reply.data], zmq.NOBLOCK)
@@ -3844,17 +3902,20 @@ class Master:
         self.loop.at("listen", 1.0, self.listen)
 
     def listen(self) -> None:
+        """Nothing has moved for a second: back to the doorbell."""
         self.loop.cancel("storm")
         self.doorbell.listen()
         self.look()
 
     def write_events(self) -> None:
+        """Write what has been told since the last time."""
         events = self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
         self.events.write(events, time.time())
 
     def held(self) -> None:
+        """Answer some more of the held requests whose key has moved."""
         self.reply(self.admission.answer_held(time.time()))
         self.work()
 
@@ -3871,12 +3932,14 @@ class Master:
                 log.error("job %s could not be published: %s", load["jid"], error)
 
     def save(self) -> None:
+        """Every ten seconds, and at the end."""
         try:
             self.peers.save()
         except OSError as error:
             log.warning("sessions cannot be saved: %s", error)
 
     def clean(self) -> None:
+        """Once an hour."""
         clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
 
     def reload(self) -> None:
@@ -3905,7 +3968,6 @@ class Master:
 # all moments are seconds since the epoch. A clock that jumps makes nothing fire twice, nor all that it jumped over:
 # intervals are kept by the monotonic clock, times of day are sought anew when the clock was set back.
 
-
 SCHEDULE_SETTINGS = ("enabled", "skip_function", "skip_during_range", "splay")  # of the whole, beside its entries
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 UNUSED = ("returner", "return_config", "return_kwargs")
@@ -3928,6 +3990,7 @@ def moment(value: Any, day: float) -> float:
 
 
 def interval_of(entry: Entry) -> float:
+    """Seconds between two firings, at least one; ValueError if they make no interval."""
     seconds = sum(float(entry.get(unit, 0)) * length for unit, length in UNITS.items())
     if not 0 <= seconds <= 1e10:
         raise ValueError(f"it cannot fire every {seconds} seconds")
@@ -3935,12 +3998,14 @@ def interval_of(entry: Entry) -> float:
 
 
 def next_when(entry: Entry, since: float) -> float:
+    """The next of its dates and times of day."""
     whens = entry["when"] if isinstance(entry["when"], list) else [entry["when"]]
     found = [moment(when, day) for when in whens for day in (since, since + 86400)]
     return min((at for at in found if at > since), default=NEVER)
 
 
 def next_cron(entry: Entry, since: float) -> float:
+    """The next moment of a cron expression, in local time."""
     from datetime import datetime
 
     at = croniter.croniter(entry["cron"], datetime.fromtimestamp(since)).get_next(datetime).timestamp()
@@ -3948,6 +4013,7 @@ def next_cron(entry: Entry, since: float) -> float:
 
 
 def next_once(entry: Entry, since: float) -> float:
+    """Its one moment, if that is still to come."""
     from datetime import datetime
 
     at = entry["once"]
@@ -4021,6 +4087,7 @@ ENTRY_TYPES = {"args": list, "kwargs": dict, "metadata": dict, "maxrunning": int
 
 
 def function_of(entry: Entry) -> str | list[str]:
+    """The function of an entry, or a list of several; ValueError."""
     fun = next((entry[name] for name in ("function", "func", "fun") if entry.get(name)), "")
     if not fun or not all(isinstance(one, str) for one in ([fun] if isinstance(fun, str) else list(fun))):
         raise ValueError("function must name a function, or be a list of names")
@@ -4086,6 +4153,7 @@ class Schedule:
         self._known = problems
 
     def _begin(self, name: str, entry: Entry, now: float) -> None:
+        """A new entry, or one that was changed: when does it fire first?"""
         kind = kind_of(entry)
         self._starting.discard(name)
         if entry.get("run_on_start", kind == "seconds"):
@@ -4109,6 +4177,7 @@ class Schedule:
         return min(self._at.values(), default=NEVER)
 
     def next_of(self, name: str) -> float:
+        """When one entry is due; NEVER."""
         return self._at.get(name, NEVER)
 
     def due(self, now: float, mono: float) -> list[str]:
@@ -4132,6 +4201,7 @@ class Schedule:
                 self._plan(name, now)
 
     def _fires(self, name: str, late: float, now: float) -> bool:
+        """Whether an entry that is due runs now, and when it is due next."""
         entry, starting = self.entries[name], name in self._starting
         self._starting.discard(name)
         try:
@@ -4245,6 +4315,7 @@ def process_start(pid: int) -> int:
 
 
 def _lives(pid: int, started: int) -> bool:
+    """Whether a process is still the one that began at this tick."""
     return bool(pid) and process_start(pid) == started
 
 
@@ -4264,7 +4335,7 @@ class MinionTree:
         self.pki = Path(opts["pki_dir"])
         self.cache = Path(opts["cachedir"])
         self.proc, self.outbox = self.cache / "proc", self.cache / "outbox"
-        self._executed: dict[str, None] = {}
+        self.executed: dict[str, None] = {}
         self._executed_lines = 0
         self._seen: dict[str, int] = {}
 
@@ -4304,6 +4375,7 @@ class MinionTree:
         return PublicKey(read(self.pki / f"{name}.pub", MAX_KEY_FILE).decode("ascii", "replace"))
 
     def put_master_key(self, pem: str) -> None:
+        """Pin the master's key."""
         put(self.pki / "minion_master.pub", pem, 0o644)
 
     def schedule_path(self) -> Path:
@@ -4346,6 +4418,7 @@ class MinionTree:
         return [r for r in records if _lives(r["pid"], r["started"]) or not r["pid"] and _lives(*r["maker"])]
 
     def end_job(self, jid: str) -> None:
+        """The job runs no more."""
         (self.proc / jid).unlink(missing_ok=True)
 
     def put_return(self, load: dict[str, Any], sync: bool = True) -> None:
@@ -4354,6 +4427,7 @@ class MinionTree:
         put(self.outbox / load["jid"], data, sync=sync)
 
     def get_return(self, jid: str) -> dict[str, Any] | None:
+        """A return that waits, or None. One that cannot be read is put aside, so that the others go on."""
         try:
             return msgpack.unpackb(read(self.outbox / jid, 1 << 30), strict_map_key=False, unicode_errors="replace")
         except FileNotFoundError:
@@ -4364,29 +4438,28 @@ class MinionTree:
             return None
 
     def acknowledged(self, jid: str) -> None:
+        """The master has it: only now does it go."""
         (self.outbox / jid).unlink(missing_ok=True)
 
     # executed jids
 
     def load_executed(self) -> None:
+        """Read the jids of earlier runs; without the file nothing was executed."""
         try:
             lines = read(self.cache / "executed", 1 << 26).decode(errors="replace").split()
         except OSError:
             lines = []
-        self._executed = dict.fromkeys(lines[-self.MAX_EXECUTED :])
+        self.executed = dict.fromkeys(lines[-self.MAX_EXECUTED :])
         self._executed_lines = len(lines)
-
-    def was_executed(self, jid: str) -> bool:
-        return jid in self._executed
 
     def remember(self, jid: str) -> None:
         """Keep a jid, on disk, so that it does not run again; raises OSError."""
-        self._executed[jid] = None
-        if len(self._executed) > self.MAX_EXECUTED:
-            del self._executed[next(iter(self._executed))]
+        self.executed[jid] = None
+        if len(self.executed) > self.MAX_EXECUTED:
+            del self.executed[next(iter(self.executed))]
         if self._executed_lines >= 2 * self.MAX_EXECUTED:
-            put(self.cache / "executed", "\n".join(self._executed) + "\n", sync=False)
-            self._executed_lines = len(self._executed)
+            put(self.cache / "executed", "\n".join(self.executed) + "\n", sync=False)
+            self._executed_lines = len(self.executed)
             return
         fd = os.open(self.cache / "executed", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -4395,36 +4468,35 @@ class MinionTree:
             os.close(fd)
         self._executed_lines += 1
 
-    # grains
+    # grains and pillar
 
     def grains(self) -> dict[str, Any]:
         """The grains as last collected, {} before that."""
-        try:
-            return msgpack.unpackb(read(self.cache / "grains", 1 << 26), strict_map_key=False)
-        except (OSError, ValueError):
-            return {}
-
-    def put_grains(self, grains: dict[str, Any]) -> None:
-        put(self.cache / "grains", msgpack.packb(grains, default=_plain), sync=False)
-
-    # pillar
+        return self._kept("grains")
 
     def pillar(self) -> dict[str, Any]:
         """The pillar as the master last sent it, {} before that."""
-        try:
-            return msgpack.unpackb(read(self.cache / "pillar", 1 << 28), strict_map_key=False)
-        except (OSError, ValueError):
-            return {}
+        return self._kept("pillar")
+
+    def put_grains(self, grains: dict[str, Any]) -> None:
+        """Keep them for jobs, which read them instead of collecting them anew."""
+        put(self.cache / "grains", msgpack.packb(grains, default=_plain), sync=False)
 
     def put_pillar(self, pillar: dict[str, Any]) -> None:
+        """Keep it for jobs, and for the time until a master is reached."""
         put(self.cache / "pillar", msgpack.packb(pillar, default=_plain), sync=False)
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        try:
+            return msgpack.unpackb(read(self.cache / name, 1 << 28), strict_map_key=False)
+        except (OSError, ValueError):
+            return {}
 
 
 # ---- 23. Minion protocol --------------------------------------------------------------------------------------------
 # One master's view of this minion, and what the minion makes of what it hears. An event that a state does not list
 # cannot happen there, and is an error of ours. A reply counts only if it answers our request: it must carry its nonce,
 # and be sealed in our session or signed by the master.
-
 
 START, AUTHENTICATING, WAITING, CONNECTED, REFUSED = "start", "authenticating", "pending", "connected", "refused"
 GOT_CREDENTIALS, KEY_PENDING, KEY_REFUSED, FULL = "credentials", "key pending", "key refused", "full"
@@ -4562,6 +4634,7 @@ class MinionProtocol:
             return False
 
     def _credentials(self, master: PublicKey, inner: dict[str, Any]) -> str:
+        """Open what was sealed for us, and check that it is the master's; GOT_CREDENTIALS or BAD_SIGNATURE."""
         algo = self.opts["encryption_algorithm"]
         try:
             aes = self.key.decrypt(algo, as_bytes(inner["aes"])).decode()
@@ -4681,7 +4754,6 @@ def pillar_load(
 # itself, the others stand in module files, in Salt's own form or, where a function asks the master, with the minion as
 # its first argument.
 
-
 Function = Callable[..., Any]
 
 
@@ -4695,6 +4767,7 @@ def signal_session(session: int, number: int) -> None:
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of proc/ without what is only ours."""
     return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
 
 
@@ -4848,6 +4921,7 @@ class Functions(Mapping[str, Function]):
         self._unread = dict(files)
 
     def __getitem__(self, name: str) -> Function:
+        """The function; KeyError if no file has it, and `why` may say why its module is not there."""
         module = name.partition(".")[0]
         if module in self._unread:
             self._read(module)
@@ -4868,6 +4942,7 @@ class Functions(Mapping[str, Function]):
             self._read(stem)
 
     def _read(self, stem: str) -> None:
+        """Read one module file, and take down its functions or why it has none."""
         path = self._unread.pop(stem)
         try:
             module = read_leaf(path, self.dunders())
@@ -4983,10 +5058,12 @@ class Execution:
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
+        """This machine's grains, as last collected or, where that never was, collected now."""
         return self.tree.grains() or collect_grains(self.opts)
 
     @functools.cached_property
     def pillar(self) -> dict[str, Any]:
+        """The pillar in memory."""
         return self.tree.pillar()
 
     @property
@@ -5005,10 +5082,12 @@ class Execution:
 
     @functools.cached_property
     def functions(self) -> Functions:
+        """All execution functions, the files read anew for this job."""
         return Functions(self, leaf_files("modules", self.opts) if self._files is None else self._files, INSTANT)
 
     @functools.cached_property
     def utils(self) -> Functions:
+        """What modules find as `__utils__`."""
         return Functions(self, leaf_files("utils", self.opts), {})
 
     def run(self, fun: str, arg: list[Any]) -> tuple[Any, int, bool]:
@@ -5105,7 +5184,6 @@ def in_a_sentence(what: str) -> Iterator[None]:
 # forker, which does nothing but fork: a child for each job. The child leads a session of its own, so that it and all it
 # starts can be killed together, and it outlives the minion: its return waits in outbox/ for the next one.
 
-
 ASK_SECONDS = 60.0  # how long a job waits for the master's answer
 
 
@@ -5175,6 +5253,7 @@ class Forker:
         theirs.close()
 
     def send(self, packet: str) -> None:
+        """Give it a packet; it is never more than a word and a jid."""
         self.socket.send(packet.encode())
 
     def received(self) -> list[str]:
@@ -5195,6 +5274,7 @@ class Forker:
             os.waitpid(self.pid, 0)
 
     def _serve(self) -> None:
+        """The forker's own loop: packets to fork for, children that have ended."""
         import select
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -5232,6 +5312,7 @@ class Forker:
                 children[pid] = packet
 
     def _reap(self, tree: MinionTree, children: dict[int, str]) -> None:
+        """Say which jobs have ended, and answer for those that left no return."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -5246,11 +5327,13 @@ class Forker:
                     self._tell(packet)
 
     def _lost(self, tree: MinionTree, packet: str, how: str) -> None:
+        """A job's child is gone before its time."""
         if packet.startswith("J") and (load := tree.job(packet[2:])):
             lost_job(tree, self.opts, load, how)
         self._tell(packet)
 
     def _tell(self, packet: str) -> None:
+        """Tell the minion; it may have gone, and then its next one looks for itself."""
         with contextlib.suppress(OSError):
             self.socket.send(packet.encode())
 
@@ -5294,6 +5377,21 @@ def topics(minion_id: str) -> tuple[bytes, bytes]:
     import hashlib  # costs an idle process 3 MB, so only here
 
     return b"broadcast", hashlib.sha1(minion_id.encode()).hexdigest().encode()
+
+
+def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
+    """A socket for one of the two connections to a master."""
+    socket_, opts = minion.context.socket(kind), minion.opts
+    keep_alive(socket_, opts, host)
+    # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
+    # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
+    settings = {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
+    settings |= {"RECONNECT_IVL": opts["recon_default"], "RECONNECT_IVL_MAX": opts["recon_max"]}
+    settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
+    settings["MAXMSGSIZE"] = 256 << 20
+    for name, value in settings.items():
+        socket_.setsockopt(getattr(zmq, name), value)
+    return socket_
 
 
 class Link:
@@ -5340,12 +5438,14 @@ class Link:
             self._send(self.protocol.request(self.current.load, time.time()), self._request_timeout())
 
     def _request_timeout(self) -> float:
+        """How long to wait for an answer, longer each time."""
         # a lost return is found by its silence: soon at first, and seldom while the master is down
         return min(self.opts["return_retry_timer_max"] * 2**self.tries, self.opts["request_channel_timeout"])
 
     def _send(self, data: bytes, timeout: float) -> None:
+        """Send bytes, and set the timer that misses their answer."""
         if self.dealer is None:
-            self.dealer = self._socket(zmq.DEALER)
+            self.dealer = link_socket(self.minion, zmq.DEALER, self.host)
             self.dealer.connect(tcp(self.host, self.ret_port))
             self.loop.watch(self.dealer, self.answered)
         with contextlib.suppress(zmq.Again):
@@ -5353,28 +5453,18 @@ class Link:
         self.loop.at(self.timer("answer"), timeout, self.timed_out)
 
     def timer(self, name: str) -> str:
+        """The name of a timer of this link."""
         return f"{name} {self.host} {self.ret_port}"
 
-    def _socket(self, kind: int) -> zmq.Socket[Any]:
-        socket_ = self.minion.context.socket(kind)
-        keep_alive(socket_, self.opts, self.host)
-        settings = {"RECONNECT_IVL": self.opts["recon_default"], "RECONNECT_IVL_MAX": self.opts["recon_max"]}
-        # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
-        # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
-        settings |= {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
-        settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
-        settings["MAXMSGSIZE"] = 256 << 20
-        for name, value in settings.items():
-            socket_.setsockopt(getattr(zmq, name), value)
-        return socket_
-
     def _close_dealer(self) -> None:
+        """What was on its way is not: a late answer must find nobody."""
         if self.dealer:
             self.loop.unwatch(self.dealer)
             self.dealer.close(0)
             self.dealer = None
 
     def answered(self) -> None:
+        """Replies have come."""
         while self.dealer:
             try:
                 data = self.dealer.recv_multipart(zmq.NOBLOCK)[-1]
@@ -5413,6 +5503,7 @@ class Link:
         self.happened(TOO_OFTEN)
 
     def timed_out(self) -> None:
+        """No reply has come in time. The first contact says why that may be."""
         self.tries = min(self.tries + 1, 10)
         where, minion_id = f"{self.host} port {self.ret_port}", self.protocol.id
         if self.protocol.state == AUTHENTICATING and self.protocol.session is None:
@@ -5426,28 +5517,35 @@ class Link:
     # what MINION_STATES names
 
     def happened(self, event: str) -> None:
+        """Take an event to the state machine, and do what its row names."""
         getattr(self, self.protocol.step(event))()
 
     def wake(self) -> None:
+        """The pause is over."""
         self.happened(WAKE)
 
     def authenticate(self) -> None:
+        """Ask for credentials, with a new nonce and over a new connection."""
         self._requeue()
         self._close_dealer()
         wait = min(self.opts["auth_timeout"] * 2**self.tries, self.MAX_WAIT)
         self._send(self.protocol.auth_request(), wait)
 
     def resend(self) -> None:
+        """The same request once more, over a new connection."""
         self._requeue()
         self._close_dealer()
         self.pump()
 
     def _requeue(self) -> None:
+        """What was not answered is first in the queue."""
         if self.current:
             self.queue.insert(0, self.current)
             self.current = None
 
     def wait(self) -> None:
+        """The key is pending. Asking again costs nobody anything, and is what makes a minion hear that it was
+        accepted."""
         self._say(
             logging.INFO,
             f"the key of {self.protocol.id} is pending at {self.host}; the operator accepts it with "
@@ -5459,6 +5557,7 @@ class Link:
         self._pause(min(pause, most) if most else pause)
 
     def back_off(self) -> None:
+        """Refused. The next try comes later each time, and at a moment of its own for each minion."""
         self._say(logging.ERROR, f"{self.host}: {self.protocol.why}; trying again")
         # spread, and never for ever: what one reply has said, the next may take back
         pause = self.opts["random_reauth_delay"] * (0.5 + token(1)[0] / 256) * 2**self.refusals
@@ -5466,6 +5565,7 @@ class Link:
         self._pause(max(1.0, min(pause, self.MAX_BACK_OFF)))
 
     def _pause(self, seconds: float) -> None:
+        """Leave the master alone for a while."""
         self.unread.clear()  # what was published while this minion was not accepted is not for it
         self.greeted = False
         self._close_dealer()
@@ -5473,6 +5573,7 @@ class Link:
         self.loop.at(self.timer("wake"), seconds, self.wake)
 
     def _say(self, level: int, text: str) -> None:
+        """Say something once, not at each try."""
         if text != self.said:
             log.log(level, "%s", text)
             self.said = text
@@ -5482,7 +5583,7 @@ class Link:
         self.loop.cancel(self.timer("answer"))
         self.tries, self.said, self.rekeying = 0, "", False
         if self.sub is None:
-            self.sub = self._socket(zmq.SUB)
+            self.sub = link_socket(self.minion, zmq.SUB, self.host)
             for topic in topics(self.protocol.id) if self.opts["zmq_filtering"] else (b"",):
                 self.sub.setsockopt(zmq.SUBSCRIBE, topic)
             self.monitor = self.sub.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
@@ -5502,6 +5603,7 @@ class Link:
         return self.opts["publish_port"] or self.protocol.publish_port
 
     def monitored(self) -> None:
+        """The connection for publications came up or went down, says libzmq."""
         from zmq.utils.monitor import recv_monitor_message
 
         event = recv_monitor_message(self.monitor)["event"]
@@ -5524,6 +5626,7 @@ class Link:
             self.ask({"cmd": "_rekey"}, self._rekeyed, first=True)
 
     def _rekeyed(self, answer: Any) -> None:
+        """The shared key has come, or the master does not know this request: then it authenticates."""
         self.rekeying = False
         try:
             self.protocol.new_aes(answer["aes"])
@@ -5535,6 +5638,7 @@ class Link:
     # publications
 
     def published(self) -> None:
+        """Publications have come; some at a time, so that nothing else starves."""
         assert self.sub
         for _ in range(100):
             try:
@@ -5561,6 +5665,7 @@ class Link:
             self.minion.job(load | {"master": self.name})
 
     def read_unread(self) -> None:
+        """Try again what could not be opened before."""
         unread, self.unread = self.unread, []
         for frames in unread:
             self.publication(frames, again=False)
@@ -5601,6 +5706,7 @@ class AskSocket:
         minion.loop.watch(self.socket, self.asked)
 
     def asked(self) -> None:
+        """Pass requests on to the master, each for some time."""
         for _ in range(100):
             try:
                 *envelope, data = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -5616,6 +5722,7 @@ class AskSocket:
                 self.minion.link_to(str(host)).ask(load, functools.partial(self.answer, envelope), wait=ASK_SECONDS)
 
     def answer(self, envelope: list[bytes], answer: Any, why: str = "") -> None:
+        """Give a job its answer; it may have ended."""
         with contextlib.suppress(zmq.ZMQError):
             self.socket.send_multipart([*envelope, msgpack.packb([answer, why])], zmq.NOBLOCK)
 
@@ -5678,7 +5785,7 @@ class Minion:
         delimiter = load.get("delimiter", ":")
         if not match(load["tgt"], load.get("tgt_type", "glob"), facts, delimiter):
             return
-        if self.tree.was_executed(load["jid"]):
+        if load["jid"] in self.tree.executed:
             log.debug("job %s was executed already", load["jid"])
             return
         functions = load["fun"] if isinstance(load["fun"], list) else [load["fun"]]
@@ -5703,6 +5810,7 @@ class Minion:
             self.link_to(made.pop("master", "")).ask(made, lambda _: None)
 
     def forker_said(self) -> None:
+        """A job has ended, or there are new grains."""
         try:
             packets = self.forker.received()
         except (EOFError, OSError):
@@ -5745,6 +5853,7 @@ class Minion:
         self.run_due()
 
     def read_schedule(self) -> None:
+        """Put the entries of pillar, configuration and _schedule.conf together; a broken file changes nothing."""
         try:
             saved = self.tree.schedule()
         except Failure as error:
@@ -5815,12 +5924,14 @@ class Minion:
         return True
 
     def acknowledged(self, link: Link, jid: str, answer: Any) -> None:
+        """The master has a return."""
         link.sending = ""
         self.tree.acknowledged(jid)
 
     # the masters
 
     def wake(self) -> None:
+        """Speak to the masters."""
         for link in self.links:
             link.wake()
 
@@ -5849,14 +5960,10 @@ class Minion:
         """The SUB is up: say so, once the grains are there to be targeted by."""
         if not link.greeted and link.up and self.grains_ready:
             link.greeted = True
-            link.ask(self.pillar_load(), self.got_pillar)
+            link.ask(pillar_load(self.opts, self.grains), self.got_pillar)
             for tag in ("minion_start", f"salt/minion/{self.opts['id']}/start"):
                 text = f"Minion {self.opts['id']} started at {time.ctime()}"
                 link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None}, lambda _: None)
-
-    def pillar_load(self) -> dict[str, Any]:
-        """A `_pillar` request, which carries the grains."""
-        return pillar_load(self.opts, self.grains)
 
     def got_pillar(self, pillar: Any) -> None:
         """Take over the pillar that the master sent; what is no pillar leaves the old one."""
@@ -5882,7 +5989,7 @@ class Minion:
             before, self.grains = self.grains, self.tree.grains()
             for link in self.links if before != self.grains else []:
                 if link.greeted:
-                    link.ask(self.pillar_load(), self.got_pillar)
+                    link.ask(pillar_load(self.opts, self.grains), self.got_pillar)
         for link in self.links:
             self.connected(link)
 
@@ -5905,7 +6012,6 @@ class Minion:
 # An outputter makes the text that Salt 3008 prints for the same data. Its `opts` (see `style`): color (bool), terminal
 # (bool), output_indent (int, "pretty" or None: not given), retcode (int, colours a failed return), conf_dir.
 
-
 COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
 COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
 COLORS |= {f"LIGHT_{name}": code.replace("0;", "0;1;") for name, code in COLORS.items()} | {"END": "\x1b[0;0m"}
@@ -5923,6 +6029,7 @@ def style(terminal: bool, no_color: bool = False, force_color: bool = False, ind
 
 
 def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
+    """Names to escape sequences, all empty without colour."""
     return COLORS if opts.get("color") else PLAIN
 
 
@@ -6007,18 +6114,22 @@ class Command(NamedTuple):
 
 
 def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """-c, which every command has."""
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
 
 def log_arguments(parser: argparse.ArgumentParser) -> None:
+    """-l."""
     parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
 
 
 def daemon_arguments(parser: argparse.ArgumentParser) -> None:
+    """-d, to be refused with a sentence that says what to use instead."""
     parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
 
 
 def out_arguments(parser: argparse.ArgumentParser) -> None:
+    """How data is printed."""
     known = ", ".join(leaf_files("outputters"))
     parser.add_argument("--out", "--output", metavar="OUT", help=f"{known}, or one of your own")
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
@@ -6067,6 +6178,7 @@ def caller() -> str:
 
 
 def say(text: str) -> None:
+    """A line for stdout, at once."""
     print(text, flush=True)
 
 
@@ -6096,6 +6208,8 @@ def command(name: str) -> Command:
 
 
 def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
+    """argparse for one command, which ends with EX_USAGE where the words are wrong."""
+
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
             self.print_usage(sys.stderr)

@@ -1,4 +1,4 @@
-"""What one accepted minion can make the master do with one request: little (SECURITY.md R10, R25).
+"""What one accepted minion can make the master do with one request: little.
 
 The sizes are such that without the bound a test would take minutes, or all memory."""
 
@@ -46,7 +46,7 @@ def test_a_target_over_many_grains_is_not_judged_for_ever(site):
         ({"r": ["x"] * 200_000}, " or ".join(["G@r:a*"] * 40)),
         ({"r": "a" * 2_000_000}, "G@r:*" + "a" * 900 + "b*"),
     ):
-        site.tree.put_grains("m1", grains)
+        site.tree.data.put("m1", "grains", grains)
         began = time.process_time()
         assert site.ask(m2, {"cmd": "_mine_get", "tgt": tgt, "tgt_type": "compound", "fun": "f"}) == {}
         assert time.process_time() - began < 20, "it is not a matter of the machine's speed"
@@ -56,7 +56,7 @@ def test_a_target_over_many_grains_is_not_judged_for_ever(site):
 def test_grains_and_overrides_are_a_mebibyte_at_most(site, name):
     minion = site.joined("m")
     assert refused(site, minion, {"cmd": "_pillar", name: {"x": "y" * (2 << 20)}})
-    assert site.tree.grains("m") is None
+    assert site.tree.data.grains("m") is None
     assert site.ask(minion, {"cmd": "_pillar", "grains": {"x": "y" * 1000}}) == {}
 
 

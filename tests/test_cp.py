@@ -29,8 +29,8 @@ JID = "20261123205107331456"
 
 
 class Master:
-    """Answers requests for files from root/, and of another environment from root@ENV/, as a real master does
-    (PROTOCOL.md 9), through its msgpack; `lies` replaces its answer to a command, `breaks` counts it out."""
+    """Answers requests for files from root/, and of another environment from root@ENV/, as a real master does,
+    through its msgpack; `lies` replaces its answer to a command, `breaks` counts it out."""
 
     def __init__(self, root, chunk=1000):
         self.root, self.chunk = Path(root), chunk
@@ -372,7 +372,7 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path[:30]))
 @pytest.mark.parametrize("where", ["path", "saltenv", "dest", "list"])
 def test_no_path_leaves_the_cache(minion, master, tmp_path, path, where):
-    """SECURITY.md P1, as what is asked for and as what the master says."""
+    """Names that lead elsewhere, as what is asked for and as what the master says."""
     before = snapshot(tmp_path, minion.cache)
     master.lies["_file_hash"] = {"hash_type": "sha256", "hsum": hashlib.sha256(b"evil").hexdigest()}
     sent = [] if "\ud800" in path else [path]  # what no master can send

@@ -295,7 +295,7 @@ def test_links_in_a_circle_end(root, target):
     assert ask(server, Requests.hash, "self") == ""
 
 
-# Nothing from outside (SECURITY.md R6 and its path corpus)
+# Nothing from outside
 
 NAMES = "secret dir/secret none none/secret".split()  # outside: there, there, not there, not there
 CORPUS = [

@@ -1,4 +1,4 @@
-"""Section 11, jobs: a job is a file and its directory is its state. The clock is passed; a crash is a process's end."""
+"""Jobs: a job is a file and its directory is its state. The clock is passed; a crash is a process's end."""
 
 import json
 import os

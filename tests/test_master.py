@@ -1,4 +1,4 @@
-"""Section 12, the master protocol: bytes in, bytes out. What test_pair shows of keys and joining stands there."""
+"""The master's protocol: bytes in, bytes out. What test_pair shows of keys and joining stands there."""
 
 import itertools
 import os
@@ -247,7 +247,7 @@ def test_an_accepted_key_is_in_one_place_whatever_the_step_the_master_dies_at(tm
 
 
 def test_a_key_removed_between_the_request_and_the_reply_gets_no_credentials(site):
-    """The master looks again before secrets are sealed (SECURITY.md T34)."""
+    """The master looks again before secrets are sealed."""
     site.tree.put_key(saltlite.ACCEPTED, "m", KEYS[0].public.pem)
     os.unlink(site.tree.pki / "minions" / "m")
     load = {"id": "m", "nonce": "0" * 32}
@@ -261,7 +261,7 @@ def test_a_removed_identity_leaves_nothing_to_its_successor(site):
     site.ask(minion, {"cmd": "_pillar", "grains": {"role": "secret"}})
     os.unlink(site.tree.pki / "minions" / "m")
     site.look()
-    assert site.tree.grains("m") is None and not (site.tree.cache / "minions" / "m").exists()
+    assert site.tree.data.grains("m") is None and not (site.tree.cache / "minions" / "m").exists()
     successor = site.joined("m", 1)
     assert successor.session.key != minion.session.key and successor.aes.key != minion.aes.key
 

@@ -156,7 +156,7 @@ def test_a_target_gives_only_minions_that_certainly_match(site, tgt, tgt_type, w
     """Of m1 the grains are known, of m2 nothing is."""
     site.opts["nodegroups"] = {"debian": "G@os:Debian"}
     m1, m2 = site.joined("m1"), site.joined("m2", 1)
-    site.tree.put_grains("m1", {"os": "Debian", "ipv4": ["10.1.2.3"]})
+    site.tree.data.put("m1", "grains", {"os": "Debian", "ipv4": ["10.1.2.3"]})
     put(site, m1, f=1)
     put(site, m2, f=1)
     assert set(get(site, m1, tgt, tgt_type=tgt_type)) == wanted
@@ -198,7 +198,7 @@ def test_an_entry_goes_only_to_those_who_are_known_to_match_its_allow_tgt(site, 
     """Of m2 the grains are known, of the others nothing is."""
     site.opts["nodegroups"] = {"debian": "G@os:Debian"}
     minions = [site.joined(f"m{number}", number - 1) for number in (1, 2, 3)]
-    site.tree.put_grains("m2", {"os": "Debian"})
+    site.tree.data.put("m2", "grains", {"os": "Debian"})
     put(site, minions[0], f=entry("secret", **allow), g="open")
     assert [m.id for m in minions if get(site, m) == {"m1": "secret"}] == wanted
     for minion in minions:
@@ -287,8 +287,8 @@ def test_however_many_minions_ask_no_file_is_read_again(site):
     m1 = site.joined("m1")
     for number in range(200):
         site.tree.put_key(saltlite.ACCEPTED, f"n{number}", m1.key.public.pem)
-        site.tree.put_mine(f"n{number}", {"f": number})
-        site.tree.put_grains(f"n{number}", {"os": "Debian"})
+        site.tree.data.put(f"n{number}", "mine", {"f": number})
+        site.tree.data.put(f"n{number}", "grains", {"os": "Debian"})
     site.look()
     before = get(site, m1, "G@os:Debian", tgt_type="compound")
     assert len(before) == 200
@@ -308,11 +308,11 @@ def spoil(path):
 def test_what_is_kept_in_memory_is_bounded(site):
     site.tree.MAX_KEPT = 100_000
     for number in range(20):
-        site.tree.put_mine(f"n{number}", {"f": "x" * 20_000})
-        assert site.tree.mine(f"n{number}")
+        site.tree.data.put(f"n{number}", "mine", {"f": "x" * 20_000})
+        assert site.tree.data.mine(f"n{number}")
     for number in range(20):
         spoil(site.tree.cache / f"minions/n{number}/mine.json")
-    assert [number for number in range(20) if site.tree.mine(f"n{number}")] == [16, 17, 18, 19]
+    assert [number for number in range(20) if site.tree.data.mine(f"n{number}")] == [16, 17, 18, 19]
 
 
 # A minion's own key, and what is absent
@@ -396,9 +396,9 @@ def test_mine_update_takes_every_form_of_mine_functions(site, where):
     run = Run(site, minion, pillar={"mine_functions": FORMS} if where == "pillar" else {}, **opts)
     put(site, minion, old=1)
     assert run("mine.update", **({"mine_functions": FORMS} if where == "argument" else {})) is True
-    assert site.tree.mine("m1") == {"old": 1} | STORED
+    assert site.tree.data.mine("m1") == {"old": 1} | STORED
     run("mine.update", clear=True, mine_functions=["net.address"])
-    assert site.tree.mine("m1") == {"net.address": ["lo-4", "m1"]}
+    assert site.tree.data.mine("m1") == {"net.address": ["lo-4", "m1"]}
 
 
 def test_mine_functions_of_the_options_win_over_the_pillars(site):
@@ -406,7 +406,7 @@ def test_mine_functions_of_the_options_win_over_the_pillars(site):
     run.execution.opts = run.execution.opts | {"mine_functions": ["net.broken", {"net.address": ["o"]}]}
     assert run("mine.valid") == {"net.address": ["o"], "net.broken": []}
     run("mine.update")
-    assert site.tree.mine("m1") == {"net.address": ["o-4", "m1"]}
+    assert site.tree.data.mine("m1") == {"net.address": ["o-4", "m1"]}
 
 
 def test_mine_valid_shows_aliases_with_their_function(site):
@@ -501,7 +501,7 @@ def test_pillar_items_are_asked_of_the_master_with_environment_and_override(site
 def test_pillar_items_go_over_the_wire(site):
     run = Run(site, site.joined("m1"), PILLAR)
     assert run("pillar.items") == {}
-    assert site.tree.grains("m1") == {"id": "m1", "os": "Debian"}
+    assert site.tree.data.grains("m1") == {"id": "m1", "os": "Debian"}
 
 
 def test_config_get_looks_into_the_pillar(site):

@@ -1,4 +1,4 @@
-"""Section 13, the minion protocol: what masters, and others in between, may send."""
+"""The minion's protocol: what masters, and others in between, may send."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Section 19, output. The expected texts and values were recorded from Salt 3008.3's own outputters and parser."""
+"""Outputters, and words of the command line; what is expected was recorded from Salt 3008.3."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Master and minion protocol joined in memory, on a real tree, with a passed clock: sections 6, 8, 9, 10 and 11."""
+"""Master and minion protocol joined in memory, on a real tree, with a passed clock: keys, joining, jobs."""
 
 import itertools
 import os
@@ -406,7 +406,7 @@ def test_every_pair_of_algorithms_joins_and_gets_its_pillar(tmp_path, enc, sig):
     minion = site.joined("m", encryption_algorithm=enc, signing_algorithm=sig)
     assert site.auth(minion) == saltlite.GOT_CREDENTIALS  # once more, with a token
     assert site.ask(minion, {"cmd": "_pillar", "grains": {"os": "Debian"}, "ver": "2"}) == {}
-    assert site.tree.grains("m") == {"os": "Debian"}
+    assert site.tree.data.grains("m") == {"os": "Debian"}
 
 
 # The minion's side

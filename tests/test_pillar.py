@@ -1,4 +1,4 @@
-"""Section 8c: pillar compiled on the master, and how the wire and the jobs use it."""
+"""Pillar, compiled on the master, and how the wire and the jobs use it."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Section 7, the schedule, with a clock that is passed in; its functions on a real tree; one live minion."""
+"""The schedule, with a clock that is passed in; its functions on a real tree; one live minion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 5, targeting. Pure: no files, no clock, no sockets."""
+"""Targets: whom they mean, and whom the master expects to answer."""
 
 import itertools
 import time

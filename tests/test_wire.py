@@ -1,4 +1,4 @@
-"""Frames recorded from real Salt, in both directions: sections 3, 4, 10 and 11."""
+"""Frames recorded from real Salt, in both directions: payload, crypt and both protocols."""
 
 import base64
 import json

@@ -89,7 +89,7 @@ class Requests:
 
     def put(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """Put {fun: result} into the peer's mine, with `clear` in place of what is there; False if it is refused."""
-        data, old = load.get("data"), self.tree.mine(peer.id)
+        data, old = load.get("data"), self.tree.data.mine(peer.id)
         if not isinstance(data, dict):
             return False
         try:
@@ -98,19 +98,19 @@ class Requests:
             log.warning("the mine of %s is not changed: %s", peer.id, error)
             return False
         if new != old:
-            self.tree.put_mine(peer.id, new)
+            self.tree.data.put(peer.id, "mine", new)
         return True
 
     def delete(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
-        mine, fun = self.tree.mine(peer.id), load.get("fun")
+        mine, fun = self.tree.data.mine(peer.id), load.get("fun")
         if fun in mine:
-            self.tree.put_mine(peer.id, {name: value for name, value in mine.items() if name != fun})
+            self.tree.data.put(peer.id, "mine", {name: value for name, value in mine.items() if name != fun})
         return True
 
     def flush(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """Remove all of the peer's mine; False, as in Salt, if there is nothing."""
         try:
-            self.tree.flush_mine(peer.id)
+            self.tree.data.remove(peer.id, "mine")
         except FileNotFoundError:
             return False
         return True
@@ -131,7 +131,7 @@ class Requests:
         allowed: dict[str, bool] = {}
         size = 0
         for minion_id in minions:
-            mine = self.tree.mine(minion_id)
+            mine = self.tree.data.mine(minion_id)
             entries = {name: mine[name] for name in found if name in mine}
             for name, entry in entries.items() if entries and meant(minion_id) else ():
                 if isinstance(entry, dict) and MINE_ACL in entry:
@@ -164,6 +164,6 @@ class Requests:
 
     def facts(self, minion_id: str, budget: int = REGEX_BUDGET) -> Facts:
         """What is known here of an accepted minion."""
-        grains = self.tree.grains(minion_id)
+        grains = self.tree.data.grains(minion_id)
         grains = None if grains is None else grains | {"id": minion_id}  # whatever it says of itself
-        return Facts(minion_id, grains, self.tree.pillar(minion_id), budget)
+        return Facts(minion_id, grains, self.tree.data.pillar(minion_id), budget)

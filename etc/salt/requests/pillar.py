@@ -671,8 +671,8 @@ class Requests:
                 raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
         keep = self.opts["minion_data_cache"]
         if grains and keep:
-            self.tree.put_grains(peer.id, grains)
+            self.tree.data.put(peer.id, "grains", grains)
         pillar = Pillar(self.files, self.opts, peer.id, grains, load).compile()
         if keep and not load.get("pillar_override"):
-            self.tree.put_pillar(peer.id, pillar)
+            self.tree.data.put(peer.id, "pillar", pillar)
         return pillar

@@ -7,11 +7,12 @@ from saltlite import SaltError as SaltException
 
 _BASES = {
     SaltException: """SaltClientError SaltMasterError SaltNoMinionsFound SaltSyndicMasterError
-        SaltMasterUnresolvableError AuthenticationError CommandNotFoundError LoaderError PublishError MinionError
-        FileserverConfigError GitRemoteError PkgParseError SaltCacheError TimeoutError SaltReqTimeoutError TimedProcTimeoutError
-        EauthAuthenticationError TokenAuthenticationError TokenExpiredError SaltDeserializationError AuthorizationError
-        SaltValidationError UnsupportedAlgorithm SaltDaemonNotRunning SaltRunnerError SaltWheelError
-        SaltConfigurationError SaltCloudException NotImplemented TemplateError MissingSmb NxosError""",
+         SaltMasterUnresolvableError AuthenticationError CommandNotFoundError LoaderError PublishError MinionError
+        FileserverConfigError GitRemoteError PkgParseError SaltCacheError TimeoutError SaltReqTimeoutError
+        TimedProcTimeoutError EauthAuthenticationError TokenAuthenticationError TokenExpiredError
+        SaltDeserializationError AuthorizationError SaltValidationError UnsupportedAlgorithm SaltDaemonNotRunning
+        SaltRunnerError SaltWheelError SaltConfigurationError SaltCloudException NotImplemented TemplateError
+        MissingSmb NxosError""",
     SystemExit: "MasterExit",
     RuntimeError: "LoggingRuntimeError",
     CommandExecutionError: """ArgumentValueError CheckError InvalidConfigError InvalidEntityError VMwareSaltError
