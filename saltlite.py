@@ -148,15 +148,14 @@ sys.modules.setdefault("saltlite", sys.modules[__name__])  # so that a leaf's `f
 
 
 class Lazy:
-    """A module that is imported when it is first used, for start-up time and idle memory are features."""
+    """A module that is imported when it is first used, for start-up time and idle memory are features; with `of`, what
+    that makes of the module. What was asked for once is kept, so the next time is an ordinary look-up."""
 
-    def __init__(self, name: str) -> None:
-        """`name`: what `import` would be given."""
-        self.__dict__["_name"] = name
+    def __init__(self, name: str, of: Callable[[Any], Any] = lambda module: module) -> None:
+        self.__dict__.update(_name=name, _of=of)
 
     def __getattr__(self, attribute: str) -> Any:
-        """Import it, and keep what was asked for here, so that the next time is an ordinary look-up."""
-        value = getattr(importlib.import_module(self._name), attribute)
+        value = getattr(self._of(importlib.import_module(self._name)), attribute)
         setattr(self, attribute, value)
         return value
 
@@ -243,19 +242,7 @@ class CommandExecutionError(SaltError):
         self.error, self.info = str(message), info
 
 
-class Log(Lazy):
-    """The logger `saltlite`, which imports logging only when a daemon says something."""
-
-    def __init__(self) -> None:
-        super().__init__("logging")
-
-    def __getattr__(self, attribute: str) -> Any:
-        value = getattr(logging.getLogger("saltlite"), attribute)
-        setattr(self, attribute, value)
-        return value
-
-
-log: Any = Log()
+log: Any = Lazy("logging", lambda logging: logging.getLogger("saltlite"))  # for a command that says nothing, nothing
 token: Callable[[int], bytes] = os.urandom  # every random byte of the program comes from here
 MINION_ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_-])?")
 JID = re.compile(r"[0-9]{20}")
@@ -404,8 +391,13 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 # ---- 3. Payload -----------------------------------------------------------------------------------------------------
 # Salt's msgpack dialect. Writers pack text and bytes alike as "raw", so a reader decides by whether it is UTF-8: a
 # cipher text or a signature that happens to be would come as str, and `as_bytes` takes both. Integers may be keys of
-# maps; what has more than 64 bits travels as decimal text; extension 78 is a moment, as ASCII %Y%m%dT%H:%M:%S.%f.
-# In files the same data is JSON, a line each, so that `tail -f` and jq can read it.
+# maps; what has more than 64 bits travels as decimal text; extension 78 is a moment, as ASCII %Y%m%dT%H:%M:%S.%f. In
+# files the same data is JSON, a line each, so that `tail -f` and jq can read it.
+#
+# Why so many bounds: before a box opens, a message is a stranger's; after that it is a minion's, who may have been
+# taken over. msgpack can say "a map of a million entries" in five bytes, name an extension that a reader would build an
+# object of, or bring one key twice for two readers to disagree about. What this section gives is plain data of bounded
+# size.
 
 EXT_DATETIME = 78
 MAX_DEPTH = 64
@@ -584,6 +576,12 @@ def from_json(line: str | bytes) -> Any:
 # SHA-1 is what real minions use by default. X9.31 "private encrypt", for two short proofs: `tok`, which every request
 # carries, and the `sig` of the shared key in the credentials. And the box for everything else. Errors of the
 # cryptography package never leave this section, and say no more than that something does not open.
+#
+# X9.31 of a message m under a key of k bytes: the block 6B BB … BB BA m CC (6A m CC where it fits exactly), raised to
+# d; of the result s and n - s the smaller one is sent. Who recovers raises it to e, and takes n minus that where the
+# last half byte is not C. A box: IV (16 bytes), AES-192-CBC, HMAC-SHA256 of both at the end; inside, the eight letters
+# `pickle::`, in a reply the nonce of its request, and msgpack. The key is 24 bytes for AES and 32 for the HMAC, as 76
+# characters of base64. A key travels as "clean" PEM: LF only, no line end at the end, 450 bytes for 2048 bits.
 
 ENC_ALGOS = {"OAEP-SHA1": "SHA1", "OAEP-SHA224": "SHA224"}
 SIG_ALGOS = {"PKCS1v15-SHA1": "SHA1", "PKCS1v15-SHA224": "SHA224"}
@@ -669,7 +667,9 @@ class PublicKey:
 
 
 class PrivateKey:
-    """An RSA private key from its PEM bytes; raises AuthError if they are not an unencrypted RSA key."""
+    """An RSA private key from its PEM bytes; raises AuthError if they are not an unencrypted RSA key.
+
+    Its text never shows it, in logs and tracebacks neither."""
 
     def __init__(self, pem: bytes) -> None:
         try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_sound` takes 3
@@ -727,7 +727,10 @@ class PrivateKey:
 
 
 class Crypticle:
-    """Salt's authenticated box: AES-192-CBC, then HMAC-SHA256 over IV and cipher text."""
+    """Salt's authenticated box: AES-192-CBC, then HMAC-SHA256 over IV and cipher text.
+
+    `key` is the text that travels. A box that was changed by one bit does not open, and is not deciphered; all ways of
+    not opening are one error."""
 
     __slots__ = ("_aes", "_hmac", "key")
 
@@ -797,6 +800,9 @@ class Crypticle:
 # ---- 5. YAML, words and nested data ---------------------------------------------------------------------------------
 # Configuration, pillar and the words of a command line are YAML as Salt reads it. The loader is the safe one, in C, and
 # counts before it makes anything that a short text can make large.
+#
+# What a word of a command line becomes was taken from Salt's own parser over some hundred thousand words: YAML decides,
+# but for what YAML would lose (a comment, a line end, 1_000) or turn into a map or list that nobody has written as one.
 
 MAX_YAML_DEPTH = 500
 MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
@@ -908,8 +914,12 @@ def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
 # ---- 6. Targeting: which minions are meant --------------------------------------------------------------------------
 # A target is parsed once into a Parsed, which then judges any number of minions. A minion judges itself, exactly as
 # Salt's matchers do (60,000 random targets were judged by both, and none differed). The master only foresees who will
-# answer: where it does not know enough, the verdict is None, `may match`. Compound targets are boolean expressions
-# with the precedence of Python, by whose eval Salt judges them; here they are parsed.
+# answer: where it does not know enough, the verdict is None, `may match`. Compound targets are boolean expressions with
+# the precedence of Python, by whose eval Salt judges them; here they are parsed.
+#
+# The kinds are rows of MATCHERS, with the letter that stands for each in a compound target. In grains and pillar a path
+# is cut at every delimiter, the longest key first, for keys and values may hold the delimiter; both sides are lowered.
+# A budget bounds what the master spends on a target that somebody else wrote: what would take longer `may match`.
 
 Verdict = bool | None
 REGEX_BUDGET = 100_000  # steps on the master, some milliseconds
@@ -917,8 +927,10 @@ NESTING = 200  # Python's own bound on parentheses, which Salt inherits
 
 
 class Facts(NamedTuple):
-    """The minion a target is held against; grains or pillar None: not known here. A regular expression that may take
-    more steps than `budget` is not run; 0: no bound, for a minion runs what its master sends, as Salt does."""
+    """The minion a target is held against; grains or pillar None: not known here.
+
+    A regular expression that may take more steps than `budget` is not run; 0: no bound, for a minion runs what its
+    master sends, as Salt does."""
 
     id: str
     grains: Mapping[str, Any] | None = None
@@ -1292,6 +1304,10 @@ def expand_nodegroups(words: Iterable[str], nodegroups: Mapping[str, Any], path:
 # A change is one rename: write a dot-name beside the target, fsync, rename, fsync the directory. Readers ignore
 # dot-names, so a crash leaves at most a dot-name, which `sweep` removes at the next start. Nobody locks to read. Files
 # are opened once and judged by their descriptor, never through a link, so what is checked is what is read.
+#
+# The tree's owner is asked at the start: a directory that others own or may write to is no place for keys. A file that
+# is read for a decision must be a regular file, of a bounded size, and for keys with one name only, since a second name
+# could be in somebody else's hands.
 
 NO_KEY_FILE = {errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 RACY = 0.05  # seconds: a directory changed this shortly before it was read may change again within the same mtime
@@ -1746,9 +1762,8 @@ def log_formatter() -> logging.Formatter:
 
 def setup_log(level: str) -> None:
     """Log to stderr from `level` on. One record is one line, whatever bytes it quotes; a flood is counted, not told."""
-    levels: dict[str, str | int] = {"quiet": 100, "profile": "INFO"} | dict.fromkeys(
-        ("trace", "garbage", "all"), "DEBUG"
-    )
+    levels: dict[str, str | int] = dict.fromkeys(("trace", "garbage", "all"), "DEBUG")
+    levels |= {"quiet": 100, "profile": "INFO"}
     handler = logging.StreamHandler()
     handler.setFormatter(log_formatter())
     handler.addFilter(FloodGate())
@@ -1779,12 +1794,18 @@ def reload_opts(opts: dict[str, Any]) -> None:
 # ---- 11. The loop ---------------------------------------------------------------------------------------------------
 # One thread and one loop for each role. What may wake it: a socket, a timer, a signal, the doorbell; all of them end in
 # a call of a method, one after the other, so nothing needs a lock.
+#
+# A handler must not wait. What may take long is cut into slices that come back through a timer of no delay, so that the
+# next request is looked at in between. A daemon gives up its rights before it opens its first key: `become` is for
+# good.
 
 
 class Loop:
     """A poll loop over zmq sockets and file descriptors, with named timers, that signals and threads can wake.
 
-    A timer has a name: setting it again moves it. Times are seconds of the monotonic clock."""
+    A timer has a name: setting it again moves it, so nobody has to remember whether one is set. Times are seconds of
+    the monotonic clock, which nobody sets. Signals and `ring` write a byte into a pipe that the loop reads: so a
+    handler is never interrupted by another, and what a signal does is done in the loop."""
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
@@ -1882,7 +1903,8 @@ class Loop:
 class Doorbell:
     """watchdog as a doorbell: it rings when something was made, moved or removed; what, it does not say.
 
-    `kind` is the option key_watch. Without a watch, renames are seen at the next rescan."""
+    `kind` is the option key_watch. An event can be lost, and then the rescan finds what has changed; nothing is
+    decided by an event. Without a watch, renames are seen at the next rescan."""
 
     def __init__(self, kind: str, ring: Callable[[], None]) -> None:
         self.kind, self._ring = kind, ring
@@ -2036,6 +2058,8 @@ def harden() -> None:
 # Two tables: what an `_auth` does to the tree, and what a rename by the operator does to the master. All decisions are
 # rows, taken from what a real master does; the first row that fits wins, ANY fits everything. Of an id with files in
 # several directories the state is rejected before accepted before pending; a denied key never blocks the good one.
+#
+# An autosign stub is used up only by the authentication that it accepts, where Salt uses it up at any that comes by.
 
 ANY = None
 REJECTED, ACCEPTED, PENDING, DENIED = "rejected", "accepted", "pending", "denied"  # each a directory
@@ -2183,7 +2207,11 @@ def all_well(line: dict[str, Any]) -> bool:
 
 
 class Job:
-    """A published job: what was asked (`header`, the first line of its file), its state, and that of each minion."""
+    """A published job: what was asked (`header`, the first line of its file), its state, and that of each minion.
+
+    `parts` has a state of PARTS for everyone who was expected, and for who has answered without that; `counts` how
+    many are in each. `lines` are not in the file yet, and `unwritten` the ids whose returns are among them. `deadline`
+    is when the job is overdue, in seconds since the epoch."""
 
     def __init__(self, header: dict[str, Any], now: float) -> None:
         self.header = header
@@ -2229,7 +2257,13 @@ class Job:
         return load
 
 
-REQUEST_FIELDS = {"fun": (str, list), "tgt": (str, list), "arg": (list,), "kwarg": (dict,), "metadata": (dict,)}
+REQUEST_FIELDS: dict[str, tuple[type, ...]] = {
+    "fun": (str, list),
+    "tgt": (str, list),
+    "arg": (list,),
+    "kwarg": (dict,),
+    "metadata": (dict,),
+}
 REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
 REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
 MAX_TIMEOUT = 31_536_000
@@ -2363,7 +2397,10 @@ KeyStat = tuple[int, int, int]  # inode, ctime in nanoseconds, size: equal means
 
 
 class MasterTree:
-    """The master's files: keys, sessions, the shared key, what is remembered of minions. One method a path."""
+    """The master's files: keys, sessions, the shared key; one method a path.
+
+    `keys` is what `scan` found last, and `data` what minions said. What a method here decides, it decides by looking
+    at the file then and there; `keys` only tells who is expected to answer."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self.pki = Path(opts["pki_dir"])
@@ -2600,6 +2637,13 @@ class MasterTree:
 # A job is a file and its directory is its state: new -> active -> done. No socket and no clock here: publications go
 # into `outgoing`, events into `events`, `now` is an argument. Why a return can be acknowledged: `flush` has brought it
 # to the disk. A crash leaves a job in active/, with at most its last line cut; `recover` goes on with it.
+#
+# Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
+# expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
+# was not heard, whether it said that it does not run the job), `end` (counts and seconds). Bytes that are no text
+# travel as {"__bytes__": base64}. A minion that is late has its line behind the end. Whoever may write into jobs/new
+# may publish; root and the master's own user may publish anything, others what publisher_acl says of the owner of their
+# file.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
@@ -2700,7 +2744,10 @@ class OwnReturns:
 
 
 class Jobs:
-    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0."""
+    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+
+    `outgoing` are loads that want to be published, `events` pairs of tag and data; whoever calls takes them from here.
+    After any number of `ret` comes one `flush`, and only then `tick`, which may end jobs."""
 
     def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
         self.tree, self.opts, self.heard = tree, opts, heard
@@ -3004,6 +3051,16 @@ class Jobs:
 # `authenticate` and by nothing else; handlers receive it, and whatever id a body holds must be the same. Every request
 # looks at the tree, so a key that was moved away is refused from the rename on. What a minion has sent is not taken a
 # second time: a session knows its nonces, and of the time before a restart only later requests are taken.
+#
+# The envelope of a request is a map: `enc` (clear or aes), `load` (a map, or a box), `version` (3), and with a box the
+# minion's `id` and the algorithms it wants for private replies. Inside the box every load has `cmd`, `id`, `nonce` (32
+# hex digits, which the reply repeats), `ts` (seconds) and `tok`: X9.31 of `salt` by the minion's private key, a
+# constant, and so looked at once a session. Whatever is wrong is answered with the text `bad load`, unsealed: a real
+# minion then authenticates, and sends the same request once more.
+#
+# The clock of a minion is compared with itself only: a nonce is new, and its `ts` not older than FRESH seconds before
+# the newest one, for that long all nonces are kept. A minion whose clock goes back is told `bad load` and gets a new
+# session. Sessions are files, so a restart of the master costs no minion an authentication.
 
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
@@ -3020,7 +3077,10 @@ class Heard:
 
 
 class Peer:
-    """An accepted minion that has proven its key."""
+    """An accepted minion that has proven its key; made by Peers alone, and given to handlers.
+
+    `finger` is the key's fingerprint, `key_stat` tells its file from any other, `tok` the proof that was looked at
+    last, `auth` the nonce of its last `_auth`, by which one that is played again is known."""
 
     __slots__ = "auth crypticle finger heard id key_stat newest nonces oldest stale tok".split()
 
@@ -3054,7 +3114,10 @@ class Peer:
 
 
 class Peers:
-    """The accepted minions that have a session, and when every minion was last heard."""
+    """The accepted minions that have a session, and when every minion was last heard.
+
+    `known` are those of this run, by id; `heard` is the one place that knows when and from where an id was last heard,
+    those included whose key is gone since. `sender` is set by whoever receives, before `authenticate`."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
         self.opts, self.tree = opts, tree
@@ -3180,10 +3243,18 @@ class Peers:
 # All publications are sealed with one key, which every accepted minion gets with its credentials, and signed by the
 # master, for whoever has the shared key could seal one as well. When an accepted key goes, the shared key is renewed
 # before the next publication. It survives a restart, so that a restart causes no authentication.
+#
+# A publication is {enc, load, sig_algo, sig}: a box of the job with a `serial`, which grows, and the master's signature
+# over the box. A minion that cannot open one, since the key was renewed, asks for the new key with `_rekey`, an
+# ordinary request that costs no RSA; a real minion authenticates. Either then opens the same publication, and no job is
+# lost.
 
 
 class SharedKey:
-    """The key of all publications. `rotations` counts how often it was renewed in this run."""
+    """The key of all publications.
+
+    `aes` is the key as it travels, `made` when it was, in seconds since the epoch, `rotations` how often it was
+    renewed in this run. `prepare` comes before anything else."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey) -> None:
         self.opts, self.tree, self.key = opts, tree, key
@@ -3239,6 +3310,11 @@ class SharedKey:
 # tree; a signature, the dearest, comes last, and refusals have a budget. A key that waits for the operator is not
 # answered at all: its request is held, the newest of each id, and answered when the file moves. A real minion asks
 # again every five seconds and takes the answer to its latest request, so accepting one takes no time.
+#
+# The load of `_auth`: id, nonce, enc_algo, sig_algo, pub (clean PEM) and, from a minion that knows the master's key, a
+# token sealed for it. The reply is {enc, load, sig}: packed bytes, and the master's signature over them. Of an accepted
+# minion: pub_key, publish_port, the shared key and a session key sealed for the minion, the token sealed back, `sig`
+# (X9.31 of the shared key's hash) and the nonce. Of others: ret, true for pending, false for refused, or "full".
 
 MAX_HELD = 10_000
 REFUSALS_PER_SECOND = 100
@@ -3261,8 +3337,10 @@ class Held(NamedTuple):
 
 
 class Admission:
-    """Keys: who may join, who waits, what follows when a key file moves. `events` collects what is told of them,
-    `auths` counts credentials, `moved` the keys that moved at the last look."""
+    """Keys: who may join, who waits, what follows when a key file moves.
+
+    `held` are the requests that wait for the operator, `ready` those of them whose key has moved, with what to do.
+    `events` collects what is told, `auths` counts credentials, `moved` the keys that moved at the last look."""
 
     def __init__(
         self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, shared: SharedKey
@@ -3501,9 +3579,13 @@ class Admission:
 
 # ---- 19. Requests: bytes in, bytes out ------------------------------------------------------------------------------
 # `receive` is the one place where an exception becomes a reply. In clear there are two requests, `_auth` and `ping`;
-# all others come from a Peer, and are the rows of one table: those below, and those that the files of
-# etc/salt/requests bring (pillar, files, mine), which are read once, when the master starts. What is in no row gets
-# the empty map of a real master. There is no command of an administrator: who may publish writes into jobs/new.
+# all others come from a Peer, and are the rows of one table: those below, and those that the files of etc/salt/requests
+# bring (pillar, files, mine), which are read once, when the master starts. What is in no row gets the empty map of a
+# real master. There is no command of an administrator: who may publish writes into jobs/new.
+#
+# A request has exactly one reply, which is sealed as its row says and carries its nonce: a client that gets none waits
+# out its whole timeout. Handlers raise; `_dispatch` answers for them: with an empty text where a real master's handler
+# fails, and not at all where a return could not be written, for then it must come again.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -3526,7 +3608,10 @@ def constant(value: Any) -> Request:
 
 
 class MasterProtocol:
-    """A master without sockets: `receive` takes a request's bytes and gives what goes back."""
+    """A master without sockets: `receive` takes a request's bytes and gives what goes back.
+
+    An envelope is whatever the caller needs to find the way back; it is not looked into. `requests` is the whole wire
+    surface, `events` what is to be told. `prepare` comes before the first request."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, jobs: Jobs) -> None:
         self.opts, self.tree, self.key, self.peers, self.jobs = opts, tree, key, peers, jobs
@@ -3724,7 +3809,10 @@ class EventLog:
 
 
 class Master:
-    """The sockets, the clock and the watch around a MasterProtocol and its Jobs."""
+    """The sockets, the clock and the watch around a MasterProtocol and its Jobs.
+
+    Whatever happens ends in `work`: what jobs want published goes out, deadlines become timers, held requests come in
+    slices."""
 
     BATCH = 500  # requests handled before their returns are written and they are answered
     BATCH_SECONDS = 0.05
@@ -3956,16 +4044,16 @@ class Master:
 #
 # Every state a Link can be in is a row of MINION_STATES, and none ends the process: a refusal is answered with
 # patience, for what one reply has said the next may take back. Nothing unsigned changes more than the time until the
-# next try. At the first contact the master's key is pinned (or checked against master_finger), last of all: whatever
-# is refused leaves nothing behind.
+# next try. At the first contact the master's key is pinned (or checked against master_finger), last of all: whatever is
+# refused leaves nothing behind.
 #
 # What a crash leaves: proc/JID of a job whose process lives on, or is gone (then the minion answers for it); outbox/JID
 # of a return that is sent again, and that the master takes once.
 
 
 # ---- 21. Schedule: what is due --------------------------------------------------------------------------------------
-# Salt's entries: one of FIRES says when one fires, each of GATES may forbid it. They speak of local time; `now` and
-# all moments are seconds since the epoch. A clock that jumps makes nothing fire twice, nor all that it jumped over:
+# Salt's entries: one of FIRES says when one fires, each of GATES may forbid it. They speak of local time; `now` and all
+# moments are seconds since the epoch. A clock that jumps makes nothing fire twice, nor all that it jumped over:
 # intervals are kept by the monotonic clock, times of day are sought anew when the clock was set back.
 
 SCHEDULE_SETTINGS = ("enabled", "skip_function", "skip_during_range", "splay")  # of the whole, beside its entries
@@ -4117,7 +4205,10 @@ def checked_entry(entry: Any, defaults: Mapping[str, Any], whens: Mapping[str, A
 
 
 class Schedule:
-    """The entries of a minion, by name, and when each is due. `problems` collects sentences for the log."""
+    """The entries of a minion, by name, and when each is due.
+
+    `problems` collects sentences for the log, each once as long as the entries stay as they are; `asked` are names to
+    run at once, whatever they say. It has no clock and no timer: `next` says when to ask `due` again."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -4255,6 +4346,9 @@ def schedule_text(entries: Mapping[str, Any]) -> str:
 # ---- 22. Minion tree ------------------------------------------------------------------------------------------------
 # What a minion keeps. proc/ and outbox/ are written by the children of jobs and read by the loop; the schedule by jobs
 # and by people; everything else by the loop alone.
+#
+# A job's record in proc/ holds its process and the tick at which that began, for pids come back and this pair does not;
+# and the same of whoever was about to start it, for between the record and the fork there is a moment.
 
 
 def host_name() -> str:
@@ -4326,7 +4420,9 @@ MINE_SCHEDULE = """schedule:
 
 
 class MinionTree:
-    """The minion's files: its id and keys, the master's key, running jobs, returns on their way, executed jids."""
+    """The minion's files: its id and keys, the master's key, running jobs, returns on their way, executed jids.
+
+    The loop, the children of jobs and `saltlite call` each have one of their own on the same files."""
 
     MAX_EXECUTED = 10_000
 
@@ -4497,6 +4593,11 @@ class MinionTree:
 # One master's view of this minion, and what the minion makes of what it hears. An event that a state does not list
 # cannot happen there, and is an error of ours. A reply counts only if it answers our request: it must carry its nonce,
 # and be sealed in our session or signed by the master.
+#
+# What is checked of credentials, in the order of a real minion: the nonce is ours; the master's key is the pinned one,
+# or a signing key vouches for it, or this is the first contact and master_finger agrees; the signature over the reply;
+# the shared key's own signature; the token that we sent. Only then is the key pinned. Of a publication: the signature
+# first, over the box as it came; then the box; then the serial, which must be larger than the last under this key.
 
 START, AUTHENTICATING, WAITING, CONNECTED, REFUSED = "start", "authenticating", "pending", "connected", "refused"
 GOT_CREDENTIALS, KEY_PENDING, KEY_REFUSED, FULL = "credentials", "key pending", "key refused", "full"
@@ -4536,7 +4637,9 @@ class Unverified(Undecipherable):
 class MinionProtocol:
     """The conversation with one master, without sockets.
 
-    `state` is a key of MINION_STATES; `why` says in a sentence what the last refusal was."""
+    `state` is a key of MINION_STATES; `why` says in a sentence what the last refusal was. `session` and `aes` are the
+    boxes of requests and of publications, None before the first credentials; `master` is the pinned key, None before
+    the first contact; `publish_port` is where the master says that it publishes."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MinionTree, key: PrivateKey) -> None:
         self.opts, self.tree, self.key = opts, tree, key
@@ -4753,6 +4856,10 @@ def pillar_load(
 # What comes out is the load of a `_return`, whatever the function does. It is found by its name: a few the loop answers
 # itself, the others stand in module files, in Salt's own form or, where a function asks the master, with the minion as
 # its first argument.
+#
+# The return of a function that is not there, of wrong arguments and of an exception are Salt's texts, for people and
+# programs read them. A retcode comes from `__context__["retcode"]`, or is 1 for a map with a false `result` or
+# `success`.
 
 Function = Callable[..., Any]
 
@@ -5040,7 +5147,10 @@ def make_return(
 
 
 class Execution:
-    """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in."""
+    """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in.
+
+    It is made for one job and forgotten with it. `files` are the module files by name, those that are there without;
+    `master` answers `ask`. A function sets "retcode" in `context` to make its job fail."""
 
     def __init__(
         self,
@@ -5234,8 +5344,9 @@ def lost_job(tree: MinionTree, opts: Mapping[str, Any], load: dict[str, Any], ho
 class Forker:
     """The helper process that job children are forked from; made before the first thread and the first socket.
 
-    Packets to it: `J jid` run the job in proc/JID, `G` collect grains, `O` read the options again.
-    Packets from it: `J jid` the job has ended, `G` there are new grains."""
+    Packets to it: `J jid` run the job in proc/JID, `G` collect grains, `O` read the options again. Packets from it: `J
+    jid` the job has ended, `G` there are new grains. It ends when the minion's end of the socket closes; the jobs go
+    on."""
 
     def __init__(self, opts: dict[str, Any], lock_fd: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -5361,6 +5472,11 @@ class Forker:
 # ---- 26. Link: the connections to one master ------------------------------------------------------------------------
 # A DEALER with one request at a time, for a real master answers nothing else, and a SUB for publications. A request is
 # sent again until it is answered. A publication under a shared key that is not known yet waits for that key.
+#
+# How long to wait: auth_timeout for the first answer, doubled at each try up to MAX_WAIT, since a master holds the
+# request of a key that is pending; return_retry_timer_max for others, doubled up to request_channel_timeout; after a
+# refusal random_reauth_delay, spread by half, doubled up to MAX_BACK_OFF. A connection that comes up again shortens
+# each wait.
 
 
 class Ask(NamedTuple):
@@ -5397,7 +5513,10 @@ def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
 class Link:
     """The two connections to one master: a DEALER with one request at a time, and a SUB.
 
-    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here."""
+    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here. `queue`
+    waits for `current`, and returns in the outbox wait for the queue. `up`: publications are heard; `greeted`: the
+    master was told that this minion is there. `unread` are publications that could not be opened yet, `sending` the
+    jid of the return under way, `tries`, `refusals` and `losses` what has gone wrong since the last answer."""
 
     MAX_WAIT = 30.0  # seconds between two _auth of a minion whose key is pending: each is held by the master
     MAX_BACK_OFF = 60.0
@@ -5689,6 +5808,10 @@ class Link:
 
 # ---- 27. Minion loop ------------------------------------------------------------------------------------------------
 # Jobs that need the master ask it through the minion, over a socket in the cache: none of them authenticates.
+#
+# Once every ten loop_intervals the loop looks at everything that may have changed without a bell: returns in the
+# outbox, jobs whose process is gone, grains, pillar, schedule. With master_type failover it also looks at the master:
+# one without a connection for master_alive_interval seconds gives way to the next.
 
 
 class AskSocket:
@@ -5728,7 +5851,10 @@ class AskSocket:
 
 
 class Minion:
-    """The minion's loop: its link to the master, its jobs, its outbox."""
+    """The minion's loop: its links to masters, its jobs, its outbox, its schedule.
+
+    `outbox` names the returns that wait, each with the master that wants it ("" if any may have it); `forked` the jobs
+    of this run that the forker will answer for; `failover` that there is one link at a time."""
 
     def __init__(self, opts: dict[str, Any]) -> None:
         self.opts = opts
@@ -6011,6 +6137,9 @@ class Minion:
 # ---- 28. Output: what a terminal or a pipe gets ---------------------------------------------------------------------
 # An outputter makes the text that Salt 3008 prints for the same data. Its `opts` (see `style`): color (bool), terminal
 # (bool), output_indent (int, "pretty" or None: not given), retcode (int, colours a failed return), conf_dir.
+#
+# json and yaml are for programs: what goes to stdout there is data and nothing else. On a terminal every control that
+# came with the data is shown as an escape; in a pipe only what no UTF-8 can carry is.
 
 COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
 COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}

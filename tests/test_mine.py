@@ -306,7 +306,7 @@ def spoil(path):
 
 
 def test_what_is_kept_in_memory_is_bounded(site):
-    site.tree.MAX_KEPT = 100_000
+    site.tree.data.MAX_KEPT = 100_000
     for number in range(20):
         site.tree.data.put(f"n{number}", "mine", {"f": "x" * 20_000})
         assert site.tree.data.mine(f"n{number}")
