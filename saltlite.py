@@ -119,16 +119,19 @@ below etc/salt (section 8): options, requests (pillar, files, the mine), command
 
 from __future__ import annotations
 
+import base64
 import binascii
 import collections
 import contextlib
 import errno
+import fcntl
 import fnmatch
 import functools
 import importlib
 import itertools
 import json
 import os
+import pwd
 import re
 import signal
 import stat
@@ -242,7 +245,7 @@ class CommandExecutionError(SaltError):
         self.error, self.info = str(message), info
 
 
-log: Any = Lazy("logging", lambda logging: logging.getLogger("saltlite"))  # for a command that says nothing, nothing
+log: Any = Lazy("logging", lambda module: module.getLogger("saltlite"))  # for a command that says nothing, nothing
 token: Callable[[int], bytes] = os.urandom  # every random byte of the program comes from here
 MINION_ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_-])?")
 JID = re.compile(r"[0-9]{20}")
@@ -426,7 +429,10 @@ def _small_ints(value: Any) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """Salt's msgpack of `value`; sets, paths and numbers beyond 64 bits go as Salt sends them."""
+    """Salt's msgpack of `value`; sets, paths and numbers beyond 64 bits go as Salt sends them.
+
+    Text and bytes both become msgpack's "raw" (use_bin_type off), as every release packs what it sends; recorded
+    in tests/vectors. Raises what msgpack raises for an object that it has no form for, or that contains itself."""
     try:
         return msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape", default=_plain)
     except OverflowError:
@@ -435,7 +441,10 @@ def pack(value: Any) -> bytes:
 
 def signed_form(load: Mapping[str, Any]) -> bytes:
     """What a minion's `sig` covers: the load without its fields of the transport, in today's msgpack, in which texts
-    and bytes differ, and in the order of the wire."""
+    and bytes differ, and in the order of the wire.
+
+    Recorded from a real minion with minion_sign_messages: it signs what its reader will have, and its reader
+    unpacks with today's defaults."""
     bare = {name: value for name, value in load.items() if name not in ("nonce", "tok", "sig")}
     return msgpack.packb(bare, unicode_errors="surrogateescape", default=_plain)
 
@@ -511,7 +520,9 @@ def unpack(data: bytes) -> Any:
 
 
 def as_bytes(value: Any) -> bytes:
-    """A binary field, which arrives as str when its bytes happen to be UTF-8; PayloadError if it is neither."""
+    """A binary field, which arrives as str when its bytes happen to be UTF-8; PayloadError if it is neither.
+
+    A reader cannot know which it will be; 64 random bytes are practically never UTF-8, shorter ones may be."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
@@ -540,13 +551,13 @@ def _text_keys(value: Any) -> Any:
 
 def _json_default(value: Any) -> Any:
     """What JSON has no word for."""
-    import base64
-
     return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _plain(value)
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON; bytes that are not text travel as {"__bytes__": base64}."""
+    """One line of JSON; bytes that are not text travel as {"__bytes__": base64}.
+
+    The same data comes out of `from_json`, but for keys of maps, which JSON has as texts only."""
     try:
         return json.dumps(value, default=_json_default, separators=(", ", ": "))
     except TypeError:  # a key that JSON does not know, bytes above all
@@ -555,8 +566,6 @@ def to_json(value: Any) -> str:
 
 def _json_object(value: dict[str, Any]) -> Any:
     """A map out of JSON, or the bytes that it stands for."""
-    import base64
-
     if list(value) == ["__bytes__"] and isinstance(value["__bytes__"], str):
         with contextlib.suppress(ValueError):  # else it is somebody's map that looks alike
             return base64.b64decode(value["__bytes__"], validate=True)
@@ -602,7 +611,9 @@ def sha256(data: bytes) -> bytes:
 
 
 def fingerprint(pem: str) -> str:
-    """The SHA-256 fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines."""
+    """The SHA-256 fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines.
+
+    Taken from Salt: the PEM's lines without the first and the last, each with its line end."""
     lines = [line for line in clean(pem).splitlines() if line.strip()]
     digest = sha256("\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b"").hex()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
@@ -654,7 +665,9 @@ class PublicKey:
         return True
 
     def recover(self, sig: bytes) -> bytes:
-        """The message inside an X9.31 `private encrypt`; AuthError if there is none."""
+        """The message inside an X9.31 `private encrypt`; AuthError if there is none.
+
+        `sig` has the size of the modulus; a block that does not end in CC, or has no filling, is refused."""
         numbers = self._key.public_numbers()
         size = (numbers.n.bit_length() + 7) // 8
         value = pow(int.from_bytes(sig, "big"), numbers.e, numbers.n) if len(sig) == size else 0
@@ -697,7 +710,9 @@ class PrivateKey:
 
     @staticmethod
     def generate(bits: int) -> bytes:
-        """A new key as PKCS#1 PEM, as Salt keeps it on disk."""
+        """A new key as PKCS#1 PEM, as Salt keeps it on disk.
+
+        65537 as the exponent, always: others have been chosen so small that the plain text could be read off."""
         form = serialization.PrivateFormat.TraditionalOpenSSL
         key = rsa.generate_private_key(65537, bits)
         return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
@@ -736,8 +751,6 @@ class Crypticle:
 
     def __init__(self, key: str) -> None:
         """`key`: 76 characters, base64 of 24 bytes for AES and 32 for the HMAC."""
-        import base64
-
         try:
             raw = base64.b64decode(key, validate=True)
         except ValueError:
@@ -752,8 +765,6 @@ class Crypticle:
     @staticmethod
     def generate() -> str:
         """A new key."""
-        import base64
-
         return base64.b64encode(token(56)).decode()
 
     def seal(self, data: bytes) -> bytes:
@@ -765,7 +776,9 @@ class Crypticle:
         return box + self._mac(box).finalize()
 
     def open(self, box: bytes) -> bytes:
-        """The bytes inside; AuthError unless this key sealed them. Nothing is deciphered before the MAC is right."""
+        """The bytes inside; AuthError unless this key sealed them. Nothing is deciphered before the MAC is right.
+
+        The shortest box has an IV, one block and the HMAC: 64 bytes."""
         if len(box) < 64 or len(box) % 16:
             raise AuthError("a box does not open")
         try:
@@ -867,7 +880,9 @@ def yaml_loader() -> Any:
 
 def yaml_word(word: str) -> Any:
     """A word as the value Salt takes it for; itself where YAML would lose something (comments, line ends, 1_000) or
-    make a map or list that was not written as {…} or […]."""
+    make a map or list that was not written as {…} or […].
+
+    The rules are those of Salt's salt.utils.args.yamlify_arg, found by asking it."""
     bare = word.strip()
     if word == "None":
         return None
@@ -890,7 +905,10 @@ NOTHING: Mapping[str, Any] = {}
 
 
 def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
-    """What lies under a path of keys, else `missing`. A list is entered by index, or through its maps."""
+    """What lies under a path of keys, else `missing`. A list is entered by index, or through its maps.
+
+    As Salt's traverse_dict_and_list: in a list a number is first a key of one of its maps, and then an index; in a
+    map a key is also what YAML makes of the text."""
     for key in keys:
         if isinstance(data, list):
             try:
@@ -982,7 +1000,7 @@ class Costly(Exception):
     """A regular expression is beyond the budget."""
 
 
-def same(how: str, budget: int, value: Any, pattern: str) -> bool:
+def alike(how: str, budget: int, value: Any, pattern: str) -> bool:
     """Whether one value is as the pattern says; both are lowered, expressions too: Salt's \\S is \\s."""
     text, pattern = str(value).lower(), pattern.lower()
     if how == "glob":
@@ -1049,7 +1067,7 @@ def data_test(source: str, how: str, tgt: str, delimiter: str) -> Parsed:
                 spent += 100 + len(str(value)) * len(pattern)
                 if spent > 10 * facts.budget:
                     raise Costly
-            return same(how, facts.budget, value, pattern)
+            return alike(how, facts.budget, value, pattern)
 
         try:
             return subdict_match(data, tgt, delimiter, like)
@@ -1124,7 +1142,9 @@ def conjunction(left: Any, right: Any) -> Any:
 
 def evaluate(tokens: Iterable[str | int], values: Sequence[Verdict]) -> Any:
     """The value of an expression: True, False, None or BROKEN. Numbers among the tokens are indexes of `values`.
-    Raises Failure where Python, by whose eval Salt judges, finds a syntax error."""
+    Raises Failure where Python, by whose eval Salt judges, finds a syntax error.
+
+    `and` binds more than `or`, `not` more than both; what stands in parentheses comes first, at most NESTING deep."""
     rest = list(tokens)[::-1]
 
     def expression(strength: int, depth: int) -> Any:
@@ -1330,7 +1350,10 @@ def sync_directory(path: Path) -> None:
 
 
 def put(path: Path, data: bytes | str, mode: int = 0o600, sync: bool = True) -> None:
-    """Make `path` hold `data`, all or nothing; `sync`: it must survive a power cut. Raises OSError."""
+    """Make `path` hold `data`, all or nothing; `sync`: it must survive a power cut. Raises OSError.
+
+    A reader sees the old file or the new one. Without `sync` a power cut may bring the old one back, never a
+    mixture."""
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.parent / f".{path.name[:200]}.{token(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -1419,8 +1442,6 @@ def append(path: Path, text: str, sync: bool = True) -> None:
 
 def user_name(uid: int) -> str:
     """The name of a user id, or the number where there is no name."""
-    import pwd
-
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -1457,9 +1478,9 @@ def make_directory(path: Path, shared: bool = False) -> None:
 
 
 def lock(path: Path, who: str) -> int:
-    """Hold a lock file for as long as this process lives; Failure with the holder's pid if it is held already."""
-    import fcntl
+    """Hold a lock file for as long as this process lives; Failure with the holder's pid if it is held already.
 
+    The kernel frees it when the process ends, however that ends, so no stale lock has to be recognised."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -1474,8 +1495,6 @@ def lock(path: Path, who: str) -> int:
 
 def locked(path: Path) -> bool:
     """Whether somebody holds the lock file; False where it is not there, PermissionError where we may not look."""
-    import fcntl
-
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -1617,7 +1636,9 @@ def why_not(path: Path, error: Exception) -> str:
 
 
 def read_yaml(path: Path) -> Any:
-    """A YAML file, parsed by the safe loader; Failure says where it is wrong."""
+    """A YAML file, parsed by the safe loader; Failure says where it is wrong.
+
+    A file that everybody may write to is refused, unless it is a link: then its target was looked at."""
     try:
         info = os.stat(path)
         if info.st_mode & stat.S_IWOTH and not stat.S_ISLNK(info.st_mode):
@@ -1640,10 +1661,10 @@ def read_yaml(path: Path) -> Any:
 
 def read_documents(conf_dir: Path, role: str) -> Iterator[tuple[str, Any]]:
     """The configuration of a role: the file `role`, then `role`.d/*.conf in order, parsed; Failure if one cannot be."""
-    main = conf_dir / role
+    first = conf_dir / role
     directory = conf_dir / f"{role}.d"
     extra = [directory / name for name in names(directory) if name.endswith(".conf") and name != "_schedule.conf"]
-    for path in ([main] if main.exists() or main.is_symlink() else []) + extra:
+    for path in ([first] if first.exists() or first.is_symlink() else []) + extra:
         yield str(path), read_yaml(path)
 
 
@@ -1659,7 +1680,11 @@ def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options of a role with all paths resolved; warnings stand under "__warnings__".
 
-    conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure."""
+    conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure.
+
+    `overrides` are laid over the files: what was said on the command line. It is kept by the daemons as
+    "__given__", so that SIGHUP does not lose it. `role` and `__role` say whose options they are, the second as
+    Salt's modules ask for it."""
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
         raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.")
@@ -1828,7 +1853,9 @@ class Loop:
             self._poller.unregister(source)
 
     def at(self, name: str, delay: float, call: Callable[[], None]) -> None:
-        """Call in `delay` seconds."""
+        """Call in `delay` seconds.
+
+        A name that is set already is moved. With no delay it is called after the sources that are ready now."""
         self._timers[name] = (time.monotonic() + delay, call)
 
     def waits(self, name: str) -> bool:
@@ -2002,9 +2029,10 @@ def connected(port: int) -> set[str]:
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
-    """Give the directories to `user` and go on as that user, for good; Failure if that fails."""
-    import pwd
+    """Give the directories to `user` and go on as that user, for good; Failure if that fails.
 
+    Supplementary groups first, then the group, then the user: in any other order the right to change the next is
+    gone."""
     if not user:
         return
     try:
@@ -2104,7 +2132,10 @@ KEY_RULES = (
 
 
 def key_rule(open_mode: bool, stored: str, same: bool, policy: str) -> KeyRule:
-    """The row for these facts; StateError if the table has none."""
+    """The row for these facts; StateError if the table has none.
+
+    `same`: whether the key that came is the stored one, True where there is none. The rows were compared with a
+    real master's method over all 60 combinations."""
     facts = (open_mode, stored, same, policy)
     for row in KEY_RULES:
         if all(wanted is ANY or wanted == fact for wanted, fact in zip(row[:4], facts, strict=True)):
@@ -2136,7 +2167,9 @@ TOLD_MOVES = {ACCEPTED: "accept", REPLACED: "accept", REJECTED: "reject"}  # the
 
 def line_matches(name: str, lines: Iterable[str]) -> bool:
     """Whether a line of an autosign or autoreject file means `name`: the name itself, a glob or a whole regular
-    expression; `#` begins a comment line (Salt's expr_match)."""
+    expression; `#` begins a comment line (Salt's expr_match).
+
+    The expression is the operator's, and the id is short, but an id is a stranger's choice."""
     for line in lines:
         line = line.strip()
         if not line or line.startswith("#"):
@@ -2156,17 +2189,17 @@ def line_matches(name: str, lines: Iterable[str]) -> bool:
 # Jobs, below, brings the events and does what the rows name.
 
 RUNNING, ASKING, COMPLETE, ENDED, CANCELLED = "running", "asking", "complete", "ended", "cancelled"
-ALL_IN, OVERDUE, MOVED, TAKEN_AWAY = "all in", "overdue", "moved", "taken away"
+ALL_IN, OVERDUE, MOVED, GONE = "all in", "overdue", "moved", "gone"
 JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
     # state -> event -> (next state, what Jobs does)
-    RUNNING: {ALL_IN: (COMPLETE, "end"), OVERDUE: (ASKING, "probe"), TAKEN_AWAY: (CANCELLED, "cancel")},
-    ASKING: {ALL_IN: (COMPLETE, "end"), OVERDUE: (RUNNING, "judge"), TAKEN_AWAY: (CANCELLED, "cancel")},
+    RUNNING: {ALL_IN: (COMPLETE, "end"), OVERDUE: (ASKING, "probe"), GONE: (CANCELLED, "cancel")},
+    ASKING: {ALL_IN: (COMPLETE, "end"), OVERDUE: (RUNNING, "judge"), GONE: (CANCELLED, "cancel")},
     # its file could not be moved to done/: the disk is full. A return that could not be written opens it again
     COMPLETE: {
         ALL_IN: (COMPLETE, "end"),
         OVERDUE: (ASKING, "probe"),
         MOVED: (ENDED, "drop"),
-        TAKEN_AWAY: (CANCELLED, "drop"),
+        GONE: (CANCELLED, "drop"),
     },
     ENDED: {},
     CANCELLED: {},
@@ -2199,7 +2232,9 @@ def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, A
 
 
 def all_well(line: dict[str, Any]) -> bool:
-    """Whether a `ret` line tells of success; of several functions all must have gone well."""
+    """Whether a `ret` line tells of success; of several functions all must have gone well.
+
+    `retcode` and `success` are maps by function where there were several; a return that says neither went well."""
     codes, oks = line.get("retcode", 0), line.get("success", True)
     codes = codes.values() if isinstance(codes, dict) else [codes]
     oks = oks.values() if isinstance(oks, dict) else [oks]
@@ -2300,7 +2335,9 @@ def checked_request(request: Any) -> dict[str, Any]:
 
 
 def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The first line of a job's file, but for who is expected; Failure if its target is malformed."""
+    """The first line of a job's file, but for who is expected; Failure if its target is malformed.
+
+    Nodegroups are expanded here: minions do not know them. A number that a request leaves out is the option's."""
     tgt, tgt_type = request["tgt"], request.get("tgt_type", "glob")
     if tgt_type == "nodegroup":
         tgt, tgt_type = expand_nodegroups(["N@" + str(tgt)], opts["nodegroups"]), "compound"
@@ -2500,7 +2537,9 @@ class MasterTree:
         return len(names(self.pki / DIRECTORIES[state]))
 
     def changed(self) -> bool:
-        """Whether a key directory may have changed since `scan`: its mtime differs, or was too fresh to tell."""
+        """Whether a key directory may have changed since `scan`: its mtime differs, or was too fresh to tell.
+
+        A change within the same tick of the clock would not show, so what was read too freshly counts as changed."""
         return any(self._scanned.get(d) != (self._mtime(d), False) for d in list(DIRECTORIES.values())[:3])
 
     def _mtime(self, directory: str) -> int:
@@ -2582,7 +2621,10 @@ class MasterTree:
 
     def strangers(self) -> list[str]:
         """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
-        what happened while no master ran."""
+        what happened while no master ran.
+
+        Two comparisons: the fingerprint that the session was made for with the key that lies there, and the
+        session's age with that of the master's own key."""
         found, made = [], os.stat(self.pki / "master.pem").st_mtime
         for minion_id in names(self.cache / "sessions"):
             try:
@@ -2597,7 +2639,9 @@ class MasterTree:
         return found
 
     def shared_key(self) -> tuple[str, float, float] | None:
-        """The shared AES key, when it was made and when it last sealed a publication; None if there is none."""
+        """The shared AES key, when it was made and when it last sealed a publication; None if there is none.
+
+        The file's mtime is when it was made; its atime, set by hand, when it was last used."""
         path = self.cache / "aes.key"
         try:
             info = os.stat(path)
@@ -2680,8 +2724,22 @@ def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
     return request | {"user": publisher(acl, info.st_uid, functions_in(request), request.get("user", ""))}
 
 
+def refuse_request(path: Path, bad: Path, why: str) -> None:
+    """Move a request to jobs/bad, with the reason beside it; where a name is in the way there, under another."""
+    log.warning("jobs/new/%s is refused: %s", path.name, why)
+    with contextlib.suppress(OSError):
+        put(bad / f"{path.name}.why", why + "\n")
+    try:
+        os.rename(path, bad / path.name)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.rename(path, bad / f"{path.name[:200]}.{token(4).hex()}")
+
+
 def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
-    """The job in a file, and the file's lines; a last line that a crash cut short is cut off."""
+    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
+
+    Raises OSError where the file cannot be read, and one of many others where it holds something else."""
     raw = read(path, 1 << 30)
     whole = raw[: raw.rfind(b"\n") + 1]
     if whole != raw:
@@ -2787,14 +2845,7 @@ class Jobs:
                 continue
             except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
                 why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
-                log.warning("jobs/new/%s is refused: %s", name, why)
-                with contextlib.suppress(OSError):
-                    put(self.tree.jobs / "bad" / f"{name}.why", why + "\n")
-                try:
-                    os.rename(path, self.tree.jobs / "bad" / name)
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        os.rename(path, self.tree.jobs / "bad" / f"{name[:200]}.{token(4).hex()}")
+                refuse_request(path, self.tree.jobs / "bad", why)
 
     def start(self, name: str, request: dict[str, Any], now: float) -> None:
         """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
@@ -2830,7 +2881,10 @@ class Jobs:
     def ret(self, minion_id: str, load: dict[str, Any], now: float) -> str:
         """Take a minion's return; gives the jid whose file must be flushed before it is acknowledged, or ''.
 
-        The first return counts, and only minions that the job was published to may answer it."""
+        The first return counts, and only minions that the job was published to may answer it.
+
+        The load is {jid, return, retcode, success, fun, fun_args, …}; jid "req": the minion ran it on its own
+        account, as do jids that this master never gave out."""
         jid = str(load.get("jid", ""))
         if jid in self.probes:
             self._probed(self.probes[jid], minion_id, load.get("return"), now)
@@ -2928,7 +2982,7 @@ class Jobs:
         """Cancel the jobs whose file the operator has taken out of jobs/active."""
         for job in list(self.active.values()):
             if not self.path(job.jid, "active").exists():
-                self._happened(job, TAKEN_AWAY, now)
+                self._happened(job, GONE, now)
 
     def _happened(self, job: Job, event: str, now: float) -> None:
         """Go to the job's next state and do what the row says; StateError where the table has no row."""
@@ -2946,7 +3000,10 @@ class Jobs:
         return jid
 
     def probe(self, job: Job, now: float) -> None:
-        """Ask everyone who is waited for whether the job runs there."""
+        """Ask everyone who is waited for whether the job runs there.
+
+        find_job goes to all of them as one publication, with a jid of our own and the master's patience of
+        gather_job_timeout."""
         missing = sorted(minion_id for minion_id, state in job.parts.items() if state in OPEN)
         for minion_id in missing:
             job.step(minion_id, PROBE)
@@ -3222,13 +3279,9 @@ class Peers:
         except OSError as error:
             log.error("what is kept of %s cannot be removed: %s", minion_id, error)
 
-    def last_heard(self, minion_id: str) -> float:
-        """When a minion last sent something, in seconds since the epoch; 0: never."""
-        return self.heard[minion_id].when if minion_id in self.heard else 0.0
-
-    def address(self, minion_id: str) -> str:
-        """Where a minion was last heard from, '' if that is not known."""
-        return self.heard[minion_id].address if minion_id in self.heard else ""
+    def last(self, minion_id: str) -> Heard:
+        """When and from where a minion was last heard; `when` 0 and no address if it never was."""
+        return self.heard.get(minion_id) or Heard()
 
     def save(self) -> None:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard."""
@@ -3400,9 +3453,13 @@ class Admission:
     def policy(self, minion_id: str, load: dict[str, Any], now: float) -> str:
         """What the operator has laid down for unknown keys of this id: reject, sign or ask."""
         opts = self.opts
-        if self._listed(opts["autoreject_file"], minion_id):
+
+        def listed(file: str) -> bool:
+            return bool(file) and line_matches(minion_id, self._trusted_lines(Path(file)))
+
+        if listed(opts["autoreject_file"]):
             return REJECT
-        if opts["auto_accept"] or self._listed(opts["autosign_file"], minion_id):
+        if opts["auto_accept"] or listed(opts["autosign_file"]):
             return SIGN
         if self.tree.autosign_stub(minion_id, opts["autosign_timeout"], now):
             return SIGN
@@ -3415,10 +3472,6 @@ class Admission:
                     if str(value) in [line for line in lines if line and not line.startswith("#")]:
                         return SIGN
         return ASK
-
-    def _listed(self, file: str, minion_id: str) -> bool:
-        """Whether a line of an operator's file means this id."""
-        return bool(file) and line_matches(minion_id, self._trusted_lines(Path(file)))
 
     def _trusted_lines(self, path: Path) -> list[str]:
         """The lines of an autosign file, none where others could have written them."""
@@ -3552,7 +3605,9 @@ class Admission:
         return self.tree.session(minion_id, fingerprint(key.pem)) is None
 
     def answer_held(self, now: float, most: int = 20) -> list[Reply]:
-        """Replies to held requests whose key has moved, `most` at a time: each costs a signature."""
+        """Replies to held requests whose key has moved, `most` at a time: each costs a signature.
+
+        20 signatures take some 30 ms, so that requests that come meanwhile are looked at in between."""
         replies: list[Reply] = []
         for minion_id in list(self.ready)[:most]:
             act, held = self.ready.pop(minion_id), self.held.pop(minion_id, None)
@@ -3705,7 +3760,11 @@ class MasterProtocol:
         return Reply(envelope, pack(peer.crypticle.dumps(result, nonce)))
 
     def _private(self, peer: Peer, message: dict[str, Any], nonce: str, result: Any) -> bytes:
-        """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets."""
+        """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets.
+
+        {key, pillar}: a fresh key sealed to the minion, and a box under it of {data, sig}; data is packed {key,
+        pillar, nonce}, so that neither part can be taken for another minion's or another request's. Recorded in
+        tests/vectors."""
         enc, sig = message.get("enc_algo", "OAEP-SHA1"), message.get("sig_algo", "PKCS1v15-SHA1")
         if str(enc) not in ENC_ALGOS or str(sig) not in SIG_ALGOS:
             raise PayloadError("unknown algorithms")
@@ -3739,7 +3798,10 @@ class MasterProtocol:
 
     def minion_event(self, peer: Peer, load: dict[str, Any], now: float) -> None:
         """Events of a minion, under its own name only, for the master composes the tag. In an hour no minion fills
-        more than an eighth of events.jsonl, so that it cannot rotate away what others have done."""
+        more than an eighth of events.jsonl, so that it cannot rotate away what others have done.
+
+        One event is {tag, data}, several are {events: [{tag, data}…]}; the tag that a minion wishes for is only
+        the end of its own."""
         if self._hour != int(now // 3600):
             self._hour, self._told = int(now // 3600), collections.Counter()
         many, left = load.get("events"), min(MAX_EVENT, self.opts["max_event_size"] // 8 - self._told[peer.id])
@@ -3786,7 +3848,9 @@ class MasterProtocol:
 
 
 class EventLog:
-    """events.jsonl: every event, one JSON object a line, rotated by size; the previous file is events.jsonl.1."""
+    """events.jsonl: every event, one JSON object a line, rotated by size; the previous file is events.jsonl.1.
+
+    Line: {"tag", "time": seconds since the epoch, "data"}."""
 
     def __init__(self, path: Path, most: int) -> None:
         self._path, self._most = path, most
@@ -3832,7 +3896,7 @@ class Master:
         self.tree.prepare(opts["keysize"])
         now = time.time()
         self.peers = Peers(opts, self.tree)
-        self.jobs = Jobs(self.tree, opts, self.peers.last_heard)
+        self.jobs = Jobs(self.tree, opts, lambda minion_id: self.peers.last(minion_id).when)
         key = read_private_key(self.tree.pki / "master.pem")
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
         self.protocol.prepare(now)
@@ -3929,7 +3993,7 @@ class Master:
         """Tell whose address has a connection to publish_port: minions of one address come and go together."""
         self.reply(self.admission.look(time.time()))
         here = connected(self.opts["publish_port"])
-        before, self.present = self.present, {m for m in self.tree.accepted() if self.peers.address(m) in here}
+        before, self.present = self.present, {m for m in self.tree.accepted() if self.peers.last(m).address in here}
         new, lost = sorted(self.present - before), sorted(before - self.present)
         if new or lost:
             self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
@@ -4008,7 +4072,10 @@ class Master:
         self.work()
 
     def publish(self, now: float) -> None:
-        """Send what the jobs want sent, sealed after one more look at the keys."""
+        """Send what the jobs want sent, sealed after one more look at the keys.
+
+        With zmq_filtering a frame with the topic stands before it; minions that do not filter take two frames as
+        well."""
         topic = [b"broadcast"] if self.opts["zmq_filtering"] else []  # that every minion hears, filtering or not
         if self.jobs.outgoing:
             self.reply(self.admission.look(now))
@@ -4183,7 +4250,10 @@ def function_of(entry: Entry) -> str | list[str]:
 
 
 def checked_entry(entry: Any, defaults: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> Entry:
-    """An entry with what the whole schedule says of all, and with the named times put in; raises MISTAKES."""
+    """An entry with what the whole schedule says of all, and with the named times put in; raises MISTAKES.
+
+    `whens`: the named times of grains and pillar. An entry that could not fire, or whose gates could not be
+    judged, is refused now and not when its time comes."""
     if not isinstance(entry, dict):
         raise ValueError("it must be a map")
     made = {word: value for word, value in {**defaults, **entry}.items() if value is not None}
@@ -4272,7 +4342,9 @@ class Schedule:
         return self._at.get(name, NEVER)
 
     def due(self, now: float, mono: float) -> list[str]:
-        """The names of the entries to run now. `mono`: the monotonic clock, by which jumps of the other are seen."""
+        """The names of the entries to run now. `mono`: the monotonic clock, by which jumps of the other are seen.
+
+        The times must be asked for at least when `next` says; more often does no harm."""
         before, self._offset = self._offset, now - mono
         if before is not None and abs(self._offset - before) > 1:
             self._jump(self._offset - before, now)
@@ -4366,7 +4438,9 @@ def host_name() -> str:
 
 
 def find_id(opts: Mapping[str, Any]) -> str:
-    """The minion's id: `id`, else minion_id, else the host's own name, found without asking DNS. Raises Failure."""
+    """The minion's id: `id`, else minion_id, else the host's own name, found without asking DNS. Raises Failure.
+
+    Never a name that DNS gives: a machine whose DNS is down, or is somebody else's, must stay who it is."""
     given = opts["id"]
     path = Path(opts["conf_dir"]) / "minion_id"
     where = "the option id"
@@ -4399,7 +4473,9 @@ def minion_id_of(opts: dict[str, Any]) -> str:
 
 
 def process_start(pid: int) -> int:
-    """When a process began, in clock ticks since boot, 0 if there is none: pids come back, this pair does not."""
+    """When a process began, in clock ticks since boot, 0 if there is none: pids come back, this pair does not.
+
+    Field 22 of /proc/PID/stat. A zombie is none: its work is over."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -4768,7 +4844,10 @@ class MinionProtocol:
     # requests
 
     def request(self, load: dict[str, Any], now: float) -> bytes:
-        """A request in the session box; its nonce is kept for `reply`."""
+        """A request in the session box; its nonce is kept for `reply`.
+
+        {enc, load, version, id, enc_algo, sig_algo}; with minion_sign_messages the load has `sig`, over
+        `signed_form`."""
         assert self.session
         self._nonce = token(16).hex()
         opts = self.opts
@@ -4812,7 +4891,10 @@ class MinionProtocol:
     def publication(self, frames: list[bytes]) -> dict[str, Any]:
         """The load of a publication of one or two frames, verified before it is opened.
 
-        Raises Undecipherable if the shared key is another, AuthError or PayloadError if it is to be ignored."""
+        Raises Undecipherable if the shared key is another, AuthError or PayloadError if it is to be ignored.
+
+        A job: {fun, arg, tgt, jid, tgt_type, ret, user, serial …}; what it must have is checked, what else it has
+        is left alone. Recorded in tests/vectors as publish_*."""
         outer = unpack(frames[-1])
         if not isinstance(outer, dict) or outer.get("enc") != "aes":
             raise PayloadError("not an encrypted publication")
@@ -4846,7 +4928,9 @@ def pillar_load(
     override: Mapping[str, Any] | None = None,
     pillarenv: str | None = None,
 ) -> dict[str, Any]:
-    """A `_pillar` request, which carries the grains."""
+    """A `_pillar` request, which carries the grains.
+
+    `override` is laid over the pillar there, for this answer only; without `pillarenv` that of the options."""
     load = {"cmd": "_pillar", "grains": grains, "saltenv": opts["saltenv"] or None}
     load |= {"pillarenv": pillarenv or opts["pillarenv"] or None, "pillar_override": dict(override or {})}
     return load | {"extra_minion_data": {}, "ver": "2"}
@@ -5073,19 +5157,16 @@ class Functions(Mapping[str, Function]):
     def dunders(self) -> dict[str, Any]:
         """What a Salt module finds among its globals."""
         minion = self.minion
-        return {
-            "__opts__": minion.all_opts,
-            "__grains__": minion.grains,
-            "__pillar__": minion.pillar,
-            "__salt__": minion.functions,
-            "__utils__": minion.utils,
-            "__context__": minion.context,
-        }
+        found: dict[str, Any] = {"opts": minion.all_opts, "grains": minion.grains, "pillar": minion.pillar}
+        found |= {"salt": minion.functions, "utils": minion.utils, "context": minion.context}
+        return {f"__{name}__": value for name, value in found.items()}
 
 
 def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     """This machine's grains: what the functions in the `_grains` files give, over that the file <config>/grains, over
-    that the option `grains`. A function that fails costs its own grains only."""
+    that the option `grains`. A function that fails costs its own grains only.
+
+    `id`, `master` and Salt's version first, so that other grains may use them."""
     grains: dict[str, Any] = {"id": opts["id"], "master": master_list(opts)[0], "saltlite": VERSION}
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
@@ -5121,7 +5202,9 @@ PUB_FIELDS = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
 def make_return(
     opts: Mapping[str, Any], load: Mapping[str, Any], ret: Any, retcode: Any, success: Any
 ) -> dict[str, Any]:
-    """The load of a `_return`; a return of more than max_return_size bytes becomes a sentence that says so."""
+    """The load of a `_return`; a return of more than max_return_size bytes becomes a sentence that says so.
+
+    What a master would refuse for its form or size would be sent again and again, so it is found here."""
     most, problem = opts["max_return_size"], ""
     try:
         packed = pack(ret)
@@ -5274,7 +5357,7 @@ class Execution:
         return made
 
 
-def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def own_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments without those that tell of the job."""
     return {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
 
@@ -5299,7 +5382,9 @@ ASK_SECONDS = 60.0  # how long a job waits for the master's answer
 
 def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
     """In a job's process: the master's answer to a request, through the minion; raises OSError if there is none,
-    PayloadError if it cannot be sent."""
+    PayloadError if it cannot be sent.
+
+    One socket for one question: nothing has to be matched."""
     socket_: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     socket_.setsockopt(zmq.LINGER, 0)
     with in_directory(tree.cache) as place:
@@ -5317,7 +5402,9 @@ def ask_minion(tree: MinionTree, host: str, load: dict[str, Any]) -> Any:
 
 
 def run_child(tree: MinionTree, opts: Mapping[str, Any], jid: str) -> None:
-    """Run the job in proc/JID and leave its return in the outbox; a full disk is waited for, an hour long."""
+    """Run the job in proc/JID and leave its return in the outbox; a full disk is waited for, an hour long.
+
+    The record gets this process's id before the function begins, so that whoever looks can signal it."""
     load = tree.job(jid)
     if load is None:
         return
@@ -5541,7 +5628,9 @@ class Link:
 
     def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False, wait: float = 0) -> None:
         """Queue a request; `done` gets the object in the reply. It is sent again until there is one, or `wait` seconds
-        have passed."""
+        have passed.
+
+        `first`: before all that waits."""
         asked = Ask(load, done, time.monotonic() + wait if wait else float("inf"))
         self.queue.insert(0, asked) if first else self.queue.append(asked)
         self.pump()
@@ -6199,7 +6288,9 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     """The text for stdout, which gets a line end behind it, and nothing at all if it is empty.
 
     For data that the outputter cannot show: nested. On a terminal, nothing that a minion sent can move the cursor,
-    change colours or reorder the text."""
+    change colours or reorder the text.
+
+    `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
     output = outputter(out, opts.get("conf_dir", ""))
     try:
         text = output(data, opts)
@@ -6216,7 +6307,9 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
 
 def load_yaml_args(words: Iterable[str], no_parse: Iterable[str] = ()) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a function as written on the command line: words become values by YAML, `name=value` a keyword
-    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too."""
+    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too.
+
+    `no_parse` is Salt's option of that name."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for word in words:
@@ -6369,7 +6462,9 @@ def usage(argv: list[str], program: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; gives the exit code. Called as salt-key, salt-call … by a link, it is that command."""
+    """Run one command; gives the exit code. Called as salt-key, salt-call … by a link, it is that command.
+
+    A Failure is printed as one sentence; a reader of our output that went away ends us quietly."""
     argv = list(sys.argv[1:] if argv is None else argv)
     program = os.path.basename(sys.argv[0])
     known = leaf_files("commands")
@@ -6390,10 +6485,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"saltlite: {failure}", file=sys.stderr)
         return failure.exit_code
     except OSError as error:
-        if error.errno != errno.EPIPE:
+        if error.errno == errno.EPIPE:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        else:
             print(f"saltlite: {error.filename or 'a system call'}: {error.strerror}.", file=sys.stderr)
-            return EX_FAILED
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EX_FAILED
     except KeyboardInterrupt:
         return 130

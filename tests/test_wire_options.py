@@ -384,10 +384,10 @@ def test_after_a_restart_the_silent_are_known_by_where_they_were(tmp_path):
     site.ask(minion, {"cmd": "_file_envs"})
     site.peers.save()
     site.start()
-    assert site.peers.address("m") == "10.0.0.1" and site.peers.address("x") == ""
+    assert site.peers.last("m").address == "10.0.0.1" and site.peers.last("x").address == ""
     site.peers.sender = "10.0.0.2"
     site.ask(minion, {"cmd": "_file_envs"})
-    assert site.peers.address("m") == "10.0.0.2"
+    assert site.peers.last("m").address == "10.0.0.2"
 
 
 def test_what_an_older_release_has_remembered_is_read(tmp_path):

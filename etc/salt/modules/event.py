@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from saltlite import Execution, given, with_minion
+from saltlite import Execution, own_kwargs, with_minion
 
 
 @with_minion
@@ -50,5 +50,5 @@ def send(
         if wanted
     }
     options = {"saltenv": minion.opts["saltenv"] or "base", "pillarenv": minion.opts["pillarenv"] or None}
-    own = given(kwargs) | (data if isinstance(data, dict) else {})
+    own = own_kwargs(kwargs) | (data if isinstance(data, dict) else {})
     return fire_master(minion, {**found, **(options if with_env_opts else {}), **own}, tag, preload)

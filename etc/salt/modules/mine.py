@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import MINE_ACL, CommandExecutionError, Execution, given, log, with_minion
+from saltlite import MINE_ACL, CommandExecutionError, Execution, log, own_kwargs, with_minion
 
 
 def _sources(minion: Execution) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ def send(minion: Execution, name, *args, **kwargs):
     that match allow_tgt (allow_tgt_type: glob) may then ask for it. False if it could not be run or was not taken.
 
     CLI Example: salt '*' mine.send eth0 network.ip_addrs mine_function=network.ip_addrs interface=eth0"""
-    found = _returns(minion, {name: [*args, given(kwargs)]})
+    found = _returns(minion, {name: [*args, own_kwargs(kwargs)]})
     return bool(found) and _put(minion, found, False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from saltlite import NOTHING, CommandExecutionError, Execution, given, merged, pillar_load, traverse, with_minion
+from saltlite import NOTHING, CommandExecutionError, Execution, merged, own_kwargs, pillar_load, traverse, with_minion
 
 
 @with_minion
@@ -76,7 +76,7 @@ def ls(minion: Execution, *args, **kwargs):
     """The keys of the pillar, fetched anew from the master.
 
     CLI Example: salt '*' pillar.ls"""
-    return list(items(minion, *args, **given(kwargs)))
+    return list(items(minion, *args, **own_kwargs(kwargs)))
 
 
 @with_minion
