@@ -822,12 +822,17 @@ MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
 
 
+def safe_yaml(what: str) -> Any:
+    """PyYAML's safe `Loader` or `Dumper`, in C, which is ten times as fast, where it was built."""
+    return getattr(yaml, f"CSafe{what}", None) or getattr(yaml, f"Safe{what}")
+
+
 def too_deep(text: str) -> bool:
     """Whether a YAML text nests so deeply that the C loader, which recurses, would run out of stack and end us."""
     if sum(map(text.count, "[{-?")) < MAX_YAML_DEPTH:
         return False
     depth = 0
-    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for event in yaml.parse(text, safe_yaml("Loader")):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_YAML_DEPTH:
             return True
@@ -838,7 +843,7 @@ def too_deep(text: str) -> bool:
 def yaml_loader() -> Any:
     """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice."""
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class Loader(safe_yaml("Loader")):  # type: ignore[misc]
         def __init__(self, stream: str) -> None:
             if too_deep(stream):
                 raise yaml.YAMLError("it is nested too deeply")
@@ -1651,7 +1656,7 @@ def read_yaml(path: Path) -> Any:
     if not text.strip():
         return None
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(text, safe_yaml("Loader"))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -4411,8 +4416,9 @@ def whens_of(grains: Mapping[str, Any], pillar: Mapping[str, Any]) -> dict[str, 
 
 def schedule_text(entries: Mapping[str, Any]) -> str:
     """minion.d/_schedule.conf byte for byte as Salt writes it."""
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump({"schedule": dict(entries)}, Dumper=dumper, allow_unicode=True, default_flow_style=None)
+    return yaml.dump(
+        {"schedule": dict(entries)}, Dumper=safe_yaml("Dumper"), allow_unicode=True, default_flow_style=None
+    )
 
 
 # ---- 22. Minion tree ------------------------------------------------------------------------------------------------
@@ -6259,14 +6265,6 @@ def no_escape(value: Any) -> str:
 def one_line(value: Any) -> str:
     """The same on one line: what a minion says must not look like what another one says."""
     return no_escape(value).replace("\n", "\\n").replace("\r", "\\r")
-
-
-def items(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
-    """A map's items, sorted by key; keys of different types as texts."""
-    try:
-        return [(key, value[key]) for key in sorted(value)]
-    except TypeError:
-        return sorted({str(key): inner for key, inner in value.items()}.items(), key=lambda item: item[0])
 
 
 Outputter = Callable[[Any, Mapping[str, Any]], str]

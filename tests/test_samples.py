@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from leaves import MASTER_OPTIONS, MINION_OPTIONS
+from samples import sample
 
 import saltlite
 
@@ -30,3 +31,8 @@ def test_sample_as_it_is_changes_nothing(role):
     opts, warnings = saltlite.merge_options(TABLES[role], list(saltlite.read_documents(ROOT / "etc" / "salt", role)))
     assert not warnings
     assert opts == {name: option.default for name, option in TABLES[role].items()}
+
+
+@pytest.mark.parametrize("role", TABLES)
+def test_sample_says_of_every_option_what_its_row_says(role):
+    assert (ROOT / "etc" / "salt" / role).read_text() == sample(role)

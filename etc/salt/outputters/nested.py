@@ -6,9 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import colors, items, no_escape, one_line
+from saltlite import colors, no_escape, one_line
 
 COLORED = True
+
+
+def items(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """A map's items, sorted by key; keys of different types as texts."""
+    try:
+        return [(key, value[key]) for key in sorted(value)]
+    except TypeError:
+        return sorted({str(key): inner for key, inner in value.items()}.items(), key=lambda item: item[0])
 
 
 def decoded(value: bytes) -> str | bytes:

@@ -7,11 +7,13 @@ from typing import Any
 
 import yaml
 
+from saltlite import safe_yaml
+
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     indent = opts.get("output_indent")
 
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    class Dumper(safe_yaml("Dumper")):  # type: ignore[misc]
         """The safe dumper, with NULL for what YAML has no word for."""
 
     Dumper.add_multi_representer(dict, lambda dumper, value: dumper.represent_dict(value))

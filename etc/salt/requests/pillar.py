@@ -35,6 +35,7 @@ from saltlite import (
     parse,
     printable,
     read,
+    safe_yaml,
     to_json,
     yaml_loader,
 )
@@ -100,8 +101,7 @@ def growth(operator: str, left: Any, right: Any) -> int:
 
 def yaml_flow(value: Any, flow_style: bool = True) -> str:
     """The filter `yaml`: one line, or `flow_style=False`."""
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=dumper, default_flow_style=flow_style, allow_unicode=True)
+    text: str = yaml.dump(value, Dumper=safe_yaml("Dumper"), default_flow_style=flow_style, allow_unicode=True)
     return text.strip().removesuffix("\n...")
 
 
