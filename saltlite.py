@@ -1498,22 +1498,6 @@ def lock(path: Path, who: str) -> int:
     return fd
 
 
-def locked(path: Path) -> bool:
-    """Whether somebody holds the lock file; False where it is not there, PermissionError where we may not look."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
-
-
 @contextlib.contextmanager
 def in_directory(path: Path) -> Iterator[str]:
     """A short name for a directory: that of a socket may have no more than 107 bytes."""
@@ -1563,6 +1547,10 @@ def leaf_files(kind: str, opts: Mapping[str, Any] | None = None) -> dict[str, Pa
     found: dict[str, Path] = {}
     for directory in directories:
         with contextlib.suppress(OSError):
+            info = os.stat(directory)
+            if info.st_uid not in (0, os.geteuid()) or info.st_mode & stat.S_IWOTH:
+                log.warning("%s is not read: others could put code there; chown and `chmod o-w` it", directory)
+                continue
             files = [name for name in sorted(os.listdir(directory)) if name.endswith(".py") and name[0] not in "_."]
             found |= {name.removesuffix(".py"): directory / name for name in files}
     return found
@@ -4412,13 +4400,6 @@ def whens_of(grains: Mapping[str, Any], pillar: Mapping[str, Any]) -> dict[str, 
     """The named times that `when` may use."""
     found = [source["whens"] for source in (grains, pillar) if isinstance(source.get("whens"), dict)]
     return {name: when for whens in found for name, when in whens.items()}
-
-
-def schedule_text(entries: Mapping[str, Any]) -> str:
-    """minion.d/_schedule.conf byte for byte as Salt writes it."""
-    return yaml.dump(
-        {"schedule": dict(entries)}, Dumper=safe_yaml("Dumper"), allow_unicode=True, default_flow_style=None
-    )
 
 
 # ---- 22. Minion tree ------------------------------------------------------------------------------------------------

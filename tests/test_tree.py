@@ -15,6 +15,8 @@ from crash import crashes
 import saltlite
 from saltlite import Failure, MasterTree, MinionTree, load_opts, move, names, put, read, sweep
 
+locked = saltlite.packed_leaf("clients", "LocalClient").locked
+
 
 def content(directory):
     return {name: (directory / name).read_bytes() for name in os.listdir(directory)}
@@ -170,11 +172,11 @@ def test_somebody_elses_directory_and_key_are_refused(tmp_path):
 
 def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
     fd = saltlite.lock(tmp_path / ".lock", "master")
-    assert saltlite.locked(tmp_path / ".lock")
+    assert locked(tmp_path / ".lock")
     with pytest.raises(Failure, match=f"pid {os.getpid()}"):
         saltlite.lock(tmp_path / ".lock", "master")
     os.close(fd)
-    assert not saltlite.locked(tmp_path / ".lock") and not saltlite.locked(tmp_path / "nowhere")
+    assert not locked(tmp_path / ".lock") and not locked(tmp_path / "nowhere")
     os.close(saltlite.lock(tmp_path / ".lock", "master"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import time
@@ -10,7 +11,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, caller, from_json, jid_of, load_opts, locked, to_json, write_all
+from saltlite import EX_USAGE, Failure, caller, from_json, jid_of, load_opts, to_json, write_all
+
+
+def locked(path: Path) -> bool:
+    """Whether somebody holds the lock file; False where it is not there, PermissionError where we may not look."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
 
 
 class LocalClient:

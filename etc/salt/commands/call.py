@@ -86,9 +86,9 @@ class Conversation:
 
     def _receive(self, seconds: float) -> bytes:
         if not self.socket.poll(int(seconds * 1000)):
-            port, key = self.ret_port, self.protocol.id
+            port, minion_id = self.ret_port, self.protocol.id
             raise Failure(
-                f"{self.host} port {port} does not answer: it is down, or the key of {key} is pending there; "
+                f"{self.host} port {port} does not answer: it is down, or the key of {minion_id} is pending there; "
                 "use --local to go without a master."
             )
         return self.socket.recv_multipart()[-1]

@@ -115,8 +115,11 @@ def show_job(args: argparse.Namespace, client: Any, jid: str) -> int:
     if not wanted:
         say("No minions matched the target. No command was sent, no jid was assigned.")
         return EX_NO_MATCH
+    if args.fun == "sys.doc" and not args.out:
+        show(everything, args, "docs")
+        everything = {}
     if everything or args.static:
-        show(everything | (silent if args.static else {}), args, "docs" if args.fun == "sys.doc" else None)
+        show(everything | (silent if args.static else {}), args, None)
     if silent:
         bad.add(EX_FAILED)
         if not args.static:

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -20,7 +20,7 @@ from saltlite import (
     checked_entry,
     make_directory,
     put,
-    schedule_text,
+    safe_yaml,
     whens_of,
     with_minion,
 )
@@ -34,6 +34,13 @@ SCHEDULE_WORDS = (
 ).split()
 
 
+def _text(entries: Mapping[str, Any]) -> str:
+    """minion.d/_schedule.conf byte for byte as Salt writes it."""
+    return yaml.dump(
+        {"schedule": dict(entries)}, Dumper=safe_yaml("Dumper"), allow_unicode=True, default_flow_style=None
+    )
+
+
 @contextlib.contextmanager
 def _changed(minion: Execution) -> Iterator[dict[str, Any]]:
     """Gives the saved entries and saves what was made of them; of two jobs, one waits for the other."""
@@ -43,11 +50,11 @@ def _changed(minion: Execution) -> Iterator[dict[str, Any]]:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         entries = minion.tree.schedule()
-        before = schedule_text(entries)
+        before = _text(entries)
         yield entries
-        if schedule_text(entries) != before:
+        if _text(entries) != before:
             path.parent.mkdir(exist_ok=True)
-            put(path, schedule_text(entries), 0o644)
+            put(path, _text(entries), 0o644)
     except OSError as error:
         raise Failure(f"{path} cannot be changed: {error.strerror}.") from None
     finally:

@@ -61,7 +61,7 @@ def full_state(
 
 
 def summary(
-    minion: str, states: Mapping[str, dict[str, Any]], counts: dict[Any, int], color: Mapping[str, str]
+    minion_id: str, states: Mapping[str, dict[str, Any]], counts: dict[Any, int], color: Mapping[str, str]
 ) -> Iterator[str]:
     """How many states did what, and how long they took; those that ran in parallel as long as the longest."""
     changed, warned = counts.pop("changed", 0), counts.pop("warnings", 0)
@@ -73,7 +73,7 @@ def summary(
     failed, dry = counts.get(False, 0), counts.get(None, 0)
     notes = [f"{color['LIGHT_YELLOW']}unchanged={dry}{color['END']}"] if dry else []
     notes += [f"{color['GREEN']}changed={changed}{color['END']}"] if changed else []
-    yield f"{color['CYAN']}\nSummary for {minion}\n{'-' * width}{color['END']}"
+    yield f"{color['CYAN']}\nSummary for {minion_id}\n{'-' * width}{color['END']}"
     yield f"{color['GREEN']}{count('Succeeded', counts.get(True, 0) + dry)}{color['END']}" + (
         f" ({', '.join(notes)})" if notes else ""
     )
@@ -89,7 +89,7 @@ def summary(
     yield f"{color['CYAN']}Total run time: {run_time:>{width - 5}} {'s' if total > 999 else 'ms'}{color['END']}"
 
 
-def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
+def highstate(minion_id: str, data: Any, opts: Mapping[str, Any]) -> str:
     """The states of one minion in their order, and the summary."""
     color = colors(opts)
     shade, lines = color["CYAN"], []
@@ -123,11 +123,11 @@ def highstate(minion: str, data: Any, opts: Mapping[str, Any]) -> str:
             else:
                 counts["warnings"] = counts.get("warnings", 0) + ("warnings" in state)
                 lines += full_state(state, parts, name, own, opts)
-        lines += summary(minion, states, counts, color)
-    return "\n".join([f"{shade}{minion}:{color['END']}", *lines])
+        lines += summary(minion_id, states, counts, color)
+    return "\n".join([f"{shade}{minion_id}:{color['END']}", *lines])
 
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     """{id: what state.apply returns}: {"module_|-id_|-name_|-function": {result, comment, changes …}}, or a list of
     errors, or a text. Of `opts` also state_output and state_verbose. ValueError if a state lacks its number."""
-    return "\n".join(highstate(no_escape(minion), found, opts) for minion, found in data.items())
+    return "\n".join(highstate(no_escape(minion_id), found, opts) for minion_id, found in data.items())

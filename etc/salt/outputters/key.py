@@ -23,7 +23,7 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
     for state in sorted(data):
         heading, name = KEY_STATES[state]
         lines.append(f"{color['LIGHT_' + name]}{heading}{color['END']}")
-        for minion in sorted(data[state]):
-            detail = f":  {no_escape(data[state][minion])}" if isinstance(data[state], dict) else ""
-            lines.append(f"{color[name]}{no_escape(minion)}{detail}{color['END']}")
+        for minion_id in sorted(data[state]):
+            detail = f":  {no_escape(data[state][minion_id])}" if isinstance(data[state], dict) else ""
+            lines.append(f"{color[name]}{no_escape(minion_id)}{detail}{color['END']}")
     return "\n".join(lines)

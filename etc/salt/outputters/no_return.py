@@ -13,7 +13,7 @@ COLORED = True
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     color = colors(opts)
     lines = []
-    for minion in sorted(data):
-        lines.append(f"{color['CYAN']}{no_escape(minion)}{color['END']}:")
-        lines += [f"{color['RED']}    {no_escape(line)}{color['END']}" for line in str(data[minion]).split("\n")]
+    for minion_id in sorted(data):
+        lines.append(f"{color['CYAN']}{no_escape(minion_id)}{color['END']}:")
+        lines += [f"{color['RED']}    {no_escape(line)}{color['END']}" for line in str(data[minion_id]).split("\n")]
     return "\n".join(lines)
