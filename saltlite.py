@@ -133,6 +133,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import signal
 import stat
 import sys
@@ -2049,15 +2050,29 @@ def become(user: str, directories: Iterable[Path]) -> None:
         raise Failure(f"this process could not become {user}.")
 
 
-def harden() -> None:
-    """No core files, which would hold keys; as many connections as the system allows."""
-    import resource
+class Limits(NamedTuple):
+    """What a process was started with: its umask, and soft and hard limits of core files and of open files."""
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    umask: int
+    core: tuple[int, int]
+    files: tuple[int, int]
+
+
+def harden() -> Limits:
+    """For a daemon: no core files, which would hold keys; as many connections as the system allows; files that nobody
+    else can read. Gives what was before, which is what a job's child gets back."""
+    core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.umask(0o077)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
+    return Limits(os.umask(0o077), core, files)
+
+
+def soften(limits: Limits) -> None:
+    """Take back what `harden` did: a job makes files, and starts services, as whoever started the minion would."""
+    os.umask(limits.umask)
+    resource.setrlimit(resource.RLIMIT_CORE, limits.core)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits.files)
 
 
 # ==== Master =========================================================================================================
@@ -5424,7 +5439,6 @@ class Forker:
 
     def __init__(self, opts: dict[str, Any], lock_fd: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.umask = os.umask(0o077)
         self.opts, self.socket = opts, ours
         self.pid = os.fork()
         if self.pid == 0:
@@ -5533,7 +5547,7 @@ class Forker:
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
-            os.umask(self.umask)
+            soften(self.opts["__limits__"])
             if packet == "G":
                 tree.put_grains(collect_grains(self.opts))
             else:
@@ -6367,7 +6381,7 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
         log.warning("%s", warning)
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
-    harden()
+    opts["__limits__"] = harden()
     return opts
 
 

@@ -15,11 +15,6 @@ from saltlite import AuthError, PayloadError, pack, unpack
 MERGES = "x\na0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60))
 
 
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
 def refused(site, minion, load):
     """Whether the master says `bad load`, or gives nothing."""
     try:

@@ -80,14 +80,14 @@ def leaves_a_child():
 """
 
 
-class Site(NamedTuple):
+class Fleet(NamedTuple):
     master: Master
     web1: Minion
     web2: Minion
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Site]:
+def fleet(tmp_path_factory) -> Iterator[Fleet]:
     """A master with web1 (role front, a directory of modules, small returns) and web2 (role back)."""
     root = tmp_path_factory.mktemp("site")
     one = {"grains": {"role": "front"}, "max_return_size": 1 << 20}
@@ -99,7 +99,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
     ) as master:
         with running_minion(master, "web1", one, ready=False) as web1, running_minion(master, "web2", two) as web2:
             web1.ready()
-            yield Site(master, web1, web2)
+            yield Fleet(master, web1, web2)
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
@@ -131,108 +131,108 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
         (["-N", "fronts"], "web1"),
     ],
 )
-def test_targets(site, target, ids):
-    done = site.master.salt("--out", "json", *target, "test.ping")
+def test_targets(fleet, target, ids):
+    done = fleet.master.salt("--out", "json", *target, "test.ping")
     assert printed(done) == dict.fromkeys(ids.split(), True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("target", [["db*"], ["-L", "db1"], ["-G", "role:no such"], ["-C", "web* and not web*"]])
-def test_nothing_matched(site, target):
-    done = site.master.salt(*target, "test.ping")
+def test_nothing_matched(fleet, target):
+    done = fleet.master.salt(*target, "test.ping")
     assert done.returncode == 2
     assert "No minions matched the target" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("target", [["-C", "( web*"], ["-E", "web["], ["-S", "no address"]])
-def test_a_malformed_target_is_refused(site, target):
-    done = site.master.salt(*target, "test.ping")
+def test_a_malformed_target_is_refused(fleet, target):
+    done = fleet.master.salt(*target, "test.ping")
     assert done.returncode == 64
     assert done.stderr.startswith("saltlite: ") and "Traceback" not in done.stderr
 
 
-def test_output_nested_is_as_salt_prints_it(site):
-    assert site.master.salt("web2", "test.ping").stdout == "web2:\n    True\n"
+def test_output_nested_is_as_salt_prints_it(fleet):
+    assert fleet.master.salt("web2", "test.ping").stdout == "web2:\n    True\n"
 
 
-def test_outputs(site):
-    out = {name: site.master.salt("--out", name, "web2", "test.echo", "hi").stdout for name in ("yaml", "txt", "raw")}
+def test_outputs(fleet):
+    out = {name: fleet.master.salt("--out", name, "web2", "test.echo", "hi").stdout for name in ("yaml", "txt", "raw")}
     assert yaml.safe_load(out["yaml"]) == {"web2": "hi"}
     assert out["txt"] == "web2: hi\n"
     assert out["raw"] == "{'web2': 'hi'}\n"
-    assert site.master.salt("--out", "quiet", "web2", "test.echo", "hi").stdout == ""
-    done = site.master.salt("--out", "json", "--static", "web*", "test.ping")
+    assert fleet.master.salt("--out", "quiet", "web2", "test.echo", "hi").stdout == ""
+    done = fleet.master.salt("--out", "json", "--static", "web*", "test.ping")
     assert json.loads(done.stdout) == BOTH
 
 
-def test_arguments_are_yaml_and_words_with_an_equals_sign_are_kwargs(site):
+def test_arguments_are_yaml_and_words_with_an_equals_sign_are_kwargs(fleet):
     words = ["1", "two", "[3, 4]", "{five: 6}", "yes=no", "n=7", "a b=c"]
-    found = site.master.returns("web2", "test.arg", *words)["web2"]
+    found = fleet.master.returns("web2", "test.arg", *words)["web2"]
     assert found["args"] == [1, "two", [3, 4], {"five": 6}, "a b=c"]
     kwargs = {key: value for key, value in found["kwargs"].items() if not key.startswith("__pub_")}
     assert kwargs == {"yes": False, "n": 7}
     assert found["kwargs"]["__pub_fun"] == "test.arg"
 
 
-def test_cmd_run_takes_its_options(site, tmp_path):
-    assert site.master.returns("web2", "cmd.run", "pwd; echo $WORD", f"cwd={tmp_path}", "env={WORD: hi}") == {
+def test_cmd_run_takes_its_options(fleet, tmp_path):
+    assert fleet.master.returns("web2", "cmd.run", "pwd; echo $WORD", f"cwd={tmp_path}", "env={WORD: hi}") == {
         "web2": f"{tmp_path}\nhi"
     }
 
 
-def test_async_prints_the_jid_and_the_job_ends_by_itself(site):
-    done = site.master.salt("--async", "web*", "test.ping")
+def test_async_prints_the_jid_and_the_job_ends_by_itself(fleet):
+    done = fleet.master.salt("--async", "web*", "test.ping")
     found = re.fullmatch(r"Executed command with job ID: ([0-9]{20})\n", done.stdout)
     assert found and done.returncode == 0
-    lines = site.master.job(found[1])
+    lines = fleet.master.job(found[1])
     assert {line["id"] for line in lines if line["event"] == "ret"} == {"web1", "web2"}
     assert lines[0]["fun"] == "test.ping" and lines[-1]["returned"] == 2
 
 
-def test_verbose_names_the_jid(site):
-    assert re.search(r"jid:? [0-9]{20}", site.master.salt("-v", "web2", "test.ping").stdout)
+def test_verbose_names_the_jid(fleet):
+    assert re.search(r"jid:? [0-9]{20}", fleet.master.salt("-v", "web2", "test.ping").stdout)
 
 
-def test_exit_codes(site):
-    assert site.master.salt("web*", "test.ping").returncode == 0
-    failing = site.master.salt("web2", "cmd.run", "exit 7")
+def test_exit_codes(fleet):
+    assert fleet.master.salt("web*", "test.ping").returncode == 0
+    failing = fleet.master.salt("web2", "cmd.run", "exit 7")
     assert failing.returncode == 1
-    assert site.master.salt("web2", "test.retcode", "42").returncode == 1
-    assert site.master.salt("web2", "test.exception", "boom").returncode == 11
+    assert fleet.master.salt("web2", "test.retcode", "42").returncode == 1
+    assert fleet.master.salt("web2", "test.exception", "boom").returncode == 11
 
 
-def test_a_function_that_raises_shows_where(site):
-    done = site.master.salt("web1", "harm.raises")
+def test_a_function_that_raises_shows_where(fleet):
+    done = fleet.master.salt("web1", "harm.raises")
     assert done.returncode == 11
     assert "ValueError: as planned" in done.stdout and "harm.py" in done.stdout
 
 
-def test_an_unknown_function_is_named_with_the_nearest(site):
-    done = site.master.salt("web2", "test.pingg")
+def test_an_unknown_function_is_named_with_the_nearest(fleet):
+    done = fleet.master.salt("web2", "test.pingg")
     assert done.returncode == 11
     assert "'test.pingg' is not available. Did you mean 'test.ping'?" in done.stdout
 
 
-def test_wrong_arguments_are_explained(site):
-    done = site.master.salt("web2", "test.echo")
+def test_wrong_arguments_are_explained(fleet):
+    done = fleet.master.salt("web2", "test.echo")
     assert done.returncode == 11
     assert "test.echo" in done.stdout and "text" in done.stdout
 
 
-def test_a_minion_that_is_down_is_named_with_when_it_was_last_heard(site):
-    with WireMinion(site.master, "down1") as minion:
+def test_a_minion_that_is_down_is_named_with_when_it_was_last_heard(fleet):
+    with WireMinion(fleet.master, "down1") as minion:
         minion.pend()
-        site.master.accept("down1")
+        fleet.master.accept("down1")
         assert minion.told() == GOT_CREDENTIALS
         minion.ask(cmd="_rekey")
     try:
-        done = site.master.salt("-t", "0.5", "-L", "web2,down1", "test.ping")
+        done = fleet.master.salt("-t", "0.5", "-L", "web2,down1", "test.ping")
         assert done.returncode == 1
         assert "web2:\n    True\n" in done.stdout
         today = time.strftime("%Y-%m-%d ")
         assert re.search(rf"down1:\n +Minion did not return\. \[.*last heard: {today}", done.stdout)
     finally:
-        (site.master.pki / "minions/down1").unlink()
+        (fleet.master.pki / "minions/down1").unlink()
 
 
 def test_salt_without_a_master_says_so(tmp_path):
@@ -242,17 +242,17 @@ def test_salt_without_a_master_says_so(tmp_path):
     assert done.stderr.startswith("saltlite: no master runs on") and done.stderr.count("\n") == 1
 
 
-def test_a_long_job_is_waited_for_beyond_the_timeout(site):
-    assert site.master.returns("-t", "0.5", "web2", "cmd.run", "sleep 2; echo done") == {"web2": "done"}
+def test_a_long_job_is_waited_for_beyond_the_timeout(fleet):
+    assert fleet.master.returns("-t", "0.5", "web2", "cmd.run", "sleep 2; echo done") == {"web2": "done"}
 
 
-def test_a_viewer_that_goes_away_harms_nothing(site):
+def test_a_viewer_that_goes_away_harms_nothing(fleet):
     words = [
         sys.executable,
         str(SCRIPT),
         "salt",
         "-c",
-        str(site.master.conf),
+        str(fleet.master.conf),
         "-v",
         "web2",
         "cmd.run",
@@ -263,22 +263,22 @@ def test_a_viewer_that_goes_away_harms_nothing(site):
     jid = viewer.stdout.readline().split()[-1]
     viewer.send_signal(signal.SIGKILL)
     viewer.communicate()
-    assert [line["return"] for line in site.master.job(jid) if line["event"] == "ret"] == ["x"]
+    assert [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"] == ["x"]
 
 
 # (f) jobs by hand
 
 
-def test_a_request_moved_into_jobs_new_runs(site):
+def test_a_request_moved_into_jobs_new_runs(fleet):
     jid = jid_of(time.time())
-    site.master.request(jid, tgt="web*", fun="test.arg", arg=[1], kwarg={"two": 3})
-    lines = site.master.job(jid)
+    fleet.master.request(jid, tgt="web*", fun="test.arg", arg=[1], kwarg={"two": 3})
+    lines = fleet.master.job(jid)
     returns = {line["id"]: line["return"] for line in lines if line["event"] == "ret"}
     assert returns.keys() == BOTH.keys()
     assert returns["web1"]["args"] == [1] and returns["web1"]["kwargs"]["two"] == 3
     assert [line["event"] for line in lines] == ["new", "ret", "ret", "end"]
-    assert all(text.startswith('{"event":') for text in site.master.job_file(jid).read_text().splitlines())
-    assert os.listdir(site.master.jobs / "new") == []
+    assert all(text.startswith('{"event":') for text in fleet.master.job_file(jid).read_text().splitlines())
+    assert os.listdir(fleet.master.jobs / "new") == []
 
 
 @pytest.mark.parametrize(
@@ -298,19 +298,19 @@ def test_a_request_moved_into_jobs_new_runs(site):
         ('{"tgt": "*", "fun": "test.ping", "tgt_type": "guess"}', "guess"),
     ],
 )
-def test_a_malformed_request_is_put_aside_with_the_reason(site, content, reason):
-    bad = site.master.jobs / "bad"
+def test_a_malformed_request_is_put_aside_with_the_reason(fleet, content, reason):
+    bad = fleet.master.jobs / "bad"
     name = f"hand-{len(os.listdir(bad))}"
-    (site.master.root / name).write_text(content)
-    (site.master.root / name).rename(site.master.jobs / "new" / name)
+    (fleet.master.root / name).write_text(content)
+    (fleet.master.root / name).rename(fleet.master.jobs / "new" / name)
     until((bad / name).exists, what="the request is put aside")
     assert (bad / name).read_text() == content
     why = (bad / f"{name}.why").read_text()
     assert reason in why and why.count("\n") == 1
 
 
-def test_a_request_that_is_no_plain_file_is_put_aside_and_not_followed(site, tmp_path):
-    new, bad = site.master.jobs / "new", site.master.jobs / "bad"
+def test_a_request_that_is_no_plain_file_is_put_aside_and_not_followed(fleet, tmp_path):
+    new, bad = fleet.master.jobs / "new", fleet.master.jobs / "bad"
     good = tmp_path / "good"
     good.write_text('{"tgt": "*", "fun": "test.ping"}')
     (new / "link").symlink_to(good)
@@ -322,28 +322,28 @@ def test_a_request_that_is_no_plain_file_is_put_aside_and_not_followed(site, tmp
         assert "regular file" in (bad / f"{name}.why").read_text()
     assert good.exists()
     (new / ".draft").write_text("a dot-name is nobody's business")
-    assert site.master.returns("web2", "test.ping") == {"web2": True}
+    assert fleet.master.returns("web2", "test.ping") == {"web2": True}
     assert (new / ".draft").exists()
     (new / ".draft").unlink()
 
 
 @pytest.mark.parametrize("how", ["rm", "mv"])
-def test_removing_an_active_job_kills_what_runs(site, tmp_path, how):
-    jid = site.master.submit("web2", "cmd.run", f"sleep 600 & echo $! > {tmp_path}/pid; wait")
+def test_removing_an_active_job_kills_what_runs(fleet, tmp_path, how):
+    jid = fleet.master.submit("web2", "cmd.run", f"sleep 600 & echo $! > {tmp_path}/pid; wait")
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-    command_pid, job = int((tmp_path / "pid").read_text()), site.web2.job_pid(jid)
+    command_pid, job = int((tmp_path / "pid").read_text()), fleet.web2.job_pid(jid)
     assert job and alive(command_pid)
-    path = site.master.job_file(jid, "active")
+    path = fleet.master.job_file(jid, "active")
     if how == "rm":
         path.unlink()
     else:
         path.rename(tmp_path / "away")
     until(lambda: not alive(job), what="the job is killed")
     until(lambda: not alive(command_pid), what="and what it has started")
-    until(lambda: site.web2.job_pid(jid) == 0)
-    until(lambda: jid not in os.listdir(site.web2.cache / "outbox"), what="its return is taken and dropped")
-    assert site.master.returns("web2", "saltutil.running") == {"web2": []}
-    assert not path.exists() and not site.master.job_file(jid).exists()
+    until(lambda: fleet.web2.job_pid(jid) == 0)
+    until(lambda: jid not in os.listdir(fleet.web2.cache / "outbox"), what="its return is taken and dropped")
+    assert fleet.master.returns("web2", "saltutil.running") == {"web2": []}
+    assert not path.exists() and not fleet.master.job_file(jid).exists()
 
 
 def alive(pid: int) -> bool:
@@ -354,14 +354,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_viewer_of_a_cancelled_job_is_told(site, tmp_path):
-    words = [*PROGRAM, "salt", "-c", str(site.master.conf), "-v", "web2", "cmd.run", "sleep 600"]
+def test_a_viewer_of_a_cancelled_job_is_told(fleet, tmp_path):
+    words = [*PROGRAM, "salt", "-c", str(fleet.master.conf), "-v", "web2", "cmd.run", "sleep 600"]
     viewer = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert viewer.stdout
         jid = viewer.stdout.readline().split()[-1]
-        until(lambda: site.web2.job_pid(jid))
-        site.master.job_file(jid, "active").unlink()
+        until(lambda: fleet.web2.job_pid(jid))
+        fleet.master.job_file(jid, "active").unlink()
         errors = viewer.communicate(timeout=10)[1]
         assert viewer.returncode == 1
         assert "was cancelled" in errors
@@ -370,24 +370,24 @@ def test_a_viewer_of_a_cancelled_job_is_told(site, tmp_path):
         viewer.communicate()
 
 
-def test_a_late_return_lands_in_the_finished_file(site, tmp_path):
+def test_a_late_return_lands_in_the_finished_file(fleet, tmp_path):
     """A minion that was away while the job ended: its return comes when it is back."""
-    with running_minion(site.master, "late") as minion:
+    with running_minion(fleet.master, "late") as minion:
         jid = jid_of(time.time())
         short = {"timeout": 0.5, "gather_job_timeout": 0.5}
         words = [f"touch {tmp_path}/began; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; echo late"]
-        site.master.request(jid, tgt="late", fun="cmd.run", arg=words, **short)
+        fleet.master.request(jid, tgt="late", fun="cmd.run", arg=words, **short)
         until((tmp_path / "began").exists)
         minion.stop(signal.SIGKILL)
-        lines = site.master.job(jid)
+        lines = fleet.master.job(jid)
         assert [line["event"] for line in lines] == ["new", "silent", "end"]
         (tmp_path / "go").touch()
         until(lambda: not minion.job_pid(jid), what="the job ends")
         minion.start()
-        until(lambda: '"late": true' in site.master.job_file(jid).read_text(), what="the late return")
-        assert json.loads(site.master.job_file(jid).read_text().splitlines()[-1])["return"] == "late"
-        assert site.master.returns("late", "test.ping") == {"late": True}
-    (site.master.pki / "minions/late").unlink()
+        until(lambda: '"late": true' in fleet.master.job_file(jid).read_text(), what="the late return")
+        assert json.loads(fleet.master.job_file(jid).read_text().splitlines()[-1])["return"] == "late"
+        assert fleet.master.returns("late", "test.ping") == {"late": True}
+    (fleet.master.pki / "minions/late").unlink()
 
 
 # (g) harmful functions, from a file in <config>/modules
@@ -406,18 +406,18 @@ def test_a_late_return_lands_in_the_finished_file(site, tmp_path):
         ("recurses", "RecursionError"),
     ],
 )
-def test_a_harmful_function_says_what_happened(site, function, word):
-    done = site.master.salt("--out", "json", "web1", f"harm.{function}")
+def test_a_harmful_function_says_what_happened(fleet, function, word):
+    done = fleet.master.salt("--out", "json", "web1", f"harm.{function}")
     assert done.returncode == 11, done.stdout
     assert word in str(printed(done)["web1"])
-    survived(site)
+    survived(fleet)
 
 
-def survived(site: Site) -> None:
-    assert site.web1.process and site.web1.process.poll() is None
-    assert site.master.returns("web1", "test.ping") == {"web1": True}
-    assert os.listdir(site.web1.cache / "outbox") == []
-    assert os.listdir(site.web1.cache / "proc") == []
+def survived(fleet: Fleet) -> None:
+    assert fleet.web1.process and fleet.web1.process.poll() is None
+    assert fleet.master.returns("web1", "test.ping") == {"web1": True}
+    assert os.listdir(fleet.web1.cache / "outbox") == []
+    assert os.listdir(fleet.web1.cache / "proc") == []
 
 
 @pytest.mark.parametrize(
@@ -432,24 +432,24 @@ def survived(site: Site) -> None:
         ("closes_everything", "closed"),
     ],
 )
-def test_an_odd_return_arrives_in_some_form(site, function, given):
-    done = site.master.salt("web1", f"harm.{function}")
+def test_an_odd_return_arrives_in_some_form(fleet, function, given):
+    done = fleet.master.salt("web1", f"harm.{function}")
     assert done.returncode == 0 and given in done.stdout
     assert "\x1b" not in done.stdout
-    survived(site)
+    survived(fleet)
 
 
 @pytest.mark.parametrize("out", ["json", "yaml", "raw", "txt"])
-def test_bytes_that_are_no_text_can_be_printed_by_each_outputter(site, out):
+def test_bytes_that_are_no_text_can_be_printed_by_each_outputter(fleet, out):
     for function in ("gives_bytes", "gives_surrogate"):
-        done = site.master.salt("--out", out, "web1", f"harm.{function}")
+        done = fleet.master.salt("--out", out, "web1", f"harm.{function}")
         assert (done.returncode, done.stderr) == (0, "") and "web1" in done.stdout
 
 
 @pytest.mark.parametrize("out", ["nested", "txt"])
-def test_a_terminal_is_sent_no_controls_of_a_minion(site, out):
+def test_a_terminal_is_sent_no_controls_of_a_minion(fleet, out):
     ours, theirs = pty.openpty()
-    words = [*PROGRAM, "salt", "-c", str(site.master.conf), "--out", out, "web1", "harm.gives_control"]
+    words = [*PROGRAM, "salt", "-c", str(fleet.master.conf), "--out", out, "web1", "harm.gives_control"]
     done = subprocess.Popen(words, stdout=theirs, stderr=theirs, env=ENVIRONMENT | {"TERM": "xterm"})
     os.close(theirs)
     text = b""
@@ -462,61 +462,61 @@ def test_a_terminal_is_sent_no_controls_of_a_minion(site, out):
     assert b"\x1b[31m" not in text and b"\0" not in text
 
 
-def test_a_command_that_prints_a_gigabyte_is_bounded(site):
-    done = site.master.salt("--out", "json", "web1", "cmd.run", "yes | head -c 1000000000")
+def test_a_command_that_prints_a_gigabyte_is_bounded(fleet):
+    done = fleet.master.salt("--out", "json", "web1", "cmd.run", "yes | head -c 1000000000")
     assert len(done.stdout) < 4 << 20
-    survived(site)
+    survived(fleet)
 
 
-def test_a_command_that_prints_binary_is_shown(site):
-    done = site.master.salt("--out", "json", "web1", "cmd.run", "printf 'a\\377\\000b'")
+def test_a_command_that_prints_binary_is_shown(fleet):
+    done = fleet.master.salt("--out", "json", "web1", "cmd.run", "printf 'a\\377\\000b'")
     assert re.search("a.*b", str(printed(done)["web1"]))
-    survived(site)
+    survived(fleet)
 
 
 @pytest.mark.parametrize("function", ["spins", "ignores"])
-def test_a_function_that_hangs_is_killed_by_kill_job(site, function):
-    jid = site.master.submit("web1", f"harm.{function}")
-    until(lambda: site.web1.job_pid(jid))
-    assert jid in str(site.master.returns("web1", "saltutil.running")["web1"])
-    assert site.master.returns("web1", "saltutil.find_job", jid)["web1"]["fun"] == f"harm.{function}"
-    assert jid in site.master.returns("web1", "saltutil.kill_job", jid)["web1"]
-    returned = [line for line in site.master.job(jid) if line["event"] == "ret"][0]
+def test_a_function_that_hangs_is_killed_by_kill_job(fleet, function):
+    jid = fleet.master.submit("web1", f"harm.{function}")
+    until(lambda: fleet.web1.job_pid(jid))
+    assert jid in str(fleet.master.returns("web1", "saltutil.running")["web1"])
+    assert fleet.master.returns("web1", "saltutil.find_job", jid)["web1"]["fun"] == f"harm.{function}"
+    assert jid in fleet.master.returns("web1", "saltutil.kill_job", jid)["web1"]
+    returned = [line for line in fleet.master.job(jid) if line["event"] == "ret"][0]
     assert "killed by signal 9" in returned["return"] and returned["success"] is False and returned["retcode"]
-    survived(site)
+    survived(fleet)
 
 
-def test_a_function_that_leaves_a_child_returns(site):
-    pid = site.master.returns("web1", "harm.leaves_a_child")["web1"]
+def test_a_function_that_leaves_a_child_returns(fleet):
+    pid = fleet.master.returns("web1", "harm.leaves_a_child")["web1"]
     try:
-        survived(site)
+        survived(fleet)
         assert alive(pid), "as with Salt, what a function leaves behind is its own affair"
     finally:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_module_file_takes_effect_at_once(site):
-    path = site.web2.conf / "modules/fresh.py"
+def test_a_module_file_takes_effect_at_once(fleet):
+    path = fleet.web2.conf / "modules/fresh.py"
     path.parent.mkdir(exist_ok=True)
-    assert "is not available" in str(site.master.returns("web2", "fresh.it")["web2"])
+    assert "is not available" in str(fleet.master.returns("web2", "fresh.it")["web2"])
     path.write_text("def it():\n    '''Says one.'''\n    return __grains__['role'], __salt__['test.echo'](1)\n")
-    assert site.master.returns("web2", "fresh.it") == {"web2": ["back", 1]}
+    assert fleet.master.returns("web2", "fresh.it") == {"web2": ["back", 1]}
     path.write_text("def it():\n    return 'two, and longer'\n")
-    assert site.master.returns("web2", "fresh.it") == {"web2": "two, and longer"}
+    assert fleet.master.returns("web2", "fresh.it") == {"web2": "two, and longer"}
     path.write_text("def it(:\n")
-    done = site.master.salt("web2", "fresh.it")
+    done = fleet.master.salt("web2", "fresh.it")
     assert done.returncode == 11
     assert "'fresh.it' is not available" in done.stdout and "SyntaxError" in done.stdout
-    assert site.master.returns("web2", "test.ping") == {"web2": True}
+    assert fleet.master.returns("web2", "test.ping") == {"web2": True}
     path.unlink()
-    assert "is not available" in str(site.master.returns("web2", "fresh.it")["web2"])
+    assert "is not available" in str(fleet.master.returns("web2", "fresh.it")["web2"])
 
 
-def test_a_module_that_is_not_for_this_machine_says_why(site):
-    path = site.web2.conf / "modules/picky.py"
+def test_a_module_that_is_not_for_this_machine_says_why(fleet):
+    path = fleet.web2.conf / "modules/picky.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text("def __virtual__():\n    return False, 'needs a moon base'\ndef it():\n    return 1\n")
-    assert "needs a moon base" in str(site.master.returns("web2", "picky.it")["web2"])
+    assert "needs a moon base" in str(fleet.master.returns("web2", "picky.it")["web2"])
 
 
 # (h) call
@@ -536,13 +536,13 @@ def test_call_local_needs_no_master(tmp_path):
     assert not (tmp_path / "pki").exists(), "--local makes no keys"
 
 
-def test_call_speaks_to_the_master_beside_the_running_minion(site):
-    done = command("call", "-c", site.web2.conf, "grains.get", "role")
+def test_call_speaks_to_the_master_beside_the_running_minion(fleet):
+    done = command("call", "-c", fleet.web2.conf, "grains.get", "role")
     assert (done.returncode, done.stdout) == (0, "local:\n    back\n"), done.stderr
-    day = site.master.jobs / "done" / jid_of(time.time())[:8]
+    day = fleet.master.jobs / "done" / jid_of(time.time())[:8]
     own = until(lambda: sorted(day.glob("*.web2.jsonl")), what="the master has noted it")[-1]
     assert [json.loads(line)["event"] for line in own.read_text().splitlines()] == ["new", "ret"]
-    assert site.master.returns("web2", "test.ping") == {"web2": True}
+    assert fleet.master.returns("web2", "test.ping") == {"web2": True}
 
 
 def test_call_without_an_answer_ends_with_a_sentence(tmp_path):
@@ -567,9 +567,9 @@ def test_call_without_an_answer_ends_with_a_sentence(tmp_path):
         ("salt-minion", ["--help"], "Run the minion"),
     ],
 )
-def test_called_through_a_link_it_is_that_command(site, tmp_path, name, argv, words):
+def test_called_through_a_link_it_is_that_command(fleet, tmp_path, name, argv, words):
     (tmp_path / name).symlink_to(SCRIPT)
-    places = {"MASTER": str(site.master.conf), "MINION": str(site.web2.conf)}
+    places = {"MASTER": str(fleet.master.conf), "MINION": str(fleet.web2.conf)}
     line = [sys.executable, str(tmp_path / name), *(places.get(word, word) for word in argv)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
     assert (done.returncode, words in done.stdout) == (0, True), done
@@ -586,6 +586,6 @@ def test_a_wrong_command_or_option_shows_what_there_is():
 
 
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
-def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(site, words):
-    done = command("salt", "-c", site.master.conf, "*", *(["test.ping"] if words else []), *words)
+def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
+    done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)
     assert done.returncode == 64 and "usage: " in done.stderr

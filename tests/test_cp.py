@@ -15,144 +15,13 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from leaves import FILES, module
-
-import saltlite
-
-JID = "20261123205107331456"
-
-
-class Master:
-    """Answers requests for files from root/, and of another environment from root@ENV/, as a real master does,
-    through its msgpack; `lies` replaces its answer to a command, `breaks` counts it out."""
-
-    def __init__(self, root, chunk=1000):
-        self.root, self.chunk = Path(root), chunk
-        self.root.mkdir(parents=True)
-        self.asked: list[dict[str, Any]] = []
-        self.lies: dict[str, Any] = {}
-        self.breaks: dict[str, int] = {}
-        self.pillar: Any = {}
-        self.served = lambda: None
-
-    def home(self, env):
-        return self.root if env == "base" else Path(f"{self.root}@{env}")
-
-    def put(self, name, data, env="base"):
-        path = self.home(env) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
-        return path
-
-    def __call__(self, load):
-        self.asked.append(load)
-        cmd = load["cmd"]
-        if cmd in self.breaks:
-            self.breaks[cmd] -= 1
-            if self.breaks[cmd] < 0:
-                raise OSError("no answer")
-        if cmd in self.lies:
-            answer = self.lies[cmd]
-        else:
-            answer = self.pillar if cmd == "_pillar" else getattr(self, cmd.strip("_"))(load)
-        return saltlite.unpack(saltlite.pack(answer))
-
-    def path(self, load):
-        path = self.home(load["saltenv"]) / load["path"].lstrip("|")
-        return path if path.is_file() and ".." not in load["path"] else None
-
-    def file_hash(self, load):
-        path = self.path(load)
-        return {"hash_type": "sha256", "hsum": hashlib.sha256(path.read_bytes()).hexdigest()} if path else {}
-
-    def serve_file(self, load):
-        path = self.path(load)
-        if path is None:
-            return {"data": "", "dest": ""}
-        data = path.read_bytes()[load["loc"] : load["loc"] + self.chunk]
-        self.served()
-        if load.get("gzip") and data:
-            return {"data": gzip.compress(data, load["gzip"]), "dest": load["path"], "gzip": load["gzip"]}
-        return {"data": data, "dest": load["path"]}
-
-    def names(self, load, wanted):
-        home = self.home(load["saltenv"])
-        found = (str(p.relative_to(home)) for p in home.rglob("*") if wanted(p))
-        return sorted(name for name in found if name.startswith(load["prefix"].strip("/")))
-
-    def file_list(self, load):
-        return self.names(load, Path.is_file)
-
-    def dir_list(self, load):
-        return self.names(load, Path.is_dir)
-
-    def file_list_emptydirs(self, load):
-        return self.names(load, lambda path: path.is_dir() and not any(path.iterdir()))
-
-    def symlink_list(self, load):
-        return {name: os.readlink(self.root / name) for name in self.names(load, Path.is_symlink)}
-
-    def file_envs(self, load):
-        return ["base", *sorted(p.name.partition("@")[2] for p in self.root.parent.glob(f"{self.root.name}@*"))]
-
-    def file_find(self, load):
-        path = self.path(load)
-        return {"path": str(path), "rel": load["path"], "stat": list(path.stat())} if path else {"path": "", "rel": ""}
-
-    def revoke_auth(self, load):
-        return True
-
-
-class Minion:
-    """A minion's tree in which jobs are run, with a master to ask."""
-
-    def __init__(self, home, server, grains=None, pillar=None, **opts):
-        self.conf = Path(home, "conf")
-        self.conf.mkdir(parents=True, exist_ok=True)
-        self.opts = saltlite.load_opts("minion", str(self.conf), {"id": "web1", **opts})
-        self.tree = saltlite.MinionTree(self.opts)
-        self.cache = self.tree.cache
-        self.cache.mkdir(parents=True, exist_ok=True)
-        load = {"jid": JID, "fun": "test.ping", "arg": [], "tgt": "web1"}
-        self.execution = saltlite.Execution(self.opts, self.tree, load, master=server)
-        self.execution.grains = grains or {"id": "web1"}
-        self.execution.pillar = pillar or {}
-
-    def run(self, fun, *args, **kwargs):
-        """(return, retcode, success) of a job."""
-        self.execution.load["fun"] = fun
-        return self.execution.run(fun, [*args, {"__kwarg__": True, **kwargs}])
-
-    def job(self, fun, *args):
-        """The load of a job's `_return`."""
-        self.execution.load |= {"fun": fun, "arg": list(args)}
-        return self.execution.run_job()
-
-    def __call__(self, fun, *args, **kwargs):
-        ret, _, success = self.run(fun, *args, **kwargs)
-        assert success is True, ret
-        return ret
-
-    def error(self, fun, *args, **kwargs):
-        """What a job that fails says to its user, in a sentence."""
-        ret, retcode, success = self.run(fun, *args, **kwargs)
-        assert (retcode, success) == (1, False) and ret.startswith("ERROR: "), ret
-        return ret.removeprefix("ERROR: ")
-
-
-def snapshot(root, but):
-    """All below a directory but one: name, kind, content."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        if not path.is_relative_to(but):
-            found[str(path)] = path.read_bytes() if path.is_file() else os.readlink(path) if path.is_symlink() else None
-    return found
+from one_minion import Master, Minion, snapshot
 
 
 @pytest.fixture
@@ -511,7 +380,7 @@ def web(context=None) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(monkeypatch):
+def web_url(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     Web.answers, Web.seen = {"/d/f": (200, {}, BINARY), "/d/f?v=1/2": (200, {}, b"query")}, []
     with web() as url:
@@ -519,7 +388,7 @@ def site(monkeypatch):
 
 
 @pytest.fixture
-def secure(site, tmp_path):
+def secure(web_url, tmp_path):
     """A server whose certificate is signed by itself: its address, and the certificate's file."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "127.0.0.1")])
@@ -535,64 +404,66 @@ def secure(site, tmp_path):
         yield url, str(tmp_path / "server.pem")
 
 
-def test_file_comes_from_a_web_server(minion, site, tmp_path):
-    host = site.removeprefix("http://").replace(":", "")
-    assert minion("cp.get_url", f"{site}/d/f", str(tmp_path / "f")) == str(tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == minion("cp.get_url", f"{site}/d/f", None) == BINARY
-    assert minion("cp.is_cached", f"{site}/d/f") == ""
+def test_file_comes_from_a_web_server(minion, web_url, tmp_path):
+    host = web_url.removeprefix("http://").replace(":", "")
+    assert minion("cp.get_url", f"{web_url}/d/f", str(tmp_path / "f")) == str(tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == minion("cp.get_url", f"{web_url}/d/f", None) == BINARY
+    assert minion("cp.is_cached", f"{web_url}/d/f") == ""
     for fun in ("cp.cache_file", "cp.is_cached"):
-        assert minion(fun, f"{site}/d/f") == f"{minion.cache}/extrn_files/base/{host}/d/f"
-    assert minion("cp.get_file_str", f"{site}/d/f?v=1/2") == "query"
-    assert minion("cp.get_url", f"{site}/d/f", str(tmp_path / "no/f")) == ""
-    assert "404" in minion.error("cp.get_url", f"{site}/none") or "Not Found" in minion.error("cp.get_url", f"{site}/x")
+        assert minion(fun, f"{web_url}/d/f") == f"{minion.cache}/extrn_files/base/{host}/d/f"
+    assert minion("cp.get_file_str", f"{web_url}/d/f?v=1/2") == "query"
+    assert minion("cp.get_url", f"{web_url}/d/f", str(tmp_path / "no/f")) == ""
+    assert "404" in minion.error("cp.get_url", f"{web_url}/none") or "Not Found" in minion.error(
+        "cp.get_url", f"{web_url}/x"
+    )
 
 
-def test_download_must_have_its_hash(minion, site, tmp_path):
+def test_download_must_have_its_hash(minion, web_url, tmp_path):
     good, place = hashlib.sha256(BINARY).hexdigest(), tmp_path / "f"
-    assert "does not have the hash" in minion.error("cp.get_url", f"{site}/d/f", str(place), source_hash="0" * 64)
+    assert "does not have the hash" in minion.error("cp.get_url", f"{web_url}/d/f", str(place), source_hash="0" * 64)
     assert not place.exists() and os.listdir(minion.cache / "parts") == []
     for said in (f"sha256={good}", good.upper()):
-        assert minion("cp.get_url", f"{site}/d/f", str(place), source_hash=said) == str(place)
+        assert minion("cp.get_url", f"{web_url}/d/f", str(place), source_hash=said) == str(place)
     assert len(Web.seen) == 2  # what is there already is not asked for
-    assert "hexadecimal" in minion.error("cp.get_url", f"{site}/d/f", source_hash="abc")
+    assert "hexadecimal" in minion.error("cp.get_url", f"{web_url}/d/f", source_hash="abc")
 
 
-def test_download_that_breaks_off_is_no_file(minion, site, tmp_path):
+def test_download_that_breaks_off_is_no_file(minion, web_url, tmp_path):
     Web.answers["/cut"] = (200, {"Content-Length": "9000"}, BINARY)
-    assert "before its end" in minion.error("cp.get_url", f"{site}/cut", str(tmp_path / "f"))
+    assert "before its end" in minion.error("cp.get_url", f"{web_url}/cut", str(tmp_path / "f"))
     assert not (tmp_path / "f").exists()
 
 
-def test_password_goes_to_its_server_and_into_no_message(minion, site):
-    address = site.replace("//", "//joe:s%40cret@")
+def test_password_goes_to_its_server_and_into_no_message(minion, web_url):
+    address = web_url.replace("//", "//joe:s%40cret@")
     minion("cp.get_url", f"{address}/d/f", None)
     assert Web.seen == [("/d/f", "Basic am9lOnNAY3JldA==")]
     assert "cret" not in minion.error("cp.get_url", f"{address}/none", None)
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//../x"])
-def test_redirection_leads_nowhere_else(minion, site, tmp_path, target):
+def test_redirection_leads_nowhere_else(minion, web_url, tmp_path, target):
     Web.answers["/moved"] = (302, {"Location": target}, b"")
-    minion.error("cp.get_url", f"{site}/moved", str(tmp_path / "f"))
+    minion.error("cp.get_url", f"{web_url}/moved", str(tmp_path / "f"))
     assert not (tmp_path / "f").exists()
 
 
-def test_certificate_is_verified(minion, secure, site, monkeypatch):
+def test_certificate_is_verified(minion, secure, web_url, monkeypatch):
     url, certificate = secure
     assert "certificate verify failed" in minion.error("cp.get_url", f"{url}/d/f", None)
     monkeypatch.setenv("SSL_CERT_FILE", certificate)
     assert minion("cp.get_url", f"{url}/d/f", None) == BINARY
-    Web.answers["/down"] = (302, {"Location": f"{site}/d/f"}, b"")
+    Web.answers["/down"] = (302, {"Location": f"{web_url}/d/f"}, b"")
     assert "not followed" in minion.error("cp.get_url", f"{url}/down", None)
     Web.answers["/up"] = (302, {"Location": f"{url}/d/f"}, b"")
-    assert minion("cp.get_url", f"{site}/up", None) == BINARY
+    assert minion("cp.get_url", f"{web_url}/up", None) == BINARY
 
 
 @pytest.mark.parametrize("path", ["/../../../x", "/a/../../../../x", "/a?/../../x", "/" + "x" * 3000])
-def test_no_address_leaves_the_cache(minion, site, tmp_path, path):
+def test_no_address_leaves_the_cache(minion, web_url, tmp_path, path):
     Web.answers[path] = (200, {}, b"evil")
     before = snapshot(tmp_path, minion.cache)
-    minion.error("cp.cache_file", f"{site}{path}")
+    minion.error("cp.cache_file", f"{web_url}{path}")
     assert snapshot(tmp_path, minion.cache) == before
 
 

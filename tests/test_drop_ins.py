@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_cp import Master, Minion, snapshot
+from one_minion import Master, Minion, snapshot
 
 HERE = Path(__file__).resolve().parent
 GRAINS = {"id": "web1", "roles": ["web", "db"], "lb": "haproxy"}

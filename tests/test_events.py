@@ -9,17 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from in_memory import Site
 from leaves import EventReader
 from live import ENVIRONMENT, MINION_CONFIG, PROGRAM, command, running_master, until, write_config
 
 import saltlite
 from saltlite import pack, unpack
-
-
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
 
 
 @pytest.fixture

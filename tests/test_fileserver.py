@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from in_memory import Site
 from leaves import FILES as LEAF
 from leaves import MASTER_OPTIONS, wire
-from test_master import ODD, untraced
+from odd import ODD, untraced
 
 import saltlite
 from saltlite import Failure, load_opts

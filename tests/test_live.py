@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -39,17 +41,17 @@ FULL = "full"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Master]:
+def shared(tmp_path_factory) -> Iterator[Master]:
     """A master that tests share; each uses ids of its own."""
     options = {"max_pending_keys": 1000, "timeout": 1, "gather_job_timeout": 1}
-    with running_master(tmp_path_factory.mktemp("site"), options) as master:
+    with running_master(tmp_path_factory.mktemp("shared"), options) as master:
         yield master
 
 
 @pytest.fixture(scope="module")
-def steady(site) -> Iterator[Minion]:
+def steady(shared) -> Iterator[Minion]:
     """A minion of the shared master that no test touches: it must go on whatever happens to the others."""
-    with running_minion(site, "steady") as minion:
+    with running_minion(shared, "steady") as minion:
         yield minion
 
 
@@ -109,9 +111,9 @@ def check_modes(tree: dict[str, int]) -> None:
     assert {name: oct(mode) for name, mode in tree.items() if mode != (0o700 if name.endswith("/") else 0o600)} == {}
 
 
-def test_public_keys_and_pinned_keys_are_the_keys_of_the_other_side(site, steady):
-    assert (site.pki / "minions/steady").read_text() == (steady.pki / "minion.pub").read_text().strip()
-    assert (steady.pki / "minion_master.pub").read_text().strip() == (site.pki / "master.pub").read_text().strip()
+def test_public_keys_and_pinned_keys_are_the_keys_of_the_other_side(shared, steady):
+    assert (shared.pki / "minions/steady").read_text() == (steady.pki / "minion.pub").read_text().strip()
+    assert (steady.pki / "minion_master.pub").read_text().strip() == (shared.pki / "master.pub").read_text().strip()
     schedule = yaml.safe_load((steady.conf / "minion.d/_schedule.conf").read_text())["schedule"]
     assert schedule["__mine_interval"]["function"] == "mine.update"
 
@@ -119,80 +121,80 @@ def test_public_keys_and_pinned_keys_are_the_keys_of_the_other_side(site, steady
 # (b) keys
 
 
-def test_accept_by_mv_is_answered_at_once(site):
-    with WireMinion(site, "moved") as minion:
+def test_accept_by_mv_is_answered_at_once(shared):
+    with WireMinion(shared, "moved") as minion:
         minion.pend()
         began = time.monotonic()
-        site.mv("moved", "minions_pre", "minions")
+        shared.mv("moved", "minions_pre", "minions")
         assert minion.told() == GOT_CREDENTIALS
         assert time.monotonic() - began < 1
         assert minion.ask(cmd="_rekey").keys() == {"aes"}
 
 
-def test_reject_by_mv_is_answered_with_no(site):
-    with WireMinion(site, "unwanted") as minion:
+def test_reject_by_mv_is_answered_with_no(shared):
+    with WireMinion(shared, "unwanted") as minion:
         minion.pend()
-        site.mv("unwanted", "minions_pre", "minions_rejected")
+        shared.mv("unwanted", "minions_pre", "minions_rejected")
         assert minion.told() == KEY_REFUSED
         assert minion.auth() == KEY_REFUSED
-        site.mv("unwanted", "minions_rejected", "minions_pre")
+        shared.mv("unwanted", "minions_rejected", "minions_pre")
         minion.send_auth()
-        site.accept("unwanted")
+        shared.accept("unwanted")
         assert minion.told() == GOT_CREDENTIALS
 
 
 @pytest.mark.parametrize("how", ["rejected", "removed", "moved out of the tree"])
-def test_revocation_refuses_the_next_request_and_renews_the_shared_key(site, steady, how):
+def test_revocation_refuses_the_next_request_and_renews_the_shared_key(shared, steady, how):
     name = f"revoked-{how.split()[0]}"
-    with WireMinion(site, name) as minion:
+    with WireMinion(shared, name) as minion:
         minion.pend()
-        site.accept(name)
+        shared.accept(name)
         assert minion.told() == GOT_CREDENTIALS
         old = minion.ask(cmd="_rekey")["aes"]
-        assert (site.cache / "aes.key").read_text().strip() == old
+        assert (shared.cache / "aes.key").read_text().strip() == old
         if how == "rejected":
-            site.mv(name, "minions", "minions_rejected")
+            shared.mv(name, "minions", "minions_rejected")
         elif how == "removed":
-            (site.pki / "minions" / name).unlink()
+            (shared.pki / "minions" / name).unlink()
         else:
-            os.rename(site.pki / "minions" / name, site.root / name)
+            os.rename(shared.pki / "minions" / name, shared.root / name)
         with pytest.raises(AuthError):
             minion.ask(cmd="_rekey")
-        assert site.returns("steady", "test.ping") == {"steady": True}
-        new = (site.cache / "aes.key").read_text().strip()
+        assert shared.returns("steady", "test.ping") == {"steady": True}
+        new = (shared.cache / "aes.key").read_text().strip()
         assert new != old
-        until(lambda: not (site.cache / "sessions" / name).exists(), what="the session is forgotten")
+        until(lambda: not (shared.cache / "sessions" / name).exists(), what="the session is forgotten")
         if how == "rejected":
             assert minion.auth() == KEY_REFUSED
 
 
-def test_other_minions_lose_no_job_while_keys_are_revoked(site, steady):
+def test_other_minions_lose_no_job_while_keys_are_revoked(shared, steady):
     names = [f"leaver{number}" for number in range(5)]
     for name in names:
-        (site.pki / "minions" / name).write_text(public())
+        (shared.pki / "minions" / name).write_text(public())
     jids = []
     for number, name in enumerate(names):
-        site.request(f"2026010100000000000{number}", tgt="steady", fun="test.echo", arg=[name])
+        shared.request(f"2026010100000000000{number}", tgt="steady", fun="test.echo", arg=[name])
         jids.append(f"2026010100000000000{number}")
-        (site.pki / "minions" / name).unlink()
-        site.key("-L")  # something that takes a moment between two
-    assert [site.job(jid)[1]["return"] for jid in jids] == names
+        (shared.pki / "minions" / name).unlink()
+        shared.key("-L")  # something that takes a moment between two
+    assert [shared.job(jid)[1]["return"] for jid in jids] == names
     assert "authenticating again" not in steady.text()
 
 
-def test_a_publication_after_a_revocation_is_sealed_with_another_key(site, steady):
-    with WireMinion(site, "spy") as spy:
+def test_a_publication_after_a_revocation_is_sealed_with_another_key(shared, steady):
+    with WireMinion(shared, "spy") as spy:
         spy.pend()
-        site.accept("spy")
+        shared.accept("spy")
         assert spy.told() == GOT_CREDENTIALS
         known = Crypticle(spy.ask(cmd="_rekey")["aes"])
-        with listening(site) as heard:
-            (site.pki / "minions" / "spy").unlink()
-            assert site.returns("steady", "test.echo", "secret") == {"steady": "secret"}
+        with listening(shared) as heard:
+            (shared.pki / "minions" / "spy").unlink()
+            assert shared.returns("steady", "test.echo", "secret") == {"steady": "secret"}
             frame = heard()
         with pytest.raises(AuthError):
             known.loads(frame["load"])
-        Crypticle((site.cache / "aes.key").read_text().strip()).loads(frame["load"])
+        Crypticle((shared.cache / "aes.key").read_text().strip()).loads(frame["load"])
 
 
 class listening:
@@ -219,16 +221,16 @@ class listening:
         return {key.decode(): value for key, value in found.items()}
 
 
-def test_a_changed_key_is_denied_and_mv_makes_it_the_key(site):
-    with WireMinion(site, "twice", 0) as old, WireMinion(site, "twice", 1) as new:
+def test_a_changed_key_is_denied_and_mv_makes_it_the_key(shared):
+    with WireMinion(shared, "twice", 0) as old, WireMinion(shared, "twice", 1) as new:
         old.pend()
-        site.accept("twice")
+        shared.accept("twice")
         assert old.told() == GOT_CREDENTIALS
         assert new.auth() == KEY_REFUSED
-        assert (site.pki / "minions_denied/twice").read_text() == public(1)
-        assert (site.pki / "minions/twice").read_text() == public(0)
+        assert (shared.pki / "minions_denied/twice").read_text() == public(1)
+        assert (shared.pki / "minions/twice").read_text() == public(0)
         old.ask(cmd="_rekey")
-        site.mv("twice", "minions_denied", "minions")
+        shared.mv("twice", "minions_denied", "minions")
         assert new.auth() == GOT_CREDENTIALS
         new.ask(cmd="_rekey")
         with pytest.raises(AuthError):
@@ -236,29 +238,29 @@ def test_a_changed_key_is_denied_and_mv_makes_it_the_key(site):
         assert old.auth() == KEY_REFUSED
 
 
-def test_a_preseeded_key_is_accepted_and_no_other(site):
-    (site.pki / "minions/seeded").write_text(public(0))
-    with WireMinion(site, "seeded", 0) as right, WireMinion(site, "seeded", 1) as wrong:
+def test_a_preseeded_key_is_accepted_and_no_other(shared):
+    (shared.pki / "minions/seeded").write_text(public(0))
+    with WireMinion(shared, "seeded", 0) as right, WireMinion(shared, "seeded", 1) as wrong:
         assert wrong.auth() == KEY_REFUSED
         assert right.auth() == GOT_CREDENTIALS
 
 
-def test_a_pending_key_that_is_removed_may_ask_again(site):
-    with WireMinion(site, "again") as minion:
+def test_a_pending_key_that_is_removed_may_ask_again(shared):
+    with WireMinion(shared, "again") as minion:
         minion.pend()
-        (site.pki / "minions_pre/again").unlink()
+        (shared.pki / "minions_pre/again").unlink()
         minion.pend()
-        site.accept("again")
+        shared.accept("again")
         assert minion.told() == GOT_CREDENTIALS
 
 
-def test_an_autosign_stub_is_consumed_by_the_minion_it_names(site):
-    (site.pki / "minions_autosign/stub").touch()
-    with WireMinion(site, "other") as other, WireMinion(site, "stub") as minion:
+def test_an_autosign_stub_is_consumed_by_the_minion_it_names(shared):
+    (shared.pki / "minions_autosign/stub").touch()
+    with WireMinion(shared, "other") as other, WireMinion(shared, "stub") as minion:
         other.pend()
         assert minion.auth() == GOT_CREDENTIALS
-    assert site.ids("minions_autosign") == []
-    assert "stub" in site.ids("minions")
+    assert shared.ids("minions_autosign") == []
+    assert "stub" in shared.ids("minions")
 
 
 def test_the_policies_of_the_configuration(tmp_path):
@@ -331,12 +333,12 @@ def test_open_mode_replaces_keys(tmp_path):
         assert (master.pki / "minions/any").read_text() == public(1)
 
 
-def test_a_minion_with_another_pinned_master_says_both_fingerprints_and_lives(site):
-    home = site.root.parent / "pinned/pki/minion"
+def test_a_minion_with_another_pinned_master_says_both_fingerprints_and_lives(shared):
+    home = shared.root.parent / "pinned/pki/minion"
     home.mkdir(parents=True)
     (home / "minion_master.pub").write_text(public(2))
-    (site.pki / "minions_autosign/pinned").touch()
-    with running_minion(site, "pinned", ready=False) as minion:
+    (shared.pki / "minions_autosign/pinned").touch()
+    with running_minion(shared, "pinned", ready=False) as minion:
         line = minion.says("the master's key has changed")
         assert line.count(":") > 60, "two fingerprints"
         (home / "minion_master.pub").unlink()
@@ -671,20 +673,20 @@ def test_an_unknown_option_is_a_warning_that_names_the_nearest(tmp_path):
         assert "did you mean" not in master.says("WARNING", "'frobnicate'")
 
 
-def test_a_second_master_and_a_second_minion_on_a_tree_are_refused(site, steady):
-    before = walk(site.pki)
-    for daemon in (site, steady):
+def test_a_second_master_and_a_second_minion_on_a_tree_are_refused(shared, steady):
+    before = walk(shared.pki)
+    for daemon in (shared, steady):
         assert daemon.process
         words = (f"another {daemon.role}", f"pid {daemon.process.pid}")
         refused(command(daemon.role, "-c", daemon.conf, "-l", "warning"), *words)
-    assert walk(site.pki) == before
-    assert site.returns("steady", "test.ping") == {"steady": True}
+    assert walk(shared.pki) == before
+    assert shared.returns("steady", "test.ping") == {"steady": True}
 
 
 @pytest.mark.parametrize("option", ["ret_port", "publish_port"])
-def test_a_port_in_use_is_refused_before_a_tree_is_made(tmp_path, site, option):
-    master = Master(tmp_path / "master", {option: site.options[option]})
-    refused(command("master", "-c", master.conf), f"port {site.options[option]} is in use", option)
+def test_a_port_in_use_is_refused_before_a_tree_is_made(tmp_path, shared, option):
+    master = Master(tmp_path / "master", {option: shared.options[option]})
+    refused(command("master", "-c", master.conf), f"port {shared.options[option]} is in use", option)
     assert not (master.pki / "master.pem").exists()
 
 
@@ -739,3 +741,35 @@ def test_ten_thousand_keys_moved_at_once_are_effective_soon(tmp_path: Path) -> N
         assert waits and max(waits) < 3, "somebody else's requests are answered all the while"
         path.unlink()
         until(lambda: "is cancelled" in master.text())
+
+
+def test_a_job_has_the_umask_and_the_limits_that_the_minion_was_started_with(tmp_path):
+    """Only the daemon is hardened: what a job makes has the modes that everybody expects of it."""
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/text").write_text("text")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = os.umask(0o027)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (700, files[1]))
+    try:
+        with (
+            running_master(tmp_path, {"file_roots": {"base": [str(tmp_path / "srv")]}}) as master,
+            running_minion(master, "web1") as minion,
+        ):
+            made = tmp_path / "made"
+            said = master.returns("web1", "cmd.run", f"touch {made}; umask; ulimit -Sn; ulimit -Sc")
+            assert said == {"web1": f"0027\n700\n{core_limit()}"}
+            assert made.stat().st_mode & 0o777 == 0o640
+            master.salt("web1", "cp.get_file", "salt://text", str(tmp_path / "got"))
+            assert (tmp_path / "got").stat().st_mode & 0o777 == 0o640
+            status = Path(f"/proc/{minion.process.pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 ", status) and not re.search(r"Max open files +700 ", status)
+            umask = re.search(r"^Umask:\s+(\d+)", Path(f"/proc/{minion.process.pid}/status").read_text(), re.MULTILINE)
+            assert umask[1] == "0077"
+    finally:
+        os.umask(before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
+
+def core_limit():
+    soft = resource.getrlimit(resource.RLIMIT_CORE)[0]
+    return "unlimited" if soft == resource.RLIM_INFINITY else str(soft // 512 if soft else 0)

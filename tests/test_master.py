@@ -7,12 +7,12 @@ import time
 import pytest
 from crash import crashes
 from in_memory import KEYS, Site
+from odd import ODD, untraced
 
 import saltlite
 from saltlite import BAD_LOAD, AuthError, Crypticle, pack, unpack
 
 REKEY = {"cmd": "_rekey"}
-ODD: list[object] = [None, True, 5, -1, 2**64 - 1, 1.5, "", b"\xff", [], {}, [[]], {"a": {}}]
 
 
 def auth(minion="m", key=0, **change):
@@ -26,10 +26,6 @@ def inner(reply):
 
 
 # one reply, one reason, no trace
-
-
-def untraced(caplog):
-    return not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("name", ["enc_algo", "sig_algo", "id", "pub", "nonce", "cmd", "token", "autosign_grains"])

@@ -22,11 +22,6 @@ def broken():
 """
 
 
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
 def put(site, minion, **data):
     return site.ask(minion, {"cmd": "_mine", "id": minion.id, "data": data, "clear": False})
 

@@ -25,12 +25,6 @@ from saltlite import (
     unpack,
 )
 
-
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
 # Keys: the table
 
 
