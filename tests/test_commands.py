@@ -589,3 +589,15 @@ def test_a_wrong_command_or_option_shows_what_there_is():
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)
     assert done.returncode == 64 and "usage: " in done.stderr
+
+
+def test_docs_of_some_and_the_silence_of_others_are_both_shown(fleet):
+    """`salt -s … sys.doc`: who did not return is named behind the docs."""
+    fleet.web2.stop()
+    try:
+        done = fleet.master.salt("-s", "-t", "1", "*", "sys.doc", "test.ping")
+    finally:
+        fleet.web2.start()
+        fleet.web2.connected()
+    assert "test.ping:" in done.stdout and "web2" in done.stdout and "Minion did not return" in done.stdout
+    assert done.returncode == 1

@@ -245,9 +245,11 @@ def test_locals_do_not_hide_what_stands_at_the_top():
 
 def test_an_id_of_a_minion_is_called_so():
     """`minion` is what a function receives, or the daemon; an id is `minion_id`."""
-    for node in ast.walk(ast.parse(SOURCE)):
-        if isinstance(node, ast.arg) and node.arg == "minion":
-            assert node.annotation is not None and ast.unparse(node.annotation) in ("Execution", "Minion")
+    for path in [SCRIPT, *LEAVES]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg) and node.arg == "minion":
+                assert node.annotation is not None, path
+                assert ast.unparse(node.annotation) in ("Execution", "Minion"), path
 
 
 # What is not there
