@@ -49,6 +49,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
+    CACHE/sessions/.seen           master            requests taken since: a crash takes nothing twice
     CACHE/aes.key                  master            the shared key of all publications
     CACHE/minions/ID/grains.json   master            what ID last said of itself
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
@@ -407,6 +408,7 @@ EXT_DATETIME = 78
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000  # members of all maps and lists in one message
 MAX_CONTAINERS = 200_000  # maps and lists in one message
+KEY_TYPES = {str, bytes, int, bool, type(None)}  # of maps: what Salt's data has
 
 
 def _plain(value: Any) -> Any:
@@ -458,7 +460,10 @@ def _ext(code: int, data: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A map, unless one of its keys comes twice: two readers could then see two different messages."""
+    """A map, unless one of its keys comes twice: two readers could then see two different messages. Keys are looked at
+    before the map is made: of other types a sender could choose a hundred thousand with one hash."""
+    if not {type(key) for key, _ in pairs} <= KEY_TYPES:
+        raise PayloadError("a map has a key that is no text and no whole number")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise PayloadError("a map has a key twice")
@@ -490,6 +495,8 @@ def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: i
         members += len(value)
         if next(count) > most or members > MAX_NODES:
             raise PayloadError(f"more than {most} maps and lists, or {MAX_NODES} members")
+        if msgpack.Timestamp in map(type, value.values() if isinstance(value, dict) else value):
+            raise PayloadError("extension type -1")  # which msgpack itself makes an object of
         return value
 
     return msgpack.unpackb(
@@ -508,7 +515,7 @@ def unpack(data: bytes) -> Any:
     """The object in `data`, one whole msgpack message; raises PayloadError, and nothing else, on anything odd.
 
     Byte strings that are UTF-8 come out as str, the others as bytes. Refused: trailing bytes, a map with a key twice,
-    more than 64 levels, unknown extension types."""
+    more than 64 levels, keys that are neither text nor whole number, unknown extension types."""
     try:
         try:
             return unpack_bounded(data, raw=False)
@@ -518,6 +525,16 @@ def unpack(data: bytes) -> Any:
         raise
     except Exception as error:  # msgpack raises a dozen kinds, among them bare ValueError and TypeError
         raise PayloadError(f"not a msgpack message ({type(error).__name__})") from None
+
+
+def unpack_envelope(data: bytes, *fields: str) -> dict[str, Any]:
+    """The outer map of a message that nobody has vouched for yet: its members as bytes, these `fields` as text."""
+    try:
+        message = unpack_bounded(data, raw=True, most=256, length=64)
+        found = {key.decode("ascii"): value for key, value in message.items()}
+    except Exception as error:
+        raise PayloadError(f"not an envelope ({type(error).__name__})") from None
+    return found | {name: as_text(found[name]) for name in fields if name in found}
 
 
 def as_bytes(value: Any) -> bytes:
@@ -641,8 +658,9 @@ class PublicKey:
             raise AuthError("the public key cannot be read") from None
         if not isinstance(key, rsa.RSAPublicKey) or not 2048 <= key.key_size <= 8192:
             raise AuthError("the public key is not an RSA key of 2048 to 8192 bits")
-        if key.public_numbers().e != 65537:
-            raise AuthError("the public key's exponent is not 65537")
+        numbers = key.public_numbers()
+        if numbers.e != 65537 or numbers.n % 2 == 0:
+            raise AuthError("the public key's exponent is not 65537, or its modulus is even")
         self._key = key
 
     @functools.cached_property
@@ -1148,9 +1166,7 @@ def conjunction(left: Any, right: Any) -> Any:
 
 def evaluate(tokens: Iterable[str | int], values: Sequence[Verdict]) -> Any:
     """The value of an expression: True, False, None or BROKEN. Numbers among the tokens are indexes of `values`.
-    Raises Failure where Python, by whose eval Salt judges, finds a syntax error.
-
-    `and` binds more than `or`, `not` more than both; what stands in parentheses comes first, at most NESTING deep."""
+    Raises Failure where Python, by whose eval Salt judges, finds a syntax error."""
     rest = list(tokens)[::-1]
 
     def expression(strength: int, depth: int) -> Any:
@@ -2040,9 +2056,13 @@ def become(user: str, directories: Iterable[Path]) -> None:
     for directory in directories:
         if directory.parent.name == "pki":
             os.chmod(directory.parent, 0o711)  # it stays root's, and must be passed through
-        for top, _, files in os.walk(directory):
-            for path in [top, *(os.path.join(top, file) for file in files)]:
-                os.lchown(path, entry.pw_uid, entry.pw_gid)
+        # by descriptor, for a name may lead elsewhere a moment later; a directory when all in it is done
+        for _, _, files, fd in os.fwalk(directory, topdown=False):
+            for name in files:
+                info = os.lstat(name, dir_fd=fd)
+                if info.st_uid == 0 and info.st_nlink == 1:
+                    os.chown(name, entry.pw_uid, entry.pw_gid, dir_fd=fd, follow_symlinks=False)
+            os.fchown(fd, entry.pw_uid, entry.pw_gid)
     os.setgroups(os.getgrouplist(user, entry.pw_gid))
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -2068,13 +2088,6 @@ def harden() -> Limits:
     return Limits(os.umask(0o077), core, files)
 
 
-def soften(limits: Limits) -> None:
-    """Take back what `harden` did: a job makes files, and starts services, as whoever started the minion would."""
-    os.umask(limits.umask)
-    resource.setrlimit(resource.RLIMIT_CORE, limits.core)
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits.files)
-
-
 # ==== Master =========================================================================================================
 # A master is its tree. Keys lie in directories that say what they are, jobs in directories that say how far they have
 # come, and each request is decided by what lies there now. So nothing has to be told to a running master: `mv` is the
@@ -2086,8 +2099,8 @@ def soften(limits: Limits) -> None:
 # them; Master has the sockets and the clock.
 #
 # What a crash leaves: a dot-name in a directory (removed at the next start), a job whose last line is cut (cut off), a
-# publication that went out or did not (published again under its jid, which no minion runs twice), the requests of the
-# last seconds (their nonces are saved every ten: what came later than the newest saved one is new).
+# publication that went out or did not (published again under its jid, which no minion runs twice). Which requests were
+# taken is written down before they are answered, so none is taken again.
 
 
 # ---- 12. Keys: who may join -----------------------------------------------------------------------------------------
@@ -2679,10 +2692,26 @@ class MasterTree:
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             return {}
 
+    def seen(self) -> list[tuple[str, int, str]]:
+        """What `note_seen` was given since the last `put_heard`, as id, `ts` and nonce; a line that was cut is none."""
+        try:
+            text = read(self.cache / "sessions" / ".seen", 1 << 28).decode(errors="replace")
+        except OSError:
+            return []
+        return [(each[0], int(each[1]), each[2]) for each in re.findall(r"(?m)^(\S+) (-?\d+) ([0-9a-f]{32})\n", text)]
+
+    def note_seen(self, text: str) -> None:
+        """Append lines `ID TS NONCE`. Not synced: a process that is killed loses nothing of them."""
+        with open(
+            self.cache / "sessions" / ".seen", "a", opener=lambda path, flags: os.open(path, flags, 0o600)
+        ) as file:
+            file.write(text)
+
     def put_heard(self, heard: Mapping[str, tuple[int, float, list[str], str]]) -> None:
         """id -> the newest `ts` of its session, when it was last heard, the nonces of that newest second, and the
         address it was heard from."""
         put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
+        (self.cache / "sessions" / ".seen").unlink(missing_ok=True)
 
 
 # ---- 15. Jobs -------------------------------------------------------------------------------------------------------
@@ -3189,10 +3218,16 @@ class Peers:
         self.known: dict[str, Peer] = {}
         self.heard: dict[str, Heard] = {}
         self.sender = ""  # the address that the request under way comes from
+        self.taken: list[str] = []  # what `note` is to write
 
     def prepare(self) -> bool:
         """Read what the last run left, and forget the ids whose key has gone since; whether there were any."""
         self.heard = {minion_id: Heard(*what) for minion_id, what in self.tree.heard().items()}
+        for minion_id, ts, nonce in self.tree.seen():
+            heard = self.heard.setdefault(minion_id, Heard())
+            if ts > heard.ts:
+                heard.ts, heard.nonces = ts, []
+            heard.nonces += [nonce] if ts == heard.ts else []
         strangers = self.tree.strangers()
         for minion_id in strangers:
             self.forget(minion_id)
@@ -3220,7 +3255,16 @@ class Peers:
         if not peer.fresh(nonce, ts):
             raise AuthError(f"{minion_id} repeats itself, or its clock went back")
         peer.heard.when, peer.heard.address = now, self.sender
+        self.taken.append(f"{minion_id} {ts} {nonce}\n")
         return peer, load
+
+    def note(self) -> None:
+        """Write down which requests were taken; before they are answered, so that none is taken again after a crash."""
+        text, self.taken = "".join(self.taken), []
+        try:
+            self.tree.note_seen(text)
+        except OSError as error:
+            log.warning("requests cannot be noted, and could be repeated after a crash: %s", error)
 
     def peer(self, minion_id: str) -> Peer:
         """The peer of an accepted id whose session stands; AuthError otherwise."""
@@ -3249,10 +3293,6 @@ class Peers:
         peer = self.known[minion_id] = Peer(minion_id, finger, key_stat, session, heard)
         return peer
 
-    def replaced(self, minion_id: str, finger: str) -> bool:
-        """Whether an id has a session that was made for another key than this."""
-        return self.tree.has_session(minion_id) and self.tree.session(minion_id, finger) is None
-
     def session(self, minion_id: str, finger: str, now: float) -> str:
         """The session key of an accepted minion: the one that stands, or a new one where the public key is another,
         the old one is worn out, or the minion's clock went back. AuthError: it is not accepted any more."""
@@ -3276,8 +3316,8 @@ class Peers:
     def _end_session(self, minion_id: str) -> None:
         """What was remembered to refuse repeats goes with the session; when it was heard stays."""
         self.known.pop(minion_id, None)
-        if heard := self.heard.get(minion_id):
-            self.heard[minion_id] = Heard(0, heard.when, (), heard.address)
+        heard = self.last(minion_id)
+        self.heard[minion_id] = Heard(0, heard.when, (), heard.address)
 
     def forget(self, minion_id: str) -> None:
         """An identity is gone, and with it all that belonged to it; when it was last heard is still told."""
@@ -3432,6 +3472,7 @@ class Admission:
         if not isinstance(nonce, str) or not NONCE.fullmatch(nonce):
             raise PayloadError("no nonce")
         if not valid_id(minion_id) or not isinstance(pem, str):
+            log.warning("%.260r cannot join: that is no id, or it comes without a key", minion_id)
             return self._refuse(load, now)
         assert isinstance(minion_id, str)
         known, most = self.peers.known, self.opts["max_minions"]
@@ -3551,7 +3592,8 @@ class Admission:
             except (AuthError, PayloadError, ValueError):
                 opened = token(32)  # sealed for another master, and our key in the reply tells the minion so
             reply["token"] = key.encrypt(algo, opened)
-        if self.peers.replaced(minion_id, finger) and self.opts["rotate_aes_key"]:
+        other = self.tree.has_session(minion_id) and self.tree.session(minion_id, finger) is None
+        if other and self.opts["rotate_aes_key"]:
             self.shared.rotate(now)  # the key was replaced in place: its former holder must read nothing more
         session = self.peers.session(minion_id, finger, now)
         if peer := self.peers.known.get(minion_id):
@@ -3706,7 +3748,10 @@ class MasterProtocol:
         try:
             if len(data) > self.opts["max_message_size"]:
                 raise PayloadError("the message is too large")
-            message = self._envelope(data)
+            message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
+            version = message.get("version", 0)
+            if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
+                raise PayloadError("an older protocol")
             if message.get("enc") == "clear":
                 if len(data) > MAX_CLEAR:
                     raise PayloadError("the message is too large")
@@ -3720,22 +3765,6 @@ class MasterProtocol:
         except Exception:
             log.exception("a request could not be handled; the peer is told `bad load`")
             return Reply(envelope, BAD_LOAD)
-
-    @staticmethod
-    def _envelope(data: bytes) -> dict[str, Any]:
-        """The outer map; only its small fields become text."""
-        try:
-            message = unpack_bounded(data, raw=True, most=256, length=64)
-            found = {key.decode("ascii"): value for key, value in message.items()}
-        except Exception as error:
-            raise PayloadError(f"not an envelope ({type(error).__name__})") from None
-        for name in ("enc", "id", "enc_algo", "sig_algo"):
-            if name in found:
-                found[name] = as_text(found[name])
-        version = found.get("version", 0)
-        if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
-            raise PayloadError("an older protocol")
-        return found
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
         """The two requests that anybody may send."""
@@ -3986,6 +4015,7 @@ class Master:
             if time.monotonic() > end:
                 break
         failed = self.jobs.flush()
+        self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
@@ -4897,8 +4927,8 @@ class MinionProtocol:
 
         A job: {fun, arg, tgt, jid, tgt_type, ret, user, serial …}; what it must have is checked, what else it has
         is left alone. Recorded in tests/vectors as publish_*."""
-        outer = unpack(frames[-1])
-        if not isinstance(outer, dict) or outer.get("enc") != "aes":
+        outer = unpack_envelope(frames[-1], "enc", "sig_algo")
+        if outer.get("enc") != "aes":
             raise PayloadError("not an encrypted publication")
         box, algo = as_bytes(outer.get("load")), str(outer.get("sig_algo"))
         if self.master is None or self.aes is None:
@@ -5547,7 +5577,12 @@ class Forker:
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
-            soften(self.opts["__limits__"])
+            limits = self.opts[
+                "__limits__"
+            ]  # a job makes files and starts services as whoever started the minion would
+            os.umask(limits.umask)
+            resource.setrlimit(resource.RLIMIT_CORE, limits.core)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits.files)
             if packet == "G":
                 tree.put_grains(collect_grains(self.opts))
             else:
@@ -5608,7 +5643,8 @@ class Link:
 
     MAX_WAIT = 30.0  # seconds between two _auth of a minion whose key is pending: each is held by the master
     MAX_BACK_OFF = 60.0
-    MAX_UNREAD = 100
+    MAX_UNREAD = 100  # publications that wait for a key, which may be anybody's
+    MAX_UNREAD_BYTES = 16 << 20
 
     def __init__(self, minion: Minion, host: str) -> None:
         self.minion, self.opts, self.loop = minion, minion.opts, minion.loop
@@ -5629,9 +5665,7 @@ class Link:
 
     def ask(self, load: dict[str, Any], done: Callable[[Any], None], first: bool = False, wait: float = 0) -> None:
         """Queue a request; `done` gets the object in the reply. It is sent again until there is one, or `wait` seconds
-        have passed.
-
-        `first`: before all that waits."""
+        have passed."""
         asked = Ask(load, done, time.monotonic() + wait if wait else float("inf"))
         self.queue.insert(0, asked) if first else self.queue.append(asked)
         self.pump()
@@ -5699,15 +5733,13 @@ class Link:
                     log.debug("a reply of %s is ignored: %s", self.host, error)
 
     def lost(self, why: str) -> None:
-        """The master does not take our session: authenticate; where that does not help, not all the time, and
-        without the return that it will not have."""
+        """The master does not take our session: authenticate, and where that does not help not all the time."""
         self.losses += 1
         if self.losses < 3:
             self.happened(LOST)
             return
         self.protocol.why = f"{why}, {self.losses} times since its last answer"
-        if self.current and self.minion.put_aside(self):
-            self.current = None
+        self.minion.later(self)
         self._requeue()
         self.happened(TOO_OFTEN)
 
@@ -5860,8 +5892,9 @@ class Link:
         try:
             load = self.protocol.publication(frames)
         except Undecipherable as error:
-            if again and len(self.unread) < self.MAX_UNREAD:
-                self.unread.append(frames)
+            kept = sum(len(frame) for other in self.unread for frame in other)
+            if again and len(self.unread) < self.MAX_UNREAD and kept + len(frames[-1]) <= self.MAX_UNREAD_BYTES:
+                self.unread.append(frames[-1:])
             if again and isinstance(error, Unverified):  # anybody's, perhaps: the master is asked seldom
                 again = not self.loop.waits(self.timer("unverified"))
                 if again:
@@ -5949,11 +5982,13 @@ class Minion:
     def __init__(self, opts: dict[str, Any]) -> None:
         self.opts = opts
         self.tree = MinionTree(opts)
-        make_directory(self.tree.cache)
+        for directory in (self.tree.cache, self.tree.pki):
+            make_parents(directory / "x")
+        (self.tree.conf / "minion.d").mkdir(exist_ok=True)
         self._lock = lock(self.tree.cache / ".lock", "minion")
+        become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         self.tree.prepare(opts)
         self.tree.sweep()
-        become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
         self.forked: set[str] = set()  # jids of this run that the forker will answer for
@@ -6128,16 +6163,12 @@ class Minion:
                 return Ask(load, functools.partial(self.acknowledged, link, jid))
         return None
 
-    def put_aside(self, link: Link) -> bool:
-        """Take a return that the master refuses again and again out of the way of the others."""
-        jid = link.sending
-        if not jid or not link.current or link.current.load.get("jid") != jid:
-            return False
-        log.error("the return of job %s is refused by the master; it is kept as outbox/.bad-%s", jid, jid)
-        with contextlib.suppress(OSError):
-            os.rename(self.tree.outbox / jid, self.tree.outbox / f".bad-{jid}")
-        link.sending = ""
-        return True
+    def later(self, link: Link) -> None:
+        """A master that does not know our session refuses whatever comes, and says so unsigned, as anybody could: so
+        the return that was under way stays in the outbox, and has its next turn behind all others."""
+        jid, link.sending = link.sending, ""
+        if jid and link.current and link.current.load.get("jid") == jid:
+            link.current, self.outbox[jid] = None, link.name
 
     def acknowledged(self, link: Link, jid: str, answer: Any) -> None:
         """The master has a return."""
@@ -6300,9 +6331,7 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
 
 def load_yaml_args(words: Iterable[str], no_parse: Iterable[str] = ()) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a function as written on the command line: words become values by YAML, `name=value` a keyword
-    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too.
-
-    `no_parse` is Salt's option of that name."""
+    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for word in words:
@@ -6338,11 +6367,6 @@ def log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
 
 
-def daemon_arguments(parser: argparse.ArgumentParser) -> None:
-    """-d, to be refused with a sentence that says what to use instead."""
-    parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
-
-
 def out_arguments(parser: argparse.ArgumentParser) -> None:
     """How data is printed."""
     known = ", ".join(leaf_files("outputters"))
@@ -6368,21 +6392,6 @@ def check_out(args: argparse.Namespace) -> None:
     known = leaf_files("outputters", {"conf_dir": args.config_dir})
     if (out := getattr(args, "out", None)) and out not in known:
         raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
-
-
-def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a daemon, with its log set up and its configuration's warnings said."""
-    if args.daemon:
-        raise Failure("saltlite stays in the foreground: let systemd, runit or `&` put it behind.", EX_USAGE)
-    given = {"log_level": level_of(args)} if args.log_level else {}
-    opts = load_opts(role, args.config_dir, given) | {"__given__": given}
-    setup_log(opts["log_level"])
-    for warning in opts["__warnings__"]:
-        log.warning("%s", warning)
-    if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
-        log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
-    opts["__limits__"] = harden()
-    return opts
 
 
 def caller() -> str:

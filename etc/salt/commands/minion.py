@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from saltlite import Command, Minion, config_arguments, daemon_arguments, daemon_opts, log_arguments, minion_id_of
+from saltlite import Command, Minion, config_arguments, log_arguments, minion_id_of, packed_leaf
 
-if TYPE_CHECKING:
-    import argparse
+daemon = packed_leaf("commands", "master")
 
 
 def main(args: argparse.Namespace) -> int:
-    opts = daemon_opts("minion", args)
+    opts = daemon.daemon_opts("minion", args)
     opts["id"] = opts["__given__"]["id"] = minion_id_of(opts)
     return Minion(opts).run()
 
 
-COMMAND = Command("run the minion", main, (config_arguments, log_arguments, daemon_arguments))
+COMMAND = Command("run the minion", main, (config_arguments, log_arguments, daemon.daemon_arguments))
