@@ -838,6 +838,7 @@ class Crypticle:
 
 MAX_YAML_DEPTH = 500
 MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
+MAX_DIGITS = 100  # of a number, in whatever base: to read one takes the square of its length
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
 
 
@@ -886,7 +887,9 @@ def yaml_loader() -> Any:
             super().flatten_mapping(node)
 
         def construct_scalar(self, node: Any) -> Any:
-            """`id: 0777` is 777 in Salt, where YAML 1.1 would have an octal number."""
+            """`id: 0777` is 777 in Salt, where YAML 1.1 would have an octal number; and no number is a long text."""
+            if len(node.value) > MAX_DIGITS and node.tag.endswith((":int", ":float")):
+                raise yaml.YAMLError(f"a number has more than {MAX_DIGITS} digits")
             if node.tag == "tag:yaml.org,2002:int" and re.match("0(?!b|x)", node.value):
                 node.value = node.value.lstrip("0") or "0"
             return super().construct_scalar(node)
@@ -1542,7 +1545,7 @@ def below(root: Path, name: Any) -> Path:
 
 PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
-    "options": "",  # OPTIONS: {name: Option}, and ROLES that have them
+    "options": "",  # OPTIONS: {name: Option}
     "requests": "",  # Requests: a class of handlers of what minions ask
     "commands": "",  # COMMAND: a Command
     "clients": "",  # a class of the file's own name, for Python programs
@@ -1610,9 +1613,10 @@ if not TYPE_CHECKING:
 
 @functools.cache
 def options_of(role: str) -> Mapping[str, Option]:
-    """All options of a role, `master` or `minion`: of the files whose ROLES name it."""
-    files = [packed_leaf("options", name) for name in leaf_files("options")]
-    return {name: option for file in files if role in file.ROLES for name, option in file.OPTIONS.items()}
+    """All options of a role, `master` or `minion`: of all files but the one that has the other role's name."""
+    other = {"master": "minion", "minion": "master"}[role]
+    files = [packed_leaf("options", name) for name in leaf_files("options") if name != other]
+    return {name: option for file in files for name, option in file.OPTIONS.items()}
 
 
 def functions_of(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
@@ -2070,22 +2074,14 @@ def become(user: str, directories: Iterable[Path]) -> None:
         raise Failure(f"this process could not become {user}.")
 
 
-class Limits(NamedTuple):
-    """What a process was started with: its umask, and soft and hard limits of core files and of open files."""
-
-    umask: int
-    core: tuple[int, int]
-    files: tuple[int, int]
-
-
-def harden() -> Limits:
+def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
     """For a daemon: no core files, which would hold keys; as many connections as the system allows; files that nobody
-    else can read. Gives what was before, which is what a job's child gets back."""
+    else can read. Gives what was before, umask, core and open files, which is what a job's child gets back."""
     core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
-    return Limits(os.umask(0o077), core, files)
+    return os.umask(0o077), core, files
 
 
 # ==== Master =========================================================================================================
@@ -2240,9 +2236,9 @@ PARTS: dict[str, dict[str, str]] = {
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT}  # what the job waits for
 
 
-def addressed(header: Mapping[str, Any], minion_id: str) -> bool:
-    """Whether a publication may have been meant for a minion, which was not foreseen; grains decide there, not here."""
-    return minion_id in header["minions"] or bool(expected(header["tgt"], header["tgt_type"], [minion_id]))
+def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[..., Any]) -> bool:
+    """Whether a publication may have been meant for a minion which was not foreseen, for all that is known of it."""
+    return minion_id in header["minions"] or bool(expected(header["tgt"], header["tgt_type"], [minion_id], grains_of))
 
 
 def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, Any]:
@@ -2931,7 +2927,7 @@ class Jobs:
         if job := self.active.get(jid):
             if job.parts.get(minion_id) == RETURNED:
                 return jid if minion_id in job.unwritten else ""
-            if not addressed(job.header, minion_id):
+            if not addressed(job.header, minion_id, self.tree.data.grains):
                 log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
                 return ""
             self._add(job, minion_id, load, now)
@@ -2972,7 +2968,7 @@ class Jobs:
         path = self.path(jid, "done")
         with open(path, "rb") as file:
             header = from_json(file.readline())
-        if not addressed(header, minion_id):
+        if not addressed(header, minion_id, self.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return
         if jid not in self.ended:
@@ -5577,12 +5573,10 @@ class Forker:
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
-            limits = self.opts[
-                "__limits__"
-            ]  # a job makes files and starts services as whoever started the minion would
-            os.umask(limits.umask)
-            resource.setrlimit(resource.RLIMIT_CORE, limits.core)
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits.files)
+            umask, core, files = self.opts["__limits__"]  # a job makes files as whoever started the minion would
+            os.umask(umask)
+            resource.setrlimit(resource.RLIMIT_CORE, core)
+            resource.setrlimit(resource.RLIMIT_NOFILE, files)
             if packet == "G":
                 tree.put_grains(collect_grains(self.opts))
             else:

@@ -336,6 +336,27 @@ def test_a_minion_may_keep_ten_thousand_jobs_of_its_own_a_day(site):
     assert len(files(site.tree.jobs / "done" / saltlite.jid_of(site.now + 86400)[:8])) == 1
 
 
+@pytest.mark.parametrize(
+    "tgt, tgt_type", [("os:Debian", "grain"), ("G@os:Debian", "compound"), ("os:D.*", "grain_pcre")]
+)
+def test_known_grains_say_who_may_return_for_a_job_by_grains(site, tgt, tgt_type):
+    """Of m and n the grains are known, of new they are not."""
+    m, n, new = (site.joined(name, key) for key, name in enumerate(["m", "n", "new"]))
+    site.tree.data.put("m", "grains", {"os": "Debian"})
+    site.tree.data.put("n", "grains", {"os": "Suse"})
+    site.submit(JID, tgt=tgt, tgt_type=tgt_type, fun="test.ping")
+    for minion in (n, m, new):
+        site.ask(minion, ret())
+    pass_time(site, 1)
+    assert {line["id"] for line in site.lines(JID)[1] if line.get("kind", "ret") == "ret" and "id" in line} == {
+        "m",
+        "new",
+    }
+    before = site.lines(JID)
+    site.ask(n, ret("late"))
+    assert site.lines(JID) == before
+
+
 def test_a_minion_that_was_not_asked_cannot_answer_late_either(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
     site.submit(JID, tgt="m", fun="test.ping")

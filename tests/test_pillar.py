@@ -261,6 +261,40 @@ def test_grains_are_never_source(compiled):
     assert found == {"a": grains["os"]}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0c", "\0"], ids=repr)
+def test_a_grain_adds_neither_a_key_nor_an_include(compiled, end):
+    """`motd: {{ grains['motd'] }}` is what many write, and what every minion may fill in."""
+    files = {"top.sls": TOP, "a.sls": "motd: {{ grains.motd }}\nall: {{ grains.deep|json }}\n", "b.sls": "secret: 1\n"}
+    motd = f"hello{end}admin: yes{end}include: [b]"
+    found = compiled(files, grains={"motd": motd.replace(": ", ":"), "deep": [{f"a{end}b": end}]})
+    assert set(found) == {"motd", "all"} and found["motd"].split() == ["hello", "admin:yes", "include:[b]"]
+    for grains in ({"motd": motd, "deep": 1}, {"motd": 1, "deep": motd}):
+        assert not {"admin", "secret"} & set(compiled(files, grains=grains))
+
+
+def test_targets_see_grains_as_they_are(compiled):
+    files = {"top.sls": "base:\n  'a:x\ty':\n    - match: grain\n    - a\n", "a.sls": "a: 1\n"}
+    files["top.sls"] = files["top.sls"].replace("'a:x\ty'", '"a:x\\ty"')
+    assert compiled(files, grains={"a": "x\ty"}) == {"a": 1}
+
+
+def test_an_include_stands_in_the_file_or_is_an_error(compiled):
+    files = {"top.sls": TOP, "a.sls": "{{ grains.motd }}: [b]\nx: 1\n", "b.sls": "secret: 1\n"}
+    found = compiled(files, grains={"motd": "include"})
+    assert found == {"x": 1, "_errors": ["SLS 'a' has an include that does not stand in the file; it is left out"]}
+
+
+def test_numbers_of_a_hundred_digits_are_read_and_longer_ones_are_an_error(compiled):
+    longest = saltlite.MAX_DIGITS
+    for text, digits in (("9" * longest, longest), ("9" * (longest - 1), longest - 1)):
+        found = compiled({"top.sls": TOP, "a.sls": f"n: {text}\n"})
+        assert len(str(found["n"])) == digits
+    for text in ("9" * (longest + 1), "1" + ":00" * longest, "1." + "9" * longest, "0x" + "f" * longest):
+        found = compiled({"top.sls": TOP, "a.sls": f"n: {text}\n"})
+        assert list(found) == ["_errors"], text
+    assert compiled({"top.sls": TOP, "a.sls": f"n: '{'9' * 300}'\n"}) == {"n": "9" * 300}
+
+
 def test_the_id_is_the_proven_one_whatever_the_grains_say(compiled):
     files = {"top.sls": "base:\n  'id:db1':\n    - match: grain\n    - a\n  '*': [b]\n", "a.sls": "secret: 1\n"}
     found = compiled(files | {"b.sls": "id: {{ grains.id }} {{ opts.id }}\n"}, grains={"id": "db1"})

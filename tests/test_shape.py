@@ -345,7 +345,7 @@ def test_a_leaf_can_be_loaded_alone(path):
 
 
 OFFERS = {
-    "options": ("OPTIONS", "ROLES"),
+    "options": ("OPTIONS",),
     "requests": ("Requests",),
     "commands": ("COMMAND",),
     "outputters": ("output",),

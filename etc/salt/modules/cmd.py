@@ -166,6 +166,26 @@ def _identity(runas: str | None, group: str | None) -> dict[str, Any]:
     return {"group": gid} if group else {}
 
 
+def _lead(background: bool) -> None:
+    """In the new process: lead a session or a process group, and listen to signals again."""
+    os.setsid() if background else os.setpgrp()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+
+
+def _start(argv: list[str], background: bool = False, **popen: Any) -> subprocess.Popen[bytes]:
+    """A process that leads its process group or, in the background, a session, which outlives the job.
+
+    An interruption waits until `_communicate` can kill the process: none is left that nobody knows of."""
+    pipe = subprocess.DEVNULL if background else subprocess.PIPE
+    how = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0, **popen}
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        return subprocess.Popen(argv, preexec_fn=lambda: _lead(background), **how)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        raise
+
+
 def _login_environment(runas: str, shell: str, who: Mapping[str, Any]) -> dict[str, str]:
     """What a login shell of `runas` has in its environment; only the basis of it if the shell does not say so."""
     entry = pwd.getpwnam(runas)
@@ -271,24 +291,23 @@ def _arguments(cmd: Any, python_shell: bool, shell: str) -> list[str]:
         raise CommandExecutionError(f"Unable to split the command '{cmd}' into words: {error}") from error
 
 
-def _start(argv: list[str], background: bool = False, **popen: Any) -> subprocess.Popen[bytes]:
-    """A process that leads its process group or, in the background, a session, which outlives the job.
-
-    An interruption waits until `_communicate` can kill the process: none is left that nobody knows of."""
-    pipe = subprocess.DEVNULL if background else subprocess.PIPE
-    how = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0, **popen}
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+def _finish(process: subprocess.Popen[bytes], line: str, want: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait for a command: its {retcode, stdout, stderr}, of which both outputs together keep to max_return_size."""
+    stdin = want["stdin"] if isinstance(want["stdin"], bytes) else str(want["stdin"]).encode("utf-8", "surrogateescape")
+    if not want["stdin_raw_newlines"]:
+        stdin = stdin.replace(b"\\n", b"\n")
+    limit = int(__opts__.get("max_return_size") or RETURN_SIZE)
     try:
-        return subprocess.Popen(argv, preexec_fn=lambda: _lead(background), **how)
-    except BaseException:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        raise
-
-
-def _lead(background: bool) -> None:
-    """In the new process: lead a session or a process group, and listen to signals again."""
-    os.setsid() if background else os.setpgrp()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        out, err = _communicate(process, stdin, want["timeout"], limit)
+    except subprocess.TimeoutExpired:
+        return {"retcode": 1, "stdout": f"{line} : Timed out after {want['timeout']} seconds", "stderr": ""}
+    retcode = 0 if process.returncode in want["success_retcodes"] else process.returncode
+    if want["hide_output"]:
+        return {"retcode": retcode, "stdout": "", "stderr": ""}
+    how = want["output_encoding"], want["rstrip"]
+    room = max(limit // 2, limit - len(out.data))
+    stderr = err.result(*how, room)
+    return {"retcode": retcode, "stdout": out.result(*how, limit - min(room, len(err.data))), "stderr": stderr}
 
 
 def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
@@ -319,25 +338,6 @@ def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
     ret = {"pid": process.pid, **_finish(process, line, want)}
     __context__["retcode"] = 0 if want["ignore_retcode"] else ret["retcode"]
     return ret
-
-
-def _finish(process: subprocess.Popen[bytes], line: str, want: Mapping[str, Any]) -> dict[str, Any]:
-    """Wait for a command: its {retcode, stdout, stderr}, of which both outputs together keep to max_return_size."""
-    stdin = want["stdin"] if isinstance(want["stdin"], bytes) else str(want["stdin"]).encode("utf-8", "surrogateescape")
-    if not want["stdin_raw_newlines"]:
-        stdin = stdin.replace(b"\\n", b"\n")
-    limit = int(__opts__.get("max_return_size") or RETURN_SIZE)
-    try:
-        out, err = _communicate(process, stdin, want["timeout"], limit)
-    except subprocess.TimeoutExpired:
-        return {"retcode": 1, "stdout": f"{line} : Timed out after {want['timeout']} seconds", "stderr": ""}
-    retcode = 0 if process.returncode in want["success_retcodes"] else process.returncode
-    if want["hide_output"]:
-        return {"retcode": retcode, "stdout": "", "stderr": ""}
-    how = want["output_encoding"], want["rstrip"]
-    room = max(limit // 2, limit - len(out.data))
-    stderr = err.result(*how, room)
-    return {"retcode": retcode, "stdout": out.result(*how, limit - min(room, len(err.data))), "stderr": stderr}
 
 
 @contextlib.contextmanager

@@ -6,10 +6,9 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import Execution, merged, traverse, with_minion
+from saltlite import NOTHING, Execution, merged, traverse, with_minion
 
 DEFAULTS = {"aliases.file": "/etc/aliases", "hosts.file": "/etc/hosts", "test.foo": "unconfigured"}
-MISSING: Any = object()
 
 
 def _sources(
@@ -54,8 +53,8 @@ def get(
         for data in reversed(sources):
             everything = {**everything, **data} if merge == "overwrite" else merged(everything, data)
         sources = [everything]
-    values = (traverse(data, str(key).split(delimiter), MISSING) for data in sources)
-    return next((value for value in values if value is not MISSING), default)
+    values = (traverse(data, str(key).split(delimiter)) for data in sources)
+    return next((value for value in values if value is not NOTHING), default)
 
 
 @with_minion

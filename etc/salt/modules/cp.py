@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import stat
-import urllib.parse
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ def _file_hash(path: Path | str, kind: str = "sha256") -> str:
 def _clear_way(path: Path, root: Path) -> None:
     """Make the directories from `root` down to a file to come; what else stands there in their place goes."""
     root.mkdir(0o700, parents=True, exist_ok=True)
-    for parent in reversed(path.relative_to(root).parents):
+    for parent in reversed(path.relative_to(root).parents[:-1]):
         directory = root / parent
         if directory.is_symlink() or directory.is_file():
             directory.unlink()
@@ -110,8 +109,7 @@ def _put_copy(source: Path, dest: str) -> str:
 
 @contextlib.contextmanager
 def _open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
-    """The part of what comes from `origin`, held against other jobs that _fetch the same."""
-
+    """The part of what comes from `origin`, held against other jobs that fetch the same."""
     path = minion.tree.cache / "parts" / hashlib.sha256(origin.encode(errors="surrogateescape")).hexdigest()
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
     while True:
@@ -152,7 +150,7 @@ def _environment(minion: Execution, saltenv: str | None) -> str:
 
 
 def _source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, str]:
-    """The path and the _environment that an address, salt://PATH?saltenv=ENV, means."""
+    """The path and the environment that an address, salt://PATH?saltenv=ENV, means."""
     address, _, env = str(path).partition("?saltenv=")
     if not address.startswith("salt://"):
         raise CommandExecutionError(f"Unsupported path: {address[:200]!r} does not begin with salt://")
@@ -160,7 +158,7 @@ def _source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, 
 
 
 def _cached(minion: Execution, path: str, saltenv: str, kind: str = "files") -> Path:
-    """Where a file is _kept in the cache, as Salt keeps it."""
+    """Where a file is kept in the cache, as Salt keeps it."""
     return below(below(minion.tree.cache / kind, saltenv), path.lstrip("|"))
 
 
@@ -222,6 +220,7 @@ def _download(url: str) -> Iterator[bytes]:
     https, or these two."""
     import http.client
     import ssl
+    import urllib.parse
     import urllib.request
 
     parts = urllib.parse.urlsplit(url)
@@ -266,12 +265,14 @@ def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash:
             write_all(fd, chunk)
         if wanted and _file_hash(part, HASHES[len(wanted)]) != wanted:
             part.unlink()
-            raise CommandExecutionError("What was downloaded does not have the hash in source_hash, and is not _kept.")
+            raise CommandExecutionError("What was downloaded does not have the hash in source_hash, and is not kept.")
         return _settle(minion, part, place, dest)
 
 
 def _cached_url(minion: Execution, url: str, saltenv: str | None) -> Path:
-    """Where what is at an http or https address is _kept, as Salt keeps it: without user and password."""
+    """Where what is at an http or https address is kept, as Salt keeps it: without user and password."""
+    import urllib.parse
+
     parts = urllib.parse.urlsplit(url)
     host, name = parts.netloc.rpartition("@")[2].replace(":", ""), parts.path.lstrip("/") or "index.html"
     name += f"-{parts.query}" if parts.query else ""
@@ -298,7 +299,6 @@ def _get_url(
     minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
 ) -> Any:
     """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
-
     scheme, colon, rest = str(path).partition("://")
     if not colon or scheme == "file":
         local = rest if colon else scheme
@@ -474,7 +474,7 @@ def list_master_symlinks(minion: Execution, saltenv=None, prefix=""):
 
 @with_minion
 def list_minion(minion: Execution, saltenv=None):
-    """The files of an _environment that are in the cache.
+    """The files of an environment that are in the cache.
 
     CLI Example: salt '*' cp.list_minion"""
     home = below(minion.tree.cache / "files", _environment(minion, saltenv))

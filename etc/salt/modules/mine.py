@@ -86,7 +86,7 @@ def get(minion: Execution, tgt, fun, tgt_type="glob", exclude_minion=False):
 
 
 @with_minion
-def send(minion: Execution, name, *args, **kwargs):
+def send(minion: Execution, name, /, *args, **kwargs):
     """Run a function and put its return into the mine, by its name or, with mine_function=, by any other. Only minions
     that match allow_tgt (allow_tgt_type: glob) may then ask for it. False if it could not be run or was not taken.
 

@@ -67,6 +67,11 @@ def refresh_pillar(minion: Execution, wait=False, timeout=30, clean_cache=True):
 pillar_refresh = refresh_pillar
 
 
+def _same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same; False if the first is none."""
+    return one.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
 def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list[str]:
     """Make CACHE/extmods/KIND what salt://_KIND is in the environments, the later winning; gives what is new."""
     envs = saltenv if isinstance(saltenv, list) else str(saltenv or minion.opts["saltenv"] or "base").split(",")
@@ -87,14 +92,13 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list
                 path.unlink()
         changed = [target for target, place in remote.items() if not _same(target, place)]
         for target in changed:
-            target.parent.mkdir(0o700, parents=True, exist_ok=True)
+            for parent in reversed(target.relative_to(minion.tree.cache).parents[:-1]):
+                directory = minion.tree.cache / parent
+                if directory.is_symlink() or directory.is_file():
+                    directory.unlink()
+                directory.mkdir(0o700, exist_ok=True)
             put(target, remote[target].read_bytes())
     return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two files hold the same; False if the first is none."""
-    return one.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def _sync_function(name: str, kind: str) -> Callable[..., Any]:

@@ -56,17 +56,25 @@ FUNCTIONS = {  # name: what it does, the arguments of its example
 }
 
 
-def _function(name: str, sentence: str, example: str) -> Callable[..., Any]:
-    fun = f"state.{name.rstrip('_')}"
-
-    def function(minion: Execution, *args: Any, **kwargs: Any) -> Any:
-        return _call(minion, fun, args, kwargs)
-
-    function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' {fun} {example}".rstrip()
-    return with_minion(function)
+def _word(value: Any) -> str:
+    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes."""
+    return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
 
 
-globals().update({name: _function(name, *row) for name, row in FUNCTIONS.items()})
+def _configuration(minion: Execution) -> Path:
+    """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
+    home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
+    (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
+    own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
+    own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
+    own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
+    files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
+    for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
+        put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
+    grains = home / "conf" / "grains"
+    if not grains.is_symlink():
+        grains.symlink_to(conf / "grains")
+    return home / "conf"
 
 
 def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -92,22 +100,14 @@ def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, 
     return ret
 
 
-def _word(value: Any) -> str:
-    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes."""
-    return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
+def _function(name: str, sentence: str, example: str) -> Callable[..., Any]:
+    fun = f"state.{name.rstrip('_')}"
+
+    def function(minion: Execution, /, *args: Any, **kwargs: Any) -> Any:
+        return _call(minion, fun, args, kwargs)
+
+    function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' {fun} {example}".rstrip()
+    return with_minion(function)
 
 
-def _configuration(minion: Execution) -> Path:
-    """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
-    home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
-    (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
-    own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
-    own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
-    own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
-    files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
-    for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
-        put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
-    grains = home / "conf" / "grains"
-    if not grains.is_symlink():
-        grains.symlink_to(conf / "grains")
-    return home / "conf"
+globals().update({name: _function(name, *row) for name, row in FUNCTIONS.items()})

@@ -53,7 +53,6 @@ ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots
 LEVEL = one_of(*LEVELS)
 
 
-ROLES = ("master", "minion")
 OPTIONS = {
     "root_dir": Option("", STR, "the directory that all other paths lie below", restart=True, private=True),
     "pki_dir": Option("", STR, "the key tree", restart=True, private=True),

@@ -6,7 +6,6 @@ from saltlite import Option, packed_leaf
 
 both = packed_leaf("options", "both")
 
-ROLES = ("master",)
 OPTIONS = {
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True, restart=True

@@ -35,7 +35,8 @@ from saltlite import (
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
 MAX_FUNCTIONS = 100  # of the mine, in one request
 MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
-PILLAR_EXACT = dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
+EXACT = COMPOUND | dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
+REGEX = re.compile("E@|P.?@|J.?@")  # a word of a compound target that is a regular expression
 
 
 def certainly(
@@ -47,14 +48,20 @@ def certainly(
 ) -> Callable[[str], bool]:
     """A test of ids, true only of minions that match for certain: where the target is malformed, or a fact unknown or
     too costly to judge, nobody does. `facts_of` is only asked where the id does not decide. `exact` is Salt's rule for
-    those who ask for others: pillar is compared exactly, for a pattern would let them guess at it."""
+    those who ask for others: pillar is compared exactly, for a pattern would let them guess at it. Regular expressions
+    match nobody: who writes one here is a minion."""
     try:
         text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
         if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
             raise Failure("not a target, or one that costs too much.")
-        if tgt_type in ("compound", "nodegroup"):
+        compound = tgt_type in ("compound", "nodegroup")
+        regexes = [word[0] for word in text.split() if compound and REGEX.match(word)]
+        regexes += {"pcre": ["E"], "grain_pcre": ["P"], "pillar_pcre": ["J"]}.get(str(tgt_type), [])
+        if set(regexes) - ({"J"} if exact else set()):  # nobody can say how long one takes; exact, J is none
+            raise Failure("regular expressions of minions are not run.")
+        if compound:
             words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
-            test = compound_test(COMPOUND | (PILLAR_EXACT if exact else {}), expand_nodegroups(words, nodegroups), ":")
+            test = compound_test(EXACT if exact else COMPOUND, expand_nodegroups(words, nodegroups), ":")
         else:
             test = parse(tgt, "pillar_exact" if exact and tgt_type in ("pillar", "pillar_pcre") else tgt_type)
     except Failure:

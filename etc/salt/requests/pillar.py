@@ -55,6 +55,7 @@ MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pill
 MAX_PILLAR = 16 << 20  # bytes of a file, of what it becomes, and of a whole pillar
 MAX_PILLAR_DEPTH = 60  # levels; a minion refuses a message of more than MAX_DEPTH
 MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
 NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
@@ -84,6 +85,16 @@ def weigh(value: Any, most: int = MAX_PILLAR) -> int:
                 return most + 1
         level = inside
     return most + 1 if level else total
+
+
+def harmless(value: Any) -> Any:
+    """Grains as templates see them: a minion's words never end a line, so that none adds a key, or an `include`, to a
+    file that prints it. Each control becomes a blank."""
+    if isinstance(value, str):
+        return CONTROLS.sub(" ", value)
+    if isinstance(value, dict):
+        return {harmless(key): harmless(each) for key, each in value.items()}
+    return [harmless(each) for each in value] if isinstance(value, list) else value
 
 
 def growth(operator: str, left: Any, right: Any) -> int:
@@ -372,6 +383,7 @@ class Pillar:
     ) -> None:
         self.files, self.opts, self.minion_id = files, opts, minion_id
         self.grains = grains | {"id": minion_id}
+        self.shown = harmless(self.grains)
         saltenv, pillarenv, override = (load.get(name) for name in ("saltenv", "pillarenv", "pillar_override"))
         self.saltenv = saltenv if isinstance(saltenv, str) else ""
         self.pillarenv = pillarenv if isinstance(pillarenv, str) else opts["pillarenv"]
@@ -571,7 +583,7 @@ class Pillar:
     @functools.cached_property
     def public(self) -> dict[str, Any]:
         """What templates find in `opts`."""
-        opts = public_options(self.opts) | {"id": self.minion_id, "minion_id": self.minion_id, "grains": self.grains}
+        opts = public_options(self.opts) | {"id": self.minion_id, "minion_id": self.minion_id, "grains": self.shown}
         return opts | {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
 
     def fill(self, sls: Sls, defaults: Mapping[str, Any]) -> str:
@@ -583,7 +595,7 @@ class Pillar:
             environment.meter[:], self.metered = (MAX_STEPS, MAX_PILLAR), True
         environment.path = functools.partial(self.path, sls.saltenv)
         environment.files, environment.templates = self.files, {}
-        values = {**copy.deepcopy(dict(defaults)), "grains": self.grains, "pillar": {}, "opts": self.public}
+        values = {**copy.deepcopy(dict(defaults)), "grains": self.shown, "pillar": {}, "opts": self.public}
         values["salt"] = environment.undefined(NO_SALT)
         environment.globals = environment.globals | values | sls.variables()
         code = self.files.code(sls.path, sls.file)
@@ -609,6 +621,9 @@ class Pillar:
         if not isinstance(state, dict):
             self.errors.append(f"SLS '{name}' does not render to a dictionary")
             state = {}
+        if "include" in state and "include" not in self.files.text(sls.path):
+            self.errors.append(f"SLS '{name}' has an include that does not stand in the file; it is left out")
+            state = {key: value for key, value in state.items() if key != "include"}
         include = state.get("include", [])
         if not isinstance(include, list):
             self.errors.append(f"Include Declaration in SLS '{name}' is not formed as a list")
