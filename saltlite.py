@@ -896,10 +896,11 @@ def yaml_loader() -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """A key twice is a mistake, of which YAML itself would silently take the last."""
-            keys = [self.construct_object(key) for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
-            if len(set(keys)) < len(keys):
+            keys = [key for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
+            found = super().construct_mapping(node, deep)  # which refuses a list as a key
+            if len({self.construct_object(key) for key in keys}) < len(keys):
                 raise yaml.YAMLError("a key appears twice")
-            return super().construct_mapping(node, deep)
+            return found
 
     Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_scalar)
     return Loader
@@ -1665,8 +1666,8 @@ def read_yaml(path: Path) -> Any:
     if not text.strip():
         return None
     try:
-        return yaml.load(text, safe_yaml("Loader"))
-    except yaml.YAMLError as error:
+        return yaml.load(text, yaml_loader())
+    except (ValueError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).replace("\n", " ")

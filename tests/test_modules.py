@@ -397,6 +397,12 @@ def test_grains_file_that_is_no_map_is_left_as_it_is(minion, text):
     assert minion.file.read_bytes() == text and os.listdir(minion.file.parent) == ["grains"]
 
 
+def test_grains_file_is_read_as_the_minion_reads_it(minion):
+    minion.file.write_text("n: 010\nday: 2020-01-02\n")
+    minion("grains.setval", "b", 2)
+    assert minion.stored() == {"n": 10, "day": "2020-01-02", "b": 2}
+
+
 def test_grains_file_keeps_its_mode_and_its_symbolic_link(minion, tmp_path):
     (tmp_path / "real").write_text("a: 1\n")
     (tmp_path / "real").chmod(0o640)

@@ -131,6 +131,10 @@ def test_directory_of_pieces_is_read_in_order_and_only_conf_files(tmp_path):
         (b"\xff\xfe", "UTF-8"),
         (b"a: !!python/object/apply:os.system [id]", "not YAML"),
         (b"- a", "map"),
+        (b"timeout: 1\ntimeout: 2", "twice"),
+        (b"? [a]\n: 1", "unhashable"),
+        (b"timeout: !!int x", "not YAML"),
+        (b"timeout: " + b"9" * 101, "digits"),
         (b"ret_port: many", "ret_port"),
     ],
 )
@@ -139,6 +143,16 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, text, said):
     with pytest.raises(Failure, match=said) as caught:
         load_opts("master", str(tmp_path))
     assert str(tmp_path / "master") in str(caught.value)
+
+
+@pytest.mark.parametrize("word, value", [("010", 10), ("0x10", 16), ("2020-01-02", "2020-01-02"), ("1.50", 1.5)])
+def test_files_are_read_as_salt_reads_yaml(tmp_path, word, value):
+    """Not by YAML 1.1's own rules, by which 010 is eight (Salt's salt.utils.yamlloader)."""
+    (tmp_path / "minion").write_text(f"id: m\nmine: {word}\ngrains: {{a: {word}}}\n")
+    (tmp_path / "grains").write_text(f"b: {word}\n")
+    opts = load_opts("minion", str(tmp_path))
+    grains = saltlite.collect_grains(opts)
+    assert opts["mine"] == grains["a"] == grains["b"] == value
 
 
 def test_a_file_that_everybody_may_write_is_refused(tmp_path):

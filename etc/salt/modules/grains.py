@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from saltlite import CommandExecutionError, Execution, merged, put, traverse, with_minion
+from saltlite import CommandExecutionError, Execution, merged, put, traverse, with_minion, yaml_loader
 
 __func_alias__ = {"set_": "set"}
 
@@ -24,7 +24,7 @@ MISSING: Any = object()
 def _read(path: Path) -> dict[Any, Any]:
     """The map in a grains file; empty if there is none. Raises CommandExecutionError for anything but a map."""
     try:
-        grains = yaml.safe_load(path.read_text(encoding="utf-8"))
+        grains = yaml.load(path.read_text(encoding="utf-8"), yaml_loader())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, yaml.YAMLError) as error:
