@@ -9,12 +9,12 @@ Each master runs on 127.0.0.1 in a scratch directory and has simulated minions i
       │ mv, salt …        │                                                                            │
       └───────────────────┴──────────────────────── control pipe ──────────────────────────────────────┘
 
-The sims do not import saltlite: the wire is written down here a second time, from its specification, down to ZMTP 3.0
-on plain TCP sockets under one epoll loop (a libzmq socket costs several times as much per message, and then the client
-would be what is measured). Every minion has its own id, connections, session key, nonces and tokens and at most one
-request outstanding. They share one RSA key, and what needs no clock is done off the clock: tokens are sealed before it
-starts, and in the authentication floods the OAEP parts of the replies are opened after it stops (all of them; the
-signature and the nonce are checked as they come).
+The sims do not import saltlite: the wire is written down here a second time, down to ZMTP 3.0 on plain TCP sockets
+under one epoll loop (a libzmq socket costs several times as much per message, and then the client would be what is
+measured). Every minion has its own id, connections, session key, nonces and tokens and at most one request outstanding.
+They share one RSA key, and what needs no clock is done off the clock: tokens are sealed before it starts, and in the
+authentication floods the OAEP parts of the replies are opened after it stops (all of them; the signature and the nonce
+are checked as they come).
 
 The two masters are measured in turn, row by row and round by round; figures are medians of the rounds unless they say
 otherwise. While one is measured the other idles. CPU is that of the master with all its children, from the scheduler.

@@ -89,7 +89,7 @@ class Fleet(NamedTuple):
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory) -> Iterator[Fleet]:
     """A master with web1 (role front, a directory of modules, small returns) and web2 (role back)."""
-    root = tmp_path_factory.mktemp("site")
+    root = tmp_path_factory.mktemp("fleet")
     one = {"grains": {"role": "front"}, "max_return_size": 1 << 20}
     two = {"grains": {"role": "back"}}
     (root / "web1/modules").mkdir(parents=True)
@@ -113,7 +113,7 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return found
 
 
-# (f) salt
+# salt
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_a_viewer_that_goes_away_harms_nothing(fleet):
     assert [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"] == ["x"]
 
 
-# (f) jobs by hand
+# jobs by hand
 
 
 def test_a_request_moved_into_jobs_new_runs(fleet):
@@ -390,7 +390,7 @@ def test_a_late_return_lands_in_the_finished_file(fleet, tmp_path):
     (fleet.master.pki / "minions/late").unlink()
 
 
-# (g) harmful functions, from a file in <config>/modules
+# harmful functions, from a file in <config>/modules
 
 
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ def test_a_module_that_is_not_for_this_machine_says_why(fleet):
     assert "needs a moon base" in str(fleet.master.returns("web2", "picky.it")["web2"])
 
 
-# (h) call
+# call
 
 
 def test_call_local_needs_no_master(tmp_path):
@@ -554,7 +554,7 @@ def test_call_without_an_answer_ends_with_a_sentence(tmp_path):
     assert "does not answer" in done.stderr and "--local" in done.stderr and done.stderr.count("\n") == 1
 
 
-# (j) busybox names
+# links named after Salt's commands
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def server_of(*roots, **opts):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def serving(tmp_path_factory):
     """A master with files, which these tests only read."""
     site = Site(tmp_path_factory.mktemp("site"), file_buffer_size=1000)
     write(site.path / "srv/salt", FILES)
@@ -79,10 +79,10 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(site):
+def asked(serving):
     """A function: what a joined minion gets for a cmd."""
-    minion = site.joined("m")
-    return lambda cmd, **load: site.ask(minion, {"cmd": cmd, "saltenv": "base"} | load)
+    minion = serving.joined("m")
+    return lambda cmd, **load: serving.ask(minion, {"cmd": cmd, "saltenv": "base"} | load)
 
 
 def test_minion_reads_what_there_is(asked):
@@ -113,12 +113,12 @@ def test_minion_gets_every_file_byte_for_byte(asked, name, level):
     assert got == FILES[name]
 
 
-def test_minion_gets_hash_and_stat(asked, site):
+def test_minion_gets_hash_and_stat(asked, serving):
     wanted = {"hash_type": "sha256", "hsum": hashlib.sha256(FILES["web/logo"]).hexdigest()}
-    info = list(os.stat(site.path / "srv/salt/web/logo"))
+    info = list(os.stat(serving.path / "srv/salt/web/logo"))
     assert asked("_file_hash", path="web/logo") == wanted
     assert asked("_file_hash_and_stat", path="web/logo") == [wanted, info]
-    found = {"path": str(site.path / "srv/salt/web/logo"), "rel": "web/logo", "stat": info, "back": "roots"}
+    found = {"path": str(serving.path / "srv/salt/web/logo"), "rel": "web/logo", "stat": info, "back": "roots"}
     assert asked("_file_find", path="web//./logo") == found
 
 
@@ -138,10 +138,10 @@ def test_any_value_in_any_field_is_answered_without_a_traceback(asked, caplog, n
 
 
 @pytest.mark.parametrize("path", [["x"], ["..", "x"], ["a/../../x"], [""], [b""], "x", None], ids=repr)
-def test_minion_may_not_send_files(asked, site, path):
-    before = sorted(os.walk(os.fsencode(site.path)))
+def test_minion_may_not_send_files(asked, serving, path):
+    before = sorted(os.walk(os.fsencode(serving.path)))
     assert asked("_file_recv", path=path, loc=0, data="x", size=1) is False
-    assert sorted(os.walk(os.fsencode(site.path))) == before
+    assert sorted(os.walk(os.fsencode(serving.path))) == before
 
 
 def test_minion_gets_the_options_of_states(tmp_path):

@@ -518,7 +518,7 @@ def small(tmp_path):
     (tmp_path / "var").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "var")]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("NOT TESTED: mounting a small file system needs root; the limit of test_pair stands in for it")
+        pytest.skip("NOT TESTED: mounting a small file system needs root; the limit in test_protocol stands in for it")
     try:
         yield Site(tmp_path)
     finally:

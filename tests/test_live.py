@@ -55,7 +55,7 @@ def steady(shared) -> Iterator[Minion]:
         yield minion
 
 
-# (a) the trees of the original description
+# the trees, before and after
 
 
 def test_the_trees_before_start_after_start_and_after_mv(tmp_path):
@@ -118,7 +118,7 @@ def test_public_keys_and_pinned_keys_are_the_keys_of_the_other_side(shared, stea
     assert schedule["__mine_interval"]["function"] == "mine.update"
 
 
-# (b) keys
+# keys
 
 
 def test_accept_by_mv_is_answered_at_once(shared):
@@ -348,7 +348,7 @@ def test_a_minion_with_another_pinned_master_says_both_fingerprints_and_lives(sh
         minion.connected()
 
 
-# (c) the watch
+# the watch
 
 
 def test_without_a_watch_everything_is_found_at_the_next_rescan(tmp_path):
@@ -395,7 +395,7 @@ def test_with_inotify_exhausted_the_master_polls_and_warns(tmp_path):
         master.close()
 
 
-# (d) restarts
+# restarts
 
 
 class Counter:
@@ -597,7 +597,7 @@ def test_sigint_ends_both_within_two_seconds_while_nobody_answers(tmp_path):
         assert code == 0 and seconds < 2
 
 
-# (e) starts that are refused: one sentence, not zero, nothing damaged
+# starts that are refused: one sentence, not zero, nothing damaged
 
 REFUSED_CONFIGS = [
     # role, the file, what the sentence says
@@ -695,7 +695,7 @@ def test_a_wrong_interface_is_refused(tmp_path):
     refused(command("master", "-c", master.conf), "192.0.2.1", "interface")
 
 
-# (k) very many keys at once
+# very many keys at once
 
 
 def test_ten_thousand_keys_moved_at_once_are_effective_soon(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The master's protocol: bytes in, bytes out. What test_pair shows of keys and joining stands there."""
+"""The master's protocol: bytes in, bytes out. What test_protocol shows of keys and joining stands there."""
 
 import itertools
 import os
