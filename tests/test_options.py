@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from leaves import MASTER_OPTIONS, MINION_OPTIONS
 
-from saltlite import Failure, check, find_id, load_opts, merge_options
+from saltlite import Failure, check, collect_grains, find_id, load_opts, merge_options
 
 TABLES = {"master": MASTER_OPTIONS, "minion": MINION_OPTIONS}
 ROWS = [pytest.param(name, row, id=f"{role}-{name}") for role, table in TABLES.items() for name, row in table.items()]
@@ -151,7 +151,7 @@ def test_files_are_read_as_salt_reads_yaml(tmp_path, word, value):
     (tmp_path / "minion").write_text(f"id: m\nmine: {word}\ngrains: {{a: {word}}}\n")
     (tmp_path / "grains").write_text(f"b: {word}\n")
     opts = load_opts("minion", str(tmp_path))
-    grains = saltlite.collect_grains(opts)
+    grains = collect_grains(opts)
     assert opts["mine"] == grains["a"] == grains["b"] == value
 
 

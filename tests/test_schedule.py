@@ -495,7 +495,7 @@ def test_two_jobs_do_not_lose_one_anothers_change(minion):
         "schedule: 5",
         "5",
         "a: b",
-        "schedule: {a: {when: 2026-13-45}}",
+        "schedule: {a: {seconds: 1}, a: {seconds: 2}}",
         "schedule: !!python/name:os.system",
     ],
 )
