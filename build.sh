@@ -256,7 +256,8 @@ clean() { rm -rf .build saltlite.pyz; }
 # ---- the demonstration ---------------------------------------------------------------------------------------------------
 
 demo() {
-  [ saltlite.pyz -nt saltlite.py ] && [ saltlite.pyz -nt build.sh ] || build
+  # whatever goes into it may have changed; directories count too, for a file may have gone
+  [ -e saltlite.pyz ] && [ -z "$(find saltlite.py build.sh .pack etc/salt -newer saltlite.pyz -print -quit)" ] || build
   demo_pids=()
   scratch=$(mktemp -d)
   trap demo_end EXIT
