@@ -1449,9 +1449,11 @@ def sweep(directory: Path) -> None:
                     os.unlink(directory / name)
 
 
-def append(path: Path, text: str, sync: bool = True) -> None:
-    """Append to a file that is there: the whole text or, when the disk is full, nothing. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+def append(path: Path, text: str, sync: bool = True, create: bool = False) -> int:
+    """Append to a file that is there, or with `create` may not be: the whole text or, when the disk is full, nothing.
+    Gives how long the file was before. Raises OSError."""
+    make = os.O_CREAT if create else 0
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | make, 0o600)
     try:
         size = os.fstat(fd).st_size
         try:
@@ -1464,6 +1466,7 @@ def append(path: Path, text: str, sync: bool = True) -> None:
             raise
     finally:
         os.close(fd)
+    return size
 
 
 def user_name(uid: int) -> str:
@@ -2699,10 +2702,7 @@ class MasterTree:
 
     def note_seen(self, text: str) -> None:
         """Append lines `ID TS NONCE`. Not synced: a process that is killed loses nothing of them."""
-        with open(
-            self.cache / "sessions" / ".seen", "a", opener=lambda path, flags: os.open(path, flags, 0o600)
-        ) as file:
-            file.write(text)
+        append(self.cache / "sessions" / ".seen", text, sync=False, create=True)
 
     def put_heard(self, heard: Mapping[str, tuple[int, float, list[str], str]]) -> None:
         """id -> the newest `ts` of its session, when it was last heard, the nonces of that newest second, and the
@@ -3258,6 +3258,8 @@ class Peers:
     def note(self) -> None:
         """Write down which requests were taken; before they are answered, so that none is taken again after a crash."""
         text, self.taken = "".join(self.taken), []
+        if not text:
+            return
         try:
             self.tree.note_seen(text)
         except OSError as error:
@@ -3895,13 +3897,8 @@ class EventLog:
             return
         text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                write_all(fd, text.encode("utf-8", "surrogateescape"))
-                if os.fstat(fd).st_size > self._most:
-                    os.rename(self._path, self._path.with_name("events.jsonl.1"))
-            finally:
-                os.close(fd)
+            if append(self._path, text, sync=False, create=True) + len(text) > self._most:  # JSON is ASCII
+                os.rename(self._path, self._path.with_name("events.jsonl.1"))
         except OSError as error:
             log.warning("events cannot be written: %s", error)
 
@@ -4662,11 +4659,7 @@ class MinionTree:
             put(self.cache / "executed", "\n".join(self.executed) + "\n", sync=False)
             self._executed_lines = len(self.executed)
             return
-        fd = os.open(self.cache / "executed", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, f"{jid}\n".encode())
-        finally:
-            os.close(fd)
+        append(self.cache / "executed", f"{jid}\n", sync=False, create=True)
         self._executed_lines += 1
 
     # grains and pillar

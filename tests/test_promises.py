@@ -1,5 +1,6 @@
 """What a peer may send, and what it costs us: bounded time, bounded memory, and never what somebody else has done."""
 
+import resource
 import struct
 import threading
 import time
@@ -123,6 +124,23 @@ def test_what_was_taken_before_a_crash_is_not_taken_again(site, skew, saves):
     assert not any(taken(site, request) for request in before + after)
     assert len(site.master.events) == told
     assert taken(site, event(minion, site, skew))  # in the very same second, and without a new session
+
+
+def test_a_full_disk_leaves_no_half_line_before_the_next_one(site):
+    path = site.tree.cache / "sessions/.seen"
+    site.peers.note()
+    assert not path.exists(), "nothing was taken"
+    first, lost, last = (f"m {number} {f'{number}' * 32}\n" for number in (1, 2, 3))
+    site.tree.note_seen(first)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            site.tree.note_seen(lost)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    site.tree.note_seen(last)
+    assert [ts for _, ts, _ in site.tree.seen()] == [1, 3]
 
 
 def test_a_cut_line_of_what_was_taken_is_none(site):
