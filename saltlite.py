@@ -1506,6 +1506,20 @@ def make_directory(path: Path, shared: bool = False) -> None:
         raise Failure(f"{path} cannot be made: {error.strerror}.") from None
 
 
+def clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands in their place, or in its own, goes."""
+    import shutil
+
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents[:-1]):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
 def lock(path: Path, who: str) -> int:
     """Hold a lock file for as long as this process lives; Failure with the holder's pid if it is held already.
 
@@ -2475,9 +2489,8 @@ class MasterTree:
             make_directory(self.pki / directory)
         for directory in ("", "jobs", "jobs/new", "jobs/active", "jobs/done", "jobs/bad", "minions", "sessions"):
             # who may publish is who may write into jobs/new, and read what comes back: the operator's to open
-            make_directory(
-                self.cache / directory, shared=directory in ("", "jobs", "jobs/new", "jobs/active", "jobs/done")
-            )
+            shared = directory in ("", "jobs", "jobs/new", "jobs/active", "jobs/done")
+            make_directory(self.cache / directory, shared)
             sweep(self.cache / directory)
         for directory in DIRECTORIES.values():
             sweep(self.pki / directory)
@@ -3973,9 +3986,7 @@ class Master:
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.jobs.recover(time.time())
-        loop.at(
-            "watch", 0, self.watch
-        )  # who has waited for this start is answered first: the watch takes a third of it
+        loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
         self.write_events()
         self.save()
@@ -6442,9 +6453,8 @@ def usage(argv: list[str], program: str) -> int:
     lines = [f"usage: {program} COMMAND …   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {name:8}{command(name).help}" for name in leaf_files("commands")]
     if argv and argv[0] not in ("-h", "--help", "help"):
-        hint = (
-            "; options come behind the command" if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))
-        )
+        behind = "; options come behind the command"
+        hint = behind if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))
         print(f"saltlite: {argv[0]!r} is no command{hint}.", *lines, sep="\n", file=sys.stderr)
         return EX_USAGE
     say("\n".join(lines))

@@ -154,6 +154,23 @@ def test_sync_takes_the_environments_that_it_is_told(synced):
     assert minion("saltutil.sync_modules", saltenv=["base"]) == ["modules.a"]
 
 
+def test_a_file_of_a_later_environment_takes_the_place_of_a_directory(synced):
+    master, minion = synced
+    master.put("_modules/x.py/y.py", "")
+    master.put("_modules/x.py", "x = 2", env="dev")
+    minion("saltutil.sync_modules", "base,dev")
+    assert (minion.cache / "extmods/modules/x.py").read_text() == "x = 2"
+
+
+def test_a_cache_that_is_a_link_stays_one(synced):
+    master, minion = synced
+    real = minion.cache.rename(minion.cache.with_name("elsewhere"))
+    minion.cache.symlink_to(real)
+    master.put("_modules/a.py", "a = 1")
+    minion("saltutil.sync_modules")
+    assert minion.cache.is_symlink() and (real / "extmods/modules/a.py").exists() and (real / "files/base").is_dir()
+
+
 def test_sync_that_breaks_off_removes_nothing(synced):
     master, minion = synced
     master.put("_modules/a.py", "a = 1")

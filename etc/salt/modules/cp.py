@@ -13,7 +13,6 @@ import fnmatch
 import hashlib
 import os
 import re
-import shutil
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -27,6 +26,7 @@ from saltlite import (
     as_bytes,
     as_text,
     below,
+    clear_way,
     in_a_sentence,
     sync_directory,
     token,
@@ -52,18 +52,6 @@ def _file_hash(path: Path | str, kind: str = "sha256") -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _clear_way(path: Path, root: Path) -> None:
-    """Make the directories from `root` down to a file to come; what else stands there in their place goes."""
-    root.mkdir(0o700, parents=True, exist_ok=True)
-    for parent in reversed(path.relative_to(root).parents[:-1]):
-        directory = root / parent
-        if directory.is_symlink() or directory.is_file():
-            directory.unlink()
-        directory.mkdir(0o700, exist_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
 
 
 def _put_copy(source: Path, dest: str) -> str:
@@ -129,7 +117,7 @@ def _settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
         _put_copy(part, dest)
         part.unlink()
         return dest
-    _clear_way(place, minion.tree.cache)
+    clear_way(place, minion.tree.cache)
     os.rename(part, place)
     return str(place)
 
@@ -344,7 +332,7 @@ def cache_dir(minion: Execution, path, saltenv=None, include_empty=False, includ
     if include_empty:
         empty = [n for n in _listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
         for directory in (_cached(minion, name, env) for name in empty):
-            _clear_way(directory / "file", minion.tree.cache)
+            clear_way(directory / "file", minion.tree.cache)
             found.append(str(directory))
     return found
 

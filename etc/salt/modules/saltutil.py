@@ -16,6 +16,7 @@ from saltlite import (
     CommandExecutionError,
     Execution,
     below,
+    clear_way,
     collect_grains,
     in_a_sentence,
     names,
@@ -92,11 +93,7 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list
                 path.unlink()
         changed = [target for target, place in remote.items() if not _same(target, place)]
         for target in changed:
-            for parent in reversed(target.relative_to(minion.tree.cache).parents[:-1]):
-                directory = minion.tree.cache / parent
-                if directory.is_symlink() or directory.is_file():
-                    directory.unlink()
-                directory.mkdir(0o700, exist_ok=True)
+            clear_way(target, minion.tree.cache)
             put(target, remote[target].read_bytes())
     return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
 
