@@ -55,9 +55,11 @@ def certainly(
         if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
             raise Failure("not a target, or one that costs too much.")
         compound = tgt_type in ("compound", "nodegroup")
-        regexes = [word[0] for word in text.split() if compound and REGEX.match(word)]
-        regexes += {"pcre": ["E"], "grain_pcre": ["P"], "pillar_pcre": ["J"]}.get(str(tgt_type), [])
-        if set(regexes) - ({"J"} if exact else set()):  # nobody can say how long one takes; exact, J is none
+        if compound:
+            letters: set[str | None] = {word[0] for word in text.split() if REGEX.match(word)}
+        else:
+            letters = {matcher.letter for name, matcher in MATCHERS.items() if name == tgt_type} & set("EPJ")
+        if letters - set("J" if exact else ""):  # nobody can say how long one takes; exact, J is none
             raise Failure("regular expressions of minions are not run.")
         if compound:
             words = [f"N@{tgt}"] if tgt_type == "nodegroup" else text.split()
@@ -130,7 +132,7 @@ class Requests:
         if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
             return {}
         minions = self.tree.accepted()
-        # each of them may cost a regular expression that the peer has chosen
+        # each of them may cost what the peer has chosen: a nodegroup's regular expression, a long path into grains
         facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
         tgt_type = load.get("tgt_type", load.get("expr_form", "glob"))
         meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
