@@ -267,14 +267,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def functions_in(load: Mapping[str, Any]) -> list[Any]:
+    """The functions of a job: `fun` is one name or a list of them."""
+    return load["fun"] if isinstance(load["fun"], list) else [load["fun"]]
+
+
 def jid_at(microseconds: int) -> str:
-    """The same of a moment in microseconds."""
+    """The job id of a moment, in microseconds since the epoch: 20 digits, %Y%m%d%H%M%S%f in UTC."""
     seconds, micro = divmod(microseconds, 1_000_000)
     return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)) + f"{micro:06d}"
 
 
 def jid_of(now: float) -> str:
-    """The job id of a moment, in seconds since the epoch: 20 digits, %Y%m%d%H%M%S%f in UTC."""
+    """The same of a moment in seconds."""
     return jid_at(int(now * 1_000_000))
 
 
@@ -1241,7 +1246,7 @@ def compound_test(letters: Mapping[str, Callable[[Any, str], Parsed]], tgt: str 
     return Parsed(verdict, complaint)
 
 
-ATOMS = {  # tgt_type: its letter in compound targets (None: not allowed there), its Parsed
+ATOMS = {  # tgt_type: its Matcher; the letter is None where compound targets must not have it
     "glob": Matcher("", lambda tgt, _: Parsed(lambda facts: fnmatch.fnmatchcase(facts.id, tgt))),
     "pcre": Matcher("E", pcre_test),
     "list": Matcher("L", list_test),
@@ -1409,7 +1414,10 @@ def move(source: Path, target: Path) -> None:
 
 
 def read_with_owner(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """The same, with the stat of the very file that was read, whatever has the name by now."""
+    """The content of a regular file of at most `limit` bytes, never through a symlink and never waiting on a FIFO; and
+    the stat of the very file that was read, whatever has the name by now.
+
+    Raises FileNotFoundError, or another OSError that says what is odd about it."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         info = os.fstat(fd)
@@ -1426,9 +1434,7 @@ def read_with_owner(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes, never through a symlink and never waiting on a FIFO.
-
-    Raises FileNotFoundError, or another OSError that says what is odd about it."""
+    """The same without the stat."""
     return read_with_owner(path, limit)[0]
 
 
@@ -1670,10 +1676,9 @@ def why_not(path: Path, error: Exception) -> str:
 def read_yaml(path: Path) -> Any:
     """A YAML file, parsed by the safe loader; Failure says where it is wrong.
 
-    A file that everybody may write to is refused, unless it is a link: then its target was looked at."""
+    A file that everybody may write to is refused; of a link its target is looked at."""
     try:
-        info = os.stat(path)
-        if info.st_mode & stat.S_IWOTH and not stat.S_ISLNK(info.st_mode):
+        if os.stat(path).st_mode & stat.S_IWOTH:
             raise Failure(f"{path} can be written by everybody: `chmod o-w {path}` first.")
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -2337,11 +2342,6 @@ REQUEST_FIELDS: dict[str, tuple[type, ...]] = {
 REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
 REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
 MAX_TIMEOUT = 31_536_000
-
-
-def functions_in(load: Mapping[str, Any]) -> list[Any]:
-    """The functions of a job: `fun` is one name or a list of them."""
-    return load["fun"] if isinstance(load["fun"], list) else [load["fun"]]
 
 
 def checked_request(request: Any) -> dict[str, Any]:
@@ -4603,7 +4603,7 @@ class MinionTree:
             found = read_yaml(path) if path.exists() else None
             saved = (found["schedule"] if found else None) or {}
             return {str(name): entry for name, entry in saved.items()}
-        except MISTAKES as error:  # a date that is none, too
+        except MISTAKES as error:  # it is something else
             raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
 
     # jobs
@@ -4949,7 +4949,7 @@ class MinionProtocol:
             if not isinstance(serial, int) or serial <= self._serial:
                 raise AuthError("a publication is repeated")
             self._serial = serial
-        jid, functions = str(load["jid"]), load["fun"] if isinstance(load["fun"], list) else [load["fun"]]
+        jid, functions = str(load["jid"]), functions_in(load)
         if not MINION_JID.fullmatch(jid) or not functions or not all(isinstance(fun, str) for fun in functions):
             raise PayloadError("a publication with an odd jid or function")
         return load | {"jid": jid}
@@ -6038,7 +6038,7 @@ class Minion:
         if load["jid"] in self.tree.executed:
             log.debug("job %s was executed already", load["jid"])
             return
-        functions = load["fun"] if isinstance(load["fun"], list) else [load["fun"]]
+        functions = functions_in(load)
         log.info("job %s: %s", load["jid"], ", ".join(functions))
         try:
             if INSTANT.keys() >= set(functions):
@@ -6388,8 +6388,8 @@ def level_of(args: argparse.Namespace) -> str:
 
 def check_out(args: argparse.Namespace) -> None:
     """Failure if --out names no outputter, packed or below the configuration directory."""
-    known = leaf_files("outputters", {"conf_dir": args.config_dir})
-    if (out := getattr(args, "out", None)) and out not in known:
+    out = getattr(args, "out", None)
+    if out and out not in (known := leaf_files("outputters", {"conf_dir": args.config_dir})):
         raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
 
 
