@@ -92,7 +92,29 @@ class Master:
         return True
 
 
-class Minion:
+class Runner:
+    """Runs functions one after the other in this process, as jobs of `execution`."""
+
+    execution: saltlite.Execution
+
+    def run(self, fun, *args, **kwargs):
+        """(return, retcode, success) of a job."""
+        return self.execution.run(fun, [*args, {"__kwarg__": True, **kwargs}])
+
+    def __call__(self, fun, *args, **kwargs):
+        """What a job that succeeds returns."""
+        ret, _, success = self.run(fun, *args, **kwargs)
+        assert success is True, ret
+        return ret
+
+    def error(self, fun, *args, **kwargs):
+        """What a job that fails says to its user, in a sentence."""
+        ret, retcode, success = self.run(fun, *args, **kwargs)
+        assert (retcode, success) == (1, False) and ret.startswith("ERROR: "), ret
+        return ret.removeprefix("ERROR: ")
+
+
+class Minion(Runner):
     """A minion's tree in which jobs are run, with a master to ask."""
 
     def __init__(self, home, server, grains=None, pillar=None, **opts):
@@ -108,25 +130,13 @@ class Minion:
         self.execution.pillar = pillar or {}
 
     def run(self, fun, *args, **kwargs):
-        """(return, retcode, success) of a job."""
         self.execution.load["fun"] = fun
-        return self.execution.run(fun, [*args, {"__kwarg__": True, **kwargs}])
+        return super().run(fun, *args, **kwargs)
 
     def job(self, fun, *args):
         """The load of a job's `_return`."""
         self.execution.load |= {"fun": fun, "arg": list(args)}
         return self.execution.run_job()
-
-    def __call__(self, fun, *args, **kwargs):
-        ret, _, success = self.run(fun, *args, **kwargs)
-        assert success is True, ret
-        return ret
-
-    def error(self, fun, *args, **kwargs):
-        """What a job that fails says to its user, in a sentence."""
-        ret, retcode, success = self.run(fun, *args, **kwargs)
-        assert (retcode, success) == (1, False) and ret.startswith("ERROR: "), ret
-        return ret.removeprefix("ERROR: ")
 
 
 def snapshot(root, but):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from one_minion import Runner
 
 import saltlite
 
@@ -30,7 +31,7 @@ NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-class Minion:
+class Minion(Runner):
     """A minion's tree in which jobs can be run, one after the other in this process."""
 
     def __init__(self, conf, grains=GRAINS, pillar=None, **opts):
@@ -40,22 +41,6 @@ class Minion:
         self.execution = saltlite.Execution(self.opts, saltlite.MinionTree(self.opts), {"jid": JID})
         self.execution.grains = copy.deepcopy(grains)
         self.execution.pillar = pillar or {}
-
-    def run(self, fun, *args, **kwargs):
-        """(return, retcode, success) of a job."""
-        return self.execution.run(fun, [*args, {"__kwarg__": True, **kwargs}])
-
-    def __call__(self, fun, *args, **kwargs):
-        """What a job that succeeds returns."""
-        ret, _, success = self.run(fun, *args, **kwargs)
-        assert success is True, ret
-        return ret
-
-    def error(self, fun, *args, **kwargs):
-        """What a job that fails says to its user, in a sentence."""
-        ret, retcode, success = self.run(fun, *args, **kwargs)
-        assert (retcode, success) == (1, False) and ret.startswith("ERROR: "), ret
-        return ret.removeprefix("ERROR: ")
 
     def stored(self):
         return yaml.safe_load(self.file.read_text())

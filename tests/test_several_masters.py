@@ -23,6 +23,13 @@ def twins(tmp_path):
             yield first, second
 
 
+def join(minion_id, *masters):
+    """Accept a minion at each of its masters, and wait until each has heard it start."""
+    for master in masters:
+        master.accept(minion_id)
+        until(lambda master=master: master.up(minion_id))
+
+
 def address(master):
     return f"127.0.0.1:{master.options['ret_port']}"
 
@@ -31,9 +38,7 @@ def test_a_minion_of_two_masters_serves_both(tmp_path):
     with twins(tmp_path) as (first, second):
         options = {"master": [address(first), address(second)]}
         with running_minion(first, "m", options, ready=False) as minion:
-            for master in (first, second):
-                master.accept("m")
-                until(lambda master=master: master.up("m"))
+            join("m", first, second)
             for master in (first, second):
                 assert master.returns("*", "test.ping") == {"m": True}
                 assert master.returns("*", "cmd.run", "echo here") == {"m": "here"}
@@ -44,9 +49,7 @@ def test_one_jid_from_two_masters_runs_once_and_is_returned_to_the_first(tmp_pat
     with twins(tmp_path) as (first, second):
         options = {"master": [address(first), address(second)]}
         with running_minion(first, "m", options, ready=False):
-            for master in (first, second):
-                master.accept("m")
-                until(lambda master=master: master.up("m"))
+            join("m", first, second)
             jid = saltlite.jid_of(1_800_000_000)
             fields = {"tgt": "m", "fun": "cmd.run", "arg": [f"echo x >> {tmp_path}/ran"], "timeout": 1}
             first.request(jid, **fields)
@@ -60,9 +63,7 @@ def test_a_return_goes_to_the_master_that_asked_even_when_it_comes_back_later(tm
     with twins(tmp_path) as (first, second):
         options = {"master": [address(first), address(second)]}
         with running_minion(first, "m", options, ready=False) as minion:
-            for master in (first, second):
-                master.accept("m")
-                until(lambda master=master: master.up("m"))
+            join("m", first, second)
             jid = second.submit("m", "cmd.run", f"until test -e {tmp_path}/go; do sleep 0.05; done; echo done")
             until(lambda: minion.job_pid(jid))
             second.stop(signal.SIGKILL)
