@@ -2941,7 +2941,7 @@ class Jobs:
         if job := self.active.get(jid):
             if job.parts.get(minion_id) == RETURNED:
                 return jid if minion_id in job.unwritten else ""
-            if not addressed(job.header, minion_id, self.tree.data.grains):
+            if minion_id not in job.parts and not addressed(job.header, minion_id, self.tree.data.grains):
                 log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
                 return ""
             self._add(job, minion_id, load, now)
