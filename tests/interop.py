@@ -650,10 +650,19 @@ class Bed:
             self.put(path, old)
 
     def wait(self, condition: Callable[[], Any], what: str, within: float = 1e9) -> float:
-        """Until the condition holds; the seconds it took. Looks 50 times a second: a log has no other bell."""
+        """Until the condition holds; the seconds it took. Looks 50 times a second: a log has no other bell.
+
+        A file that goes away while the condition reads it, is looked for again.
+        """
         begun = time.monotonic()
         end = min(self.deadline, begun + within)
-        while not condition():
+
+        def holds() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                return bool(condition())
+            return False
+
+        while not holds():
             if stopping.wait(0.02):
                 raise Stopped
             assert time.monotonic() < end, f"waited {time.monotonic() - begun:.1f} s for {what}"

@@ -46,12 +46,12 @@ def colliding():
     return b"\xdf" + struct.pack(">I", len(members) // 10) + members
 
 
-def test_a_message_of_chosen_keys_costs_milliseconds():
+def test_a_message_of_chosen_keys_costs_next_to_nothing():
     data = colliding()
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(PayloadError):
         unpack(data)
-    assert time.process_time() - began < 0.05
+    assert time.thread_time() - began < 2, "a map that takes such keys takes 15 s"
 
 
 def test_nothing_of_a_publication_is_unpacked_before_its_signature_holds(site):

