@@ -115,7 +115,8 @@ only what stands above it, so the script can be read from top to bottom, and `te
         29. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options, requests (pillar, files, the mine), commands, clients, outputters, modules, grains.
+below etc/salt (section 8): options, requests (pillar, files, the mine), transports (the master's ports), commands,
+clients, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ import os
 import pwd
 import re
 import resource
+import select
 import signal
 import stat
 import sys
@@ -1571,6 +1573,7 @@ PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
     "options": "",  # OPTIONS: {name: Option}
     "requests": "",  # Requests: a class of handlers of what minions ask
+    "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
     "commands": "",  # COMMAND: a Command
     "clients": "",  # a class of the file's own name, for Python programs
     "outputters": "output",  # output(data, opts) -> text
@@ -1863,14 +1866,15 @@ def reload_opts(opts: dict[str, Any]) -> None:
 
 
 class Loop:
-    """A poll loop over zmq sockets and file descriptors, with named timers, that signals and threads can wake.
+    """A poll loop over file descriptors, with named timers, that signals and threads can wake; over zmq sockets as
+    well if the poller is zmq's.
 
     A timer has a name: setting it again moves it, so nobody has to remember whether one is set. Times are seconds of
     the monotonic clock, which nobody sets. Signals and `ring` write a byte into a pipe that the loop reads: so a
     handler is never interrupted by another, and what a signal does is done in the loop."""
 
-    def __init__(self) -> None:
-        self._poller = zmq.Poller()
+    def __init__(self, poller: Any) -> None:
+        self._poller = poller
         self._handlers: dict[Any, Callable[[], None]] = {}
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._signals: dict[int, Callable[[], None]] = {}
@@ -1880,8 +1884,8 @@ class Loop:
         self._rung: Callable[[], None] = lambda: None
 
     def watch(self, source: Any, handler: Callable[[], None]) -> None:
-        """Call the handler whenever there is something to read; `source`: a zmq socket or a descriptor."""
-        self._poller.register(source, zmq.POLLIN)
+        """Call the handler whenever there is something to read; `source`: a descriptor, or a zmq socket."""
+        self._poller.register(source, 1)  # POLLIN, which is the same for both pollers
         self._handlers[source] = handler
 
     def unwatch(self, source: Any) -> None:
@@ -2029,7 +2033,7 @@ class Doorbell:
 
 
 def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
-    """The socket options both roles share: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
+    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
     address."""
     socket_.setsockopt(zmq.LINGER, 0)
     socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
@@ -2051,18 +2055,6 @@ def plain_address(address: str | bytes) -> str:
     except ValueError:
         return ""
     return str(getattr(found, "ipv4_mapped", None) or found)
-
-
-def connected(port: int) -> set[str]:
-    """The addresses that have a TCP connection to a port of this machine, from /proc/net/tcp and tcp6."""
-    words: set[str] = set()
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(path) as file:
-            fields = [line.split(None, 4) for line in file]
-            words |= {remote for _, local, remote, state, _ in fields if state == "01" and local[-4:] == f"{port:04X}"}
-    order = -1 if sys.byteorder == "little" else 1  # the kernel prints 32 bits at a time as a number
-    hosts = {word.partition(":")[0] for word in words}
-    return {plain_address(b"".join(bytes.fromhex(h[i : i + 8])[::order] for i in range(0, len(h), 8))) for h in hosts}
 
 
 def become(user: str, directories: Iterable[Path]) -> None:
@@ -3170,6 +3162,16 @@ FRESH = 300  # seconds: how far behind the newest `ts` of its session a request 
 MAX_NONCES = 100_000
 
 
+class Sender:
+    """The connection a request comes from: its address, and `minion`, the id that has proven itself with it, '' until
+    one has. The transport makes it and believes what it says."""
+
+    __slots__ = ("address", "minion")
+
+    def __init__(self, address: str = "") -> None:
+        self.address, self.minion = address, ""
+
+
 class Heard:
     """What is remembered of an id: when it was last heard (seconds since the epoch) and from where; and, for the time
     after a restart, the newest `ts` of its session with the nonces of that second."""
@@ -3221,13 +3223,15 @@ class Peers:
     """The accepted minions that have a session, and when every minion was last heard.
 
     `known` are those of this run, by id; `heard` is the one place that knows when and from where an id was last heard,
-    those included whose key is gone since. `sender` is set by whoever receives, before `authenticate`."""
+    those included whose key is gone since. `sender` is set by whoever receives, before `authenticate`; `gone` is called
+    with an id that nobody has proven to be any more."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
         self.opts, self.tree = opts, tree
         self.known: dict[str, Peer] = {}
         self.heard: dict[str, Heard] = {}
-        self.sender = ""  # the address that the request under way comes from
+        self.sender = Sender()  # whose request is under way
+        self.gone: Callable[[str], None] = lambda minion_id: None
         self.taken: list[str] = []  # what `note` is to write
 
     def prepare(self) -> bool:
@@ -3264,7 +3268,8 @@ class Peers:
             raise PayloadError("no nonce or no ts")
         if not peer.fresh(nonce, ts):
             raise AuthError(f"{minion_id} repeats itself, or its clock went back")
-        peer.heard.when, peer.heard.address = now, self.sender
+        peer.heard.when, peer.heard.address = now, self.sender.address
+        self.sender.minion = minion_id
         self.taken.append(f"{minion_id} {ts} {nonce}\n")
         return peer, load
 
@@ -3328,6 +3333,7 @@ class Peers:
     def _end_session(self, minion_id: str) -> None:
         """What was remembered to refuse repeats goes with the session; when it was heard stays."""
         self.known.pop(minion_id, None)
+        self.gone(minion_id)
         heard = self.last(minion_id)
         self.heard[minion_id] = Heard(0, heard.when, (), heard.address)
 
@@ -3434,7 +3440,8 @@ REFUSALS_PER_SECOND = 100
 
 
 class Reply(NamedTuple):
-    """What goes back: the envelope it came with, the bytes, and the job that must be on disk before."""
+    """What goes back: the envelope it came with, the bytes, and the job that must be on disk before. An envelope is
+    whatever the caller needs to find the way back; for Master it is a function that is given the bytes."""
 
     envelope: Any
     data: bytes
@@ -3933,10 +3940,7 @@ class Master:
             make_parents(directory / "x")
         self._lock = lock(self.tree.cache / ".lock", "master")
         become(opts["user"], [self.tree.cache, self.tree.pki])
-        self.context = zmq.Context()
-        self.context.setsockopt(zmq.MAX_SOCKETS, 64)
-        self.router = self._bind(zmq.ROUTER, "ret_port", opts["max_message_size"])
-        self.pub = self._bind(zmq.PUB, "publish_port", 512)  # subscriptions are a byte and a topic
+        self.listener = packed_leaf("transports", opts["transport"]).Listener(opts)
         self.tree.prepare(opts["keysize"])
         now = time.time()
         self.peers = Peers(opts, self.tree)
@@ -3946,30 +3950,14 @@ class Master:
         self.protocol.prepare(now)
         self.admission = self.protocol.admission
         self.events = EventLog(self.tree.cache / "events.jsonl", opts["max_event_size"])
+        self.peers.gone = self.listener.forget
+        for heard in self.peers.heard.values():
+            self.listener.know(heard.address)
         self.present: set[str] = set()
-        self.loop = Loop()
+        self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again = 0.0
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
-
-    def _bind(self, kind: int, option: str, most: int) -> zmq.Socket[Any]:
-        """A socket that listens at the port which an option names; Failure with a sentence that mends it."""
-        opts = self.opts
-        socket_ = self.context.socket(kind)
-        keep_alive(socket_, opts, opts["interface"])
-        settings = {"MAXMSGSIZE": most, "BACKLOG": 1000, "SNDHWM": 1000, "HANDSHAKE_IVL": 10000}
-        if kind == zmq.ROUTER:
-            settings |= {"ROUTER_HANDOVER": 1, "RCVHWM": 100}
-        for name, value in settings.items():
-            socket_.setsockopt(getattr(zmq, name), value)
-        try:
-            socket_.bind(tcp(opts["interface"], opts[option]))
-        except zmq.ZMQError as error:
-            where = f"{opts['interface']} port {opts[option]}"
-            if error.errno == errno.EADDRINUSE:
-                raise Failure(f"{where} is in use by another program: stop it, or set {option}.") from None
-            raise Failure(f"{where} cannot be listened on ({error.strerror}): see interface and {option}.") from None
-        return socket_
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
@@ -3978,7 +3966,8 @@ class Master:
         loop.on_signal(signal.SIGINT, loop.stop)
         loop.on_signal(signal.SIGHUP, self.reload)
         loop.on_ring(self.rung)
-        loop.watch(self.router, self.requests)
+        loop.watch(self.listener.fileno(), self.requests)
+        loop.every("connections", 1, self.connections)
         loop.every("rescan", max(0.1, self.opts["key_rescan"]), self.look)
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
@@ -3991,7 +3980,7 @@ class Master:
         self.write_events()
         self.save()
         self.doorbell.stop()
-        self.context.destroy(linger=200)
+        self.listener.stop()
         log.info("the master ends")
         return 0
 
@@ -4007,47 +3996,52 @@ class Master:
     def requests(self) -> None:
         """Answer what has come in, as one batch: handle, write, then reply."""
         replies: list[Reply] = []
-        end = time.monotonic() + self.BATCH_SECONDS
-        for _ in range(self.BATCH):
-            try:
-                parts = self.received()
-            except zmq.Again:
-                break
-            if len(parts) >= 3 and parts[-2] == b"":
-                reply = self.protocol.receive(parts[:-1], parts[-1], time.time())
-                if reply:
-                    replies.append(reply)
-            if time.monotonic() > end:
-                break
+        for sender, envelope, data in self.listener.turn(self.BATCH, self.BATCH_SECONDS):
+            self.peers.sender = sender
+            if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
+                replies.append(reply)
         failed = self.jobs.flush()
         self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
-    def received(self) -> list[bytes]:
-        """The frames of a request, and for presence_events where it comes from; raises zmq.Again."""
-        if not self.opts["presence_events"]:
-            return self.router.recv_multipart(zmq.NOBLOCK)
-        frames = self.router.recv_multipart(zmq.NOBLOCK, copy=False)
-        self.peers.sender = plain_address(str(frames[-1].get("Peer-Address")))
-        return [frame.bytes for frame in frames]
+    def connections(self) -> None:
+        """Once a second: hang up on whoever takes too long, and say which minions have come and gone."""
+        self.listener.tick()
+        if self.listener.changed:
+            self.come_and_gone()
+
+    def come_and_gone(self) -> None:
+        """Say which minions have come and gone since the last time."""
+        self.listener.changed = False
+        before, self.present = self.present, self.connected()
+        new, lost = sorted(self.present - before), sorted(before - self.present)
+        for minion_id in lost:
+            log.info("%s is down: it has no connection any more", minion_id)
+        if self.opts["presence_events"] and (new or lost):
+            self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
+        self.work()
+
+    def connected(self) -> set[str]:
+        """The accepted minions that have a connection: one on which they have proven themselves, or a subscription from
+        the address where they were last heard, if there are more of those than of minions that were counted already."""
+        accepted = self.tree.accepted()
+        proven: set[str] = self.listener.minions.keys() & accepted
+        spare = collections.Counter(self.listener.subscribers)
+        spare.subtract(self.peers.last(minion_id).address for minion_id in proven)
+        return proven | {each for each in accepted if spare[self.peers.last(each).address] > 0}
 
     def presence(self) -> None:
-        """Tell whose address has a connection to publish_port: minions of one address come and go together."""
+        """Tell who is connected."""
         self.reply(self.admission.look(time.time()))
-        here = connected(self.opts["publish_port"])
-        before, self.present = self.present, {m for m in self.tree.accepted() if self.peers.last(m).address in here}
-        new, lost = sorted(self.present - before), sorted(before - self.present)
-        if new or lost:
-            self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
+        self.come_and_gone()
         self.protocol.events.append(("salt/presence/present", {"present": sorted(self.present)}))
         self.work()
 
     def reply(self, replies: Iterable[Reply]) -> None:
-        """Send replies; to whom has gone meanwhile nothing can be sent."""
+        """Send replies; to whom has gone meanwhile nothing is sent."""
         for reply in replies:
-            with contextlib.suppress(zmq.ZMQError):
-                self.router.send_multipart([*reply.envelope, reply.data], zmq.NOBLOCK)
+            reply.envelope(reply.data)
 
     def rung(self) -> None:
         """The doorbell: look now, or in a moment if we have just looked; looking takes a third of the time at most."""
@@ -4088,6 +4082,8 @@ class Master:
             self.loop.at("jobs", max(0.0, deadline - now), self.work)
         if self.admission.ready:
             self.loop.at("held", 0, self.held)
+        if self.listener.busy:
+            self.loop.at("requests", 0, self.requests)
 
     def storm(self) -> None:
         """Many keys move: leave the bell off, and look twenty times a second until nothing has moved for a second."""
@@ -4115,18 +4111,14 @@ class Master:
         self.work()
 
     def publish(self, now: float) -> None:
-        """Send what the jobs want sent, sealed after one more look at the keys.
-
-        With zmq_filtering a frame with the topic stands before it; minions that do not filter take two frames as
-        well."""
-        topic = [b"broadcast"] if self.opts["zmq_filtering"] else []  # that every minion hears, filtering or not
+        """Send what the jobs want sent, sealed after one more look at the keys."""
         if self.jobs.outgoing:
             self.reply(self.admission.look(now))
         while self.jobs.outgoing:
             load = self.jobs.outgoing.pop(0)
             try:
-                self.pub.send_multipart([*topic, self.protocol.shared.publication(load, now)], zmq.NOBLOCK)
-            except (zmq.Again, OSError, ValueError, TypeError, RecursionError) as error:
+                self.listener.publish(self.protocol.shared.publication(load, now))
+            except (OSError, ValueError, TypeError, RecursionError) as error:
                 log.error("job %s could not be published: %s", load["jid"], error)
 
     def save(self) -> None:
@@ -5996,7 +5988,7 @@ class Minion:
         self.grains, self.pillar = self.tree.grains(), self.tree.pillar()
         self.grains_ready = self.failed = False
         self.context = zmq.Context()
-        self.loop = Loop()
+        self.loop = Loop(zmq.Poller())
         self.ask_socket = AskSocket(self)
         self.outbox: dict[str, str] = {}  # jid -> the host of the master that wants it, "" if anyone does
         self.masters = master_list(opts)

@@ -5,6 +5,7 @@ import base64
 import functools
 import json
 import shutil
+import signal
 import socket
 import threading
 
@@ -343,23 +344,6 @@ def test_ipv6(tmp_path, interface, to, opts):
             assert master.returns("six", "test.ping") == {"six": True}
 
 
-@NEEDS_IPV6
-def test_a_connection_over_ipv6_is_seen():
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        port = server.getsockname()[1]
-        assert saltlite.connected(port) == set()
-        with socket.create_connection(("::1", port)):
-            assert saltlite.connected(port) == {"::1"}
-
-
-def test_a_connection_is_seen():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert saltlite.connected(port) == set()
-        with socket.create_connection(("127.0.0.1", port)):
-            assert saltlite.connected(port) == {"127.0.0.1"}
-
-
 def test_presence_comes_and_goes(tmp_path):
     opts = {"presence_events": True, "loop_interval": 0.1}
     with running_master(tmp_path, opts) as master:
@@ -377,15 +361,32 @@ def test_presence_comes_and_goes(tmp_path):
         until(lambda: told("present", present=[]))
 
 
+def test_of_two_minions_of_one_address_the_one_that_has_gone_is_down(tmp_path):
+    opts = {"presence_events": True, "loop_interval": 0.1}
+    both = {"present": ["web1", "web2"]}
+    with (
+        running_master(tmp_path, opts) as master,
+        running_minion(master, "web1"),
+        running_minion(master, "web2") as gone,
+    ):
+        until(lambda: both in [event["data"] for event in master.events()], what="both are there")
+        gone.stop(signal.SIGKILL)
+        master.says("web2 is down", seconds=5)
+        assert "web1 is down" not in master.text()
+        gone.start()
+        gone.connected()
+        assert master.returns("*", "test.ping") == {"web1": True, "web2": True}
+
+
 def test_after_a_restart_the_silent_are_known_by_where_they_were(tmp_path):
     site = Site(tmp_path)
     minion = site.joined("m")
-    site.peers.sender = "10.0.0.1"
+    site.peers.sender = saltlite.Sender("10.0.0.1")
     site.ask(minion, {"cmd": "_file_envs"})
     site.peers.save()
     site.start()
     assert site.peers.last("m").address == "10.0.0.1" and site.peers.last("x").address == ""
-    site.peers.sender = "10.0.0.2"
+    site.peers.sender = saltlite.Sender("10.0.0.2")
     site.ask(minion, {"cmd": "_file_envs"})
     assert site.peers.last("m").address == "10.0.0.2"
 

@@ -41,6 +41,7 @@ FUNCTIONS = Kind((dict, list), "a map or a list")
 HOSTS = Kind((str, list), "a host name or an address")
 ENC = one_of("OAEP-SHA1", "OAEP-SHA224")
 SIG = one_of("PKCS1v15-SHA1", "PKCS1v15-SHA224")
+TRANSPORT = one_of("zeromq")
 WATCH = one_of("auto", "inotify", "polling", "none")
 MASTERS = one_of("str", "standard", "failover")
 STATE_OUTPUT = Kind((str,), "full, terse, mixed or changes, each with or without _id", STATE_OUTPUTS.__contains__)
@@ -62,6 +63,9 @@ OPTIONS = {
     "user": Option("", STR, "the user to run as, when started as root", restart=True, private=True),
     "keysize": Option(2048, KEYSIZE, "bits of a new RSA key, 2048 to 8192", restart=True),
     "log_level": Option("info", LEVEL, "how much is said on stderr"),
+    "transport": Option(
+        "zeromq", TRANSPORT, "what carries the wire; real masters and minions have others too", restart=True
+    ),
     "ipv6": Option(
         False, BOOL, "use IPv6 addresses too; to listen there, a master needs interface: '::'", restart=True
     ),

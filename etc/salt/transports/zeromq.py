@@ -1,0 +1,775 @@
+"""The master's two ports: ZMTP 3.1 with the NULL mechanism, as libzmq speaks it, served by plain sockets.
+
+Two layers. `Codec` is pure: bytes of one connection in, events and bytes to send out; no socket, no clock. `Listener`
+holds the sockets, the clock and the bounds: who may connect, how much may be on its way, and who goes first when there
+is no room. A master needs of ZeroMQ the server's half of two patterns, requests (its peers are REQ and DEALER) and
+publications (SUB and XSUB); in exchange every bound is one of a peer and not of a process:
+
+    NEW         has said nothing yet, or half of its greeting       READY within HANDSHAKE seconds
+    ASKING      may ask, and has proven nothing                     a request within IDLE seconds
+    SUBSCRIBED  hears publications; who it is, it never says        takes what it is sent
+    PROVEN      a session of an accepted minion was used here       may be silent for ever
+
+When there are no more descriptors the oldest of the first kind goes, then of the second, then a subscriber of the
+address that has most of them. The proven are never sacrificed: a minion has at most MAX_OWN of them.
+
+Nothing that a peer calls itself is believed. A reply goes to the connection that asked, or nowhere.
+
+Source: ZeroMQ RFC 37 (ZMTP 3.1), 23 (ZMTP 3.0), 28 (REQ and ROUTER), 29 (PUB and SUB); conversations of libzmq 4.3.5.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from saltlite import Failure, Sender, log, plain_address
+
+# ---- The codec: bytes in, events out --------------------------------------------------------------------------------
+
+ROUTER, PUB = "ROUTER", "PUB"
+PEERS = {ROUTER: (b"REQ", b"DEALER", b"ROUTER"), PUB: (b"SUB", b"XSUB")}
+
+MAX_FRAMES = 4  # of a request: two addresses, the delimiter, the body
+MAX_ENVELOPE = 256  # bytes of all frames before the body
+MAX_COMMAND = 512  # bytes: READY with an identity of 255 is the longest that libzmq sends
+MAX_TOPIC = 255  # bytes
+MAX_CONTEXT = 16  # bytes that come back with a PONG
+
+MORE, LONG, COMMAND = 1, 2, 4
+
+GREETING, HANDSHAKE, OPEN, CLOSED = "greeting", "handshake", "open", "closed"
+MACHINE = {  # (state, what came) -> the state after it; what has no row here ends the connection
+    ROUTER: {
+        (GREETING, "greeting"): HANDSHAKE,
+        (HANDSHAKE, "READY"): OPEN,
+        (HANDSHAKE, "ERROR"): CLOSED,
+        (OPEN, "message"): OPEN,
+        (OPEN, "PING"): OPEN,
+        (OPEN, "PONG"): OPEN,
+        (OPEN, "ERROR"): CLOSED,
+    },
+    PUB: {
+        (GREETING, "greeting"): HANDSHAKE,
+        (HANDSHAKE, "READY"): OPEN,
+        (HANDSHAKE, "ERROR"): CLOSED,
+        (OPEN, "message"): OPEN,  # ZMTP 3.0: a subscription is a message
+        (OPEN, "SUBSCRIBE"): OPEN,
+        (OPEN, "CANCEL"): OPEN,
+        (OPEN, "PING"): OPEN,
+        (OPEN, "PONG"): OPEN,
+        (OPEN, "ERROR"): CLOSED,
+    },
+}
+
+
+class Wrong(Exception):
+    """A peer does not speak ZMTP 3 with NULL, or more of it than it may: it is hung up on."""
+
+
+def frame(flags: int, body: bytes) -> bytes:
+    """One frame: flags, its size in one byte or in eight, the body."""
+    if len(body) < 256:
+        return bytes((flags, len(body))) + body
+    return struct.pack(">BQ", flags | LONG, len(body)) + body
+
+
+def message(*parts: bytes) -> bytes:
+    """A message of these frames, as it travels."""
+    return b"".join([frame(MORE, part) for part in parts[:-1]]) + frame(0, parts[-1])
+
+
+def command(name: bytes, body: bytes) -> bytes:
+    """A command as it travels."""
+    return frame(COMMAND, bytes((len(name),)) + name + body)
+
+
+def greeting(minor: int = 1) -> bytes:
+    """64 bytes: signature, version, mechanism, not as a server, filler."""
+    return b"\xff" + bytes(8) + b"\x7f" + bytes((3, minor)) + b"NULL".ljust(20, b"\0") + bytes(32)
+
+
+def ready(kind: bytes) -> bytes:
+    """READY of a socket of this kind."""
+    return command(b"READY", property_of(b"Socket-Type", kind))
+
+
+def property_of(name: bytes, value: bytes) -> bytes:
+    """A property of READY."""
+    return bytes((len(name),)) + name + struct.pack(">I", len(value)) + value
+
+
+def properties(body: bytes) -> dict[bytes, bytes]:
+    """What READY says of a peer, names in lower case; Wrong."""
+    found: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(body):
+        name_end = at + 1 + body[at]
+        end = name_end + 4 + int.from_bytes(body[name_end : name_end + 4], "big")
+        if name_end + 4 > len(body) or end > len(body) or not body[at]:
+            raise Wrong("READY with a property that does not end")
+        found[body[at + 1 : name_end].lower()] = body[name_end + 4 : end]
+        at = end
+    return found
+
+
+def check_greeting(begin: bytes) -> None:
+    """Wrong as soon as the beginning of a greeting is none. The eight bytes of padding are whatever they are."""
+    wanted = {0: 0xFF, 9: 0x7F} | dict(enumerate(b"NULL".ljust(20, b"\0"), 12))
+    for at, byte in enumerate(begin):
+        if at == 10 and byte < 3 or wanted.get(at, byte) != byte:
+            raise Wrong("not ZMTP 3 with NULL")
+
+
+class Codec:
+    """One connection without its socket: `receive` bytes, then ask for events with `next_event` until there is none.
+
+    Events are pairs: ("ready", kind), ("request", (envelope, body)) where the envelope is the frames up to and with the
+    delimiter, ("subscribe", topic), ("cancel", topic), ("ping", seconds the peer wants to be missed after, 0: never),
+    ("pong", context), ("error", reason). `answers` is what must be sent, and is emptied by whoever sends it; `pending`
+    counts the bytes that are kept because more must come; `limit` is how many a message may have. Wrong comes with the
+    first byte that is, and from then on every time."""
+
+    __slots__ = ("answers", "frames", "limit", "role", "size", "state", "_at", "_buffer")
+
+    def __init__(self, role: str, limit: int) -> None:
+        self.role, self.limit, self.state = role, limit, GREETING
+        self.answers = greeting()
+        self.frames: tuple[bytes, ...] = ()  # of the message that is coming in
+        self.size = 0  # bytes of those
+        self._buffer: bytes | bytearray = b""
+        self._at = 0  # where in it what was not looked at begins
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are kept."""
+        return len(self._buffer) - self._at + self.size
+
+    @property
+    def begun(self) -> bool:
+        """Whether something has begun that is not there as a whole."""
+        return len(self._buffer) > self._at or bool(self.frames)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came; what an event needs is looked at by `next_event`."""
+        if self._at >= len(self._buffer):
+            self._buffer, self._at = data, 0
+            return
+        if not isinstance(self._buffer, bytearray) or self._at:
+            self._buffer, self._at = bytearray(memoryview(self._buffer)[self._at :]), 0
+        self._buffer += data
+
+    def next_event(self) -> tuple[str, Any] | None:
+        """The next event, None if more bytes are needed for one; Wrong."""
+        if self.state == CLOSED:
+            raise Wrong("something after the end")
+        if self.state == GREETING and not self._greeted():
+            return None
+        while found := self._frame():
+            flags, body = found
+            if flags & COMMAND:
+                return self._command(body)
+            if self.role == PUB:
+                return ("subscribe" if body[0] else "cancel"), body[1:]
+            if not flags & MORE:
+                envelope, self.frames, self.size = self.frames, (), 0
+                return "request", (envelope, body)
+            self.frames += (body,)
+            self.size += len(body)
+        return None
+
+    def _step(self, what: str) -> None:
+        """Go on in the machine; Wrong if there is no such row."""
+        try:
+            self.state = MACHINE[self.role][self.state, what]
+        except KeyError:
+            raise Wrong(f"{what} in the state {self.state}") from None
+
+    def _greeted(self) -> bool:
+        """Take the greeting if it is there as a whole."""
+        begin = bytes(self._buffer[self._at : self._at + 64])
+        check_greeting(begin)
+        if len(begin) < 64:
+            return False
+        self._at += 64
+        self._step("greeting")
+        self.answers += ready(self.role.encode())
+        return True
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        """The next frame (flags, body), None if it is not there as a whole; Wrong before its body is waited for."""
+        buffer, at = self._buffer, self._at
+        have = len(buffer) - at
+        if not have:
+            return None
+        flags = buffer[at]
+        if flags > 7 or flags & COMMAND and flags & MORE:
+            raise Wrong("flags that no frame has")
+        head = 9 if flags & LONG else 2
+        if have < head:
+            return None
+        size = int.from_bytes(buffer[at + 1 : at + 9], "big") if flags & LONG else buffer[at + 1]
+        if flags & COMMAND:
+            if not 0 < size <= MAX_COMMAND:
+                raise Wrong("a command of no size that one has")
+        else:
+            self._check_message(flags, size, buffer[at + head] if have > head else 1)
+        if have < head + size:
+            return None
+        self._at = at + head + size
+        body = bytes(memoryview(buffer)[at + head : self._at])
+        if self._at == len(buffer):
+            self._buffer, self._at = b"", 0
+        return flags, body
+
+    def _check_message(self, flags: int, size: int, first: int) -> None:
+        """Whether a frame of a message may be there; `first` is the first byte of its body, where it has come."""
+        self._step("message")
+        if self.role == PUB:
+            if flags & MORE or not 0 < size <= 1 + MAX_TOPIC or first > 1:
+                raise Wrong("no subscription")
+            return
+        if self.size + size > self.limit:
+            raise Wrong("a message of more bytes than this peer may send")
+        if flags & MORE:
+            if self.size + size > MAX_ENVELOPE or len(self.frames) >= MAX_FRAMES - 1:
+                raise Wrong("an envelope that is too large")
+        elif not self.frames or self.frames[-1]:
+            raise Wrong("a request without a delimiter before its body")
+
+    def _command(self, body: bytes) -> tuple[str, Any]:
+        """Take a command; Wrong if it is none that a peer sends now."""
+        name, rest = body[1 : 1 + body[0]], body[1 + body[0] :]
+        if len(name) != body[0] or not name.isalpha():
+            raise Wrong("a command without a name")
+        self._step(name.decode())
+        if name == b"READY":
+            kind = properties(rest).get(b"socket-type", b"")
+            if kind not in PEERS[self.role]:
+                raise Wrong(f"a peer of a kind that does not go with {self.role}")
+            return "ready", kind.decode()
+        if name == b"PING":
+            if not 2 <= len(rest) <= 2 + MAX_CONTEXT:
+                raise Wrong("a PING without a TTL or with too much of a context")
+            self.answers += command(b"PONG", rest[2:])
+            return "ping", int.from_bytes(rest[:2], "big") / 10
+        if name == b"PONG":
+            return "pong", rest
+        if name == b"ERROR":
+            return "error", rest[1:]
+        if len(rest) > MAX_TOPIC:
+            raise Wrong("a topic that is too long")
+        return name.decode().lower(), rest
+
+
+# ---- The listener: sockets, deadlines, bounds -----------------------------------------------------------------------
+
+HANDSHAKE_SECONDS = 2.0  # from the connection to READY
+IDLE_SECONDS = 60.0  # between two requests of somebody who has proven nothing
+STALL_SECONDS = 60.0  # in which what is on its way must have grown, either way, by GROWTH
+GROWTH = 60 << 10  # bytes
+MAX_TTL = 120.0  # seconds after which a peer that wants to be missed is missed, whatever it says
+
+SMALL = 16 << 10  # bytes: a message up to this one never has to make room for others
+BUDGET_UNPROVEN = 64 << 20  # bytes of all messages of the unproven that are on their way; beyond it one of them goes
+BUDGET = 256 << 20  # bytes of all messages of the proven that are on their way; beyond it they wait their turn
+MAX_UNSENT = 32 << 20  # bytes that wait for a peer to take them, beyond the one message that it is taking
+MAX_TOPICS = 2  # that a subscriber may have: `broadcast`, its own, and none besides that could match
+MAX_OWN = 512  # connections on which one minion is believed; an older one then has proven nothing
+MAX_ADDRESSES = 65_536  # that are remembered as those of minions
+AT_ONCE = 16  # requests, or whatever else was said, of one connection in a row
+ACCEPTS = 32  # connections taken in a row
+RESERVE = 48  # descriptors left for files, jobs and the daemon itself
+SHARE = 4  # of the descriptors the unproven of one address have a quarter at most
+SLICE = 500  # subscribers that a publication goes to before requests are looked at again
+READ, READ_LARGE = 16 << 10, 256 << 10  # bytes of one read
+
+NEW, ASKING, SUBSCRIBED, PROVEN = "new", "asking", "subscribed", "proven"
+
+
+class Connection(Sender):
+    """One peer. `standing` says what it has proven; times are seconds of the monotonic clock.
+
+    `address`, and `minion` once it has proven to be one, are what the protocol knows of it. `mark` and `marked` are
+    when what is on its way was last looked at and how much of it there was."""
+
+    __slots__ = "codec counted fd listener mark marked queue since socket standing topics unsent wait_until".split()
+
+    def __init__(self, listener: Listener, sock: socket.socket, codec: Codec, address: str, now: float) -> None:
+        super().__init__(address)
+        self.listener, self.socket, self.codec = listener, sock, codec
+        self.fd, self.standing, self.since = sock.fileno(), NEW, now
+        self.topics: tuple[bytes, ...] = ()
+        self.queue: collections.deque[bytes | memoryview] | None = None  # what waits to be sent, None: nothing
+        self.unsent = self.counted = 0  # bytes of `queue`, and bytes of ours in the listener's budgets
+        self.mark, self.marked = now, 0
+        self.wait_until = 0.0  # when it wants to be missed
+
+    def reply(self, envelope: tuple[bytes, ...], body: bytes) -> None:
+        """Answer what it has asked; nothing happens if it has gone."""
+        if self.standing in (ASKING, PROVEN):
+            self.listener.send(self, message(*envelope, body))
+
+
+def address_of(interface: str) -> str:
+    """An address to listen on: itself, that of a network interface, or all for `*`."""
+    if interface == "*":
+        return "0.0.0.0"
+    if os.path.isdir(f"/sys/class/net/{interface}") and "/" not in interface and interface.strip("."):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            request = struct.pack("256s", interface.encode()[:15])
+            return socket.inet_ntoa(fcntl.ioctl(probe, 0x8915, request)[20:24])  # SIOCGIFADDR
+    return interface.strip("[]")
+
+
+def listen(opts: Mapping[str, Any], option: str) -> socket.socket:
+    """A socket that listens at the port an option names; Failure with a sentence that mends it."""
+    where = f"{opts['interface']} port {opts[option]}"
+    try:
+        found = socket.getaddrinfo(address_of(opts["interface"]), opts[option], type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        # connections inherit what follows
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
+        names = {"idle": socket.TCP_KEEPIDLE, "cnt": socket.TCP_KEEPCNT, "intvl": socket.TCP_KEEPINTVL}
+        for name, number in names.items():
+            if opts[f"tcp_keepalive_{name}"] > 0:
+                sock.setsockopt(socket.IPPROTO_TCP, number, opts[f"tcp_keepalive_{name}"])
+        sock.bind(address)
+        sock.listen(1000)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"{where} is in use by another program: stop it, or set {option}.") from None
+        why = error.strerror or error
+        raise Failure(f"{where} cannot be listened on ({why}): see interface and {option}.") from None
+    return sock
+
+
+class Listener:
+    """The two ports of a master, publish_port and ret_port, and everybody connected to them.
+
+    Watch `fileno()`, and when it is readable take the requests of `turn`; call `tick` once a second. `minions` are the
+    connections on which an accepted minion has proven itself, by id, and `subscribers` counts those of publications by
+    address; `changed` says that one of either came or went since somebody set it to False."""
+
+    def __init__(self, opts: Mapping[str, Any], most: int = 0) -> None:
+        self.opts = opts
+        self.most = most or max(2 * ACCEPTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE)
+        self.topic = b"broadcast" if opts["zmq_filtering"] else b""  # the one that every minion hears, filtering or not
+        self.minions: dict[str, dict[Connection, None]] = {}
+        self.subscribers: collections.Counter[str] = collections.Counter()
+        self.changed = False
+        self._all: dict[int, Connection] = {}
+        self._standing: dict[str, dict[Connection, None]] = {each: {} for each in (NEW, ASKING, SUBSCRIBED, PROVEN)}
+        self._crowd: collections.Counter[str] = collections.Counter()  # of each address: those who have proven nothing
+        self._known: dict[str, None] = {}  # addresses of minions
+        self._partial: dict[Connection, None] = {}  # something has begun to come in
+        self._paused: dict[Connection, None] = {}  # not read until there is room for what they send
+        self._unsent: dict[Connection, None] = {}  # has not taken what it was sent
+        self._beating: dict[Connection, None] = {}  # wants to be missed
+        self._more: dict[Connection, None] = {}  # has sent more than AT_ONCE requests
+        self._bytes = {True: 0, False: 0}  # on their way, of the proven and of the others
+        self._publications: collections.deque[tuple[bytes, collections.deque[Connection]]] = collections.deque()
+        self._now = self._until = time.monotonic()
+        self._left = 0  # requests that `turn` still gives
+        self._epoll = select.epoll()
+        self._ports: dict[int, tuple[socket.socket, str]] = {}
+        for option, role in (("publish_port", PUB), ("ret_port", ROUTER)):
+            sock = listen(opts, option)
+            self._ports[sock.fileno()] = sock, role
+        self._resting = True
+        self._rest(False)
+
+    def fileno(self) -> int:
+        """What to watch for reading."""
+        return self._epoll.fileno()
+
+    @property
+    def busy(self) -> bool:
+        """Whether `turn` has something to do although nothing is readable."""
+        return bool(self._more or self._publications)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    # what comes in
+
+    def turn(self, most: int = 500, seconds: float = 0.05) -> Iterator[tuple[Connection, tuple[bytes, ...], bytes]]:
+        """Requests (connection, envelope, body) that have come in, `most` of them or those of so many seconds; to be
+        taken to its end.
+
+        Whoever takes one sets `minion` of the connection when an accepted minion has proven itself with it."""
+        self._now = time.monotonic()
+        self._left, self._until = most, self._now + seconds
+        self._distribute()
+        for fd, mask in self._epoll.poll(0, SLICE):
+            if fd in self._ports:
+                self._accept(*self._ports[fd])
+            elif connection := self._all.get(fd):
+                if mask & select.EPOLLOUT:
+                    self._flush(connection)
+                if mask & ~select.EPOLLOUT and connection not in self._more:
+                    self._read(connection)
+        for connection in list(self._more):
+            if self._left <= 0 or time.monotonic() > self._until:
+                return
+            if connection in self._more:
+                del self._more[connection]
+                yield from self._requests(connection)
+
+    def _read(self, connection: Connection) -> None:
+        """Read once from a connection, and put it among those whose bytes are to be looked at."""
+        try:
+            data = connection.socket.recv(READ_LARGE if connection.counted > READ else READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            return self.close(connection, "")
+        connection.codec.receive(data)
+        self._more[connection] = None
+
+    def _requests(self, connection: Connection) -> Iterator[tuple[Connection, tuple[bytes, ...], bytes]]:
+        """What a connection has asked, and everything else that it has said, AT_ONCE in a row.
+
+        Of one that does not take its answers nothing is looked at until it has."""
+        codec = connection.codec
+        for _ in range(AT_ONCE if not connection.unsent else 0):
+            try:
+                event = codec.next_event()
+            except Wrong as error:
+                return self.close(connection, str(error))
+            if event is None:
+                break
+            if event[0] == "request":
+                self._asks(connection)
+                yield connection, *event[1]
+                self._left -= 1
+                self._believe(connection)
+            else:
+                self._heard(connection, *event)
+            if connection.standing == CLOSED:
+                return
+        else:
+            if codec.begun and not connection.unsent:
+                self._more[connection] = None
+        if codec.answers:
+            answers, codec.answers = codec.answers, b""
+            self.send(connection, answers)
+        if codec.begun or connection.counted:
+            self._count(connection)
+
+    def _heard(self, connection: Connection, what: str, value: Any) -> None:
+        """Something that is no request."""
+        if what == "ready":
+            connection.since = self._now
+            self._stand(connection, SUBSCRIBED if connection.codec.role == PUB else ASKING)
+        elif what == "subscribe":
+            if self.topic.startswith(value) and value not in connection.topics:
+                if len(connection.topics) >= MAX_TOPICS:
+                    return self.close(connection, "more topics than a minion has")
+                connection.topics += (value,)
+        elif what == "cancel":
+            connection.topics = tuple(topic for topic in connection.topics if topic != value)
+        elif what == "ping" and value:
+            connection.wait_until = self._now + min(value, MAX_TTL)
+            self._beating.pop(connection, None)
+            self._beating[connection] = None
+        elif what == "error":
+            self.close(connection, "")
+
+    def _asks(self, connection: Connection) -> None:
+        """Somebody asks: whoever does not is sacrificed before."""
+        connection.since = self._now
+        if connection.standing == ASKING:
+            self._standing[ASKING].pop(connection)
+            self._standing[ASKING][connection] = None
+
+    def _believe(self, connection: Connection) -> None:
+        """Take over what the protocol has found out of a connection."""
+        if not connection.minion or connection.standing != ASKING:
+            return
+        self._stand(connection, PROVEN)
+        own = self.minions.setdefault(connection.minion, {})
+        own[connection] = None
+        if len(own) > MAX_OWN:
+            self._doubt(next(iter(own)))
+        self.know(connection.address)
+
+    def know(self, address: str) -> None:
+        """A minion lives at this address, so many of them may: the bounds of one address do not hold there."""
+        self._known.pop(address, None)
+        self._known[address] = None
+        if len(self._known) > MAX_ADDRESSES:
+            del self._known[next(iter(self._known))]
+
+    def _doubt(self, connection: Connection) -> None:
+        """What a connection has proven counts no more."""
+        own = self.minions.get(connection.minion, {})
+        own.pop(connection, None)
+        if not own:
+            self.minions.pop(connection.minion, None)
+        connection.minion = ""
+        if connection.standing == PROVEN:
+            connection.since = self._now
+            self._stand(connection, ASKING)
+
+    def forget(self, minion_id: str) -> None:
+        """A minion is accepted no more, or under another key: nobody is it."""
+        for connection in list(self.minions.get(minion_id, ())):
+            self._doubt(connection)
+
+    # what is on its way
+
+    def _count(self, connection: Connection) -> None:
+        """Keep the books of what has begun to come in, and make room where there is none."""
+        proven, pending = connection.standing == PROVEN, connection.codec.pending
+        self._bytes[proven] += pending - connection.counted
+        connection.counted = pending
+        if not pending:
+            self._partial.pop(connection, None)
+            self._resume()
+            return
+        if connection not in self._partial:
+            self._partial[connection] = None
+            connection.mark, connection.marked = self._now, 0
+        if proven and self._bytes[True] > BUDGET:
+            first = next(each for each in self._partial if each.standing == PROVEN)
+            if connection is not first:  # the oldest goes on, so that there is always one that can end
+                self._paused[connection] = None
+                self._watch(connection)
+        while not proven and self._bytes[False] > BUDGET_UNPROVEN:
+            large = [each for each in self._partial if each.standing != PROVEN and each.counted > SMALL]
+            unknown = [each for each in large if each.address not in self._known]
+            self.close((unknown or large or [connection])[0], "no room for what it sends")
+
+    def _resume(self) -> None:
+        """There is room again: read on."""
+        paused, self._paused = self._paused, {}
+        for connection in paused:
+            connection.mark, connection.marked = self._now, connection.counted
+            self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""
+        mask = 0 if connection in self._paused else select.EPOLLIN
+        self._epoll.modify(connection.fd, select.EPOLLOUT if connection.unsent else mask)
+
+    # what goes out
+
+    def send(self, connection: Connection, data: bytes) -> None:
+        """Send bytes; what is not taken waits, in bounds, and while it does nothing is read from there."""
+        if connection.standing == CLOSED:
+            return
+        if connection.queue is None:
+            try:
+                sent = connection.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return self.close(connection, "")
+            if sent == len(data):
+                return
+            connection.queue = collections.deque([memoryview(data)[sent:]])
+            connection.unsent = len(data) - sent
+            connection.mark, connection.marked = self._now, 0
+            self._unsent[connection] = None
+            self._watch(connection)
+        elif connection.unsent + len(data) > MAX_UNSENT:
+            log.warning("a peer at %s is dropped: it does not take what it is sent", connection.address)
+            self.close(connection, "")
+        else:
+            connection.queue.append(data)
+            connection.unsent += len(data)
+
+    def _flush(self, connection: Connection) -> None:
+        """Send on what has waited."""
+        if connection not in self._unsent or (queue := connection.queue) is None:
+            return
+        while queue:
+            try:
+                sent = connection.socket.send(queue[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                return self.close(connection, "")
+            connection.unsent -= sent
+            connection.marked += sent
+            if sent < len(queue[0]):
+                queue[0] = memoryview(queue[0])[sent:]
+                return
+            queue.popleft()
+        connection.queue = None
+        connection.mark, connection.marked = self._now, connection.counted
+        del self._unsent[connection]
+        self._watch(connection)
+        if connection.codec.begun:
+            self._more[connection] = None
+
+    def publish(self, data: bytes) -> None:
+        """Send a publication to everybody who has subscribed by now; its bytes are there once, however many there are.
+
+        The first SLICE get it at once, the others in the next turns, each one publication after the other."""
+        parts = [self.topic, data] if self.topic else [data]
+        subscribers = collections.deque(each for each in self._standing[SUBSCRIBED] if each.topics)
+        self._publications.append((message(*parts), subscribers))
+        if len(self._publications) == 1:
+            self._distribute()
+
+    def _distribute(self) -> None:
+        """Send the publication under way to some more."""
+        if not self._publications:
+            return
+        data, left = self._publications[0]
+        for _ in range(min(SLICE, len(left))):
+            self.send(left.popleft(), data)
+        if not left:
+            self._publications.popleft()
+
+    # who comes, who goes
+
+    def _accept(self, port: socket.socket, role: str) -> None:
+        """Take the next connections; where there is no room, somebody who has proven less goes."""
+        for _ in range(ACCEPTS):
+            try:
+                sock, where = port.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    if not self._sacrifice():
+                        return self._rest(True)
+                continue
+            address = where[0] if port.family == socket.AF_INET else plain_address(where[0])
+            crowded = address not in self._known and self._crowd[address] >= max(1, self.most // SHARE)
+            if crowded or len(self._all) >= self.most and not self._sacrifice():
+                sock.close()
+                continue
+            sock.setblocking(False)
+            codec = Codec(role, self.opts["max_message_size"] + MAX_ENVELOPE)
+            self._admit(Connection(self, sock, codec, address, self._now))
+
+    def _admit(self, connection: Connection) -> None:
+        """Begin with a connection: our greeting goes out without waiting for the other."""
+        self._all[connection.fd] = connection
+        self._standing[NEW][connection] = None
+        self._crowd[connection.address] += 1
+        self._epoll.register(connection.fd, select.EPOLLIN)
+        answers, connection.codec.answers = connection.codec.answers, b""
+        self.send(connection, answers)
+
+    def _sacrifice(self) -> bool:
+        """Close one that has proven nothing; whether there was one."""
+        log.warning("as many connections as there may be, %s: one that has proven nothing goes; raise the limit of open"
+                    " files (ulimit -n, LimitNOFILE) if these are minions", self.most)  # fmt: skip
+        for standing in (NEW, ASKING):
+            for connection in self._standing[standing]:
+                self.close(connection, "no room, and it has proven nothing")
+                return True
+        for address, _ in self.subscribers.most_common(1):
+            for connection in self._standing[SUBSCRIBED]:
+                if connection.address == address:
+                    self.close(connection, "no room, and its address has more connections than any other")
+                    return True
+        return False
+
+    def _rest(self, resting: bool) -> None:
+        """Take no connections until the next tick, for there is nothing to take them with; or take them again."""
+        for fd in self._ports if resting != self._resting else ():
+            if resting:
+                self._epoll.unregister(fd)
+            else:
+                self._epoll.register(fd, select.EPOLLIN)
+        self._resting = resting
+
+    def _stand(self, connection: Connection, standing: str) -> None:
+        """Change what a connection has proven."""
+        before = connection.standing
+        self._standing[before].pop(connection, None)
+        if before == PROVEN or standing == PROVEN:
+            self._bytes[before == PROVEN] -= connection.counted
+            self._bytes[standing == PROVEN] += connection.counted
+        connection.standing = standing
+        if standing != CLOSED:
+            self._standing[standing][connection] = None
+        crowd = (standing in (NEW, ASKING, SUBSCRIBED)) - (before in (NEW, ASKING, SUBSCRIBED))
+        for counter, step in (
+            (self._crowd, crowd),
+            (self.subscribers, (standing == SUBSCRIBED) - (before == SUBSCRIBED)),
+        ):
+            if step:
+                counter[connection.address] += step
+                if not counter[connection.address]:
+                    del counter[connection.address]
+        if {before, standing} & {SUBSCRIBED, PROVEN}:
+            self.changed = True
+
+    def close(self, connection: Connection, why: str) -> None:
+        """Hang up; `why` for the log of somebody who looks for it, '' when the peer has gone by itself."""
+        if connection.standing == CLOSED:
+            return
+        if why:
+            log.debug("a connection from %s is closed: %s", connection.address, why)
+        del self._all[connection.fd]
+        self._bytes[connection.standing == PROVEN] -= connection.counted
+        connection.counted = 0
+        held_up = connection in self._partial
+        for kept in (self._partial, self._paused, self._unsent, self._beating, self._more):
+            kept.pop(connection, None)
+        minion_id = connection.minion
+        self._stand(connection, CLOSED)
+        if minion_id:
+            self._doubt(connection)
+        connection.queue, connection.unsent = None, 0
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(connection.fd)
+        connection.socket.close()
+        if held_up:
+            self._resume()
+
+    def tick(self) -> None:
+        """Once a second: end what has taken too long. Only those are looked at of whom something is due."""
+        now = self._now = time.monotonic()
+        self._rest(False)
+        for standing, seconds in ((NEW, HANDSHAKE_SECONDS), (ASKING, IDLE_SECONDS)):
+            late = []
+            for connection in self._standing[standing]:  # the oldest first
+                if connection.since + seconds > now:
+                    break
+                late.append(connection)
+            for connection in late:
+                self.close(connection, f"nothing for {seconds:g} s")
+        for connection in [each for each in self._beating if each.wait_until <= now]:
+            self.close(connection, "it is missed")
+        for connection in [*self._partial, *self._unsent]:
+            if connection.mark + STALL_SECONDS > now or connection in self._paused:
+                continue
+            moved = connection.marked if connection.unsent else connection.counted - connection.marked
+            if moved < GROWTH:
+                self.close(connection, f"less than {GROWTH} bytes in {STALL_SECONDS:g} s")
+            else:
+                connection.mark = now
+                connection.marked = 0 if connection.unsent else connection.counted
+
+    def stop(self) -> None:
+        """Close everything."""
+        for connection in list(self._all.values()):
+            self.close(connection, "")
+        for sock, _ in self._ports.values():
+            sock.close()
+        self._epoll.close()
