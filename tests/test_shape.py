@@ -349,6 +349,7 @@ OFFERS = {
     "requests": ("Requests",),
     "commands": ("COMMAND",),
     "outputters": ("output",),
+    "transports": ("Listener",),
 }
 
 

@@ -171,6 +171,14 @@ class Codec:
 
     def next_event(self) -> tuple[str, Any] | None:
         """The next event, None if more bytes are needed for one; Wrong."""
+        try:
+            return self._next_event()
+        except Wrong:
+            self.state = CLOSED
+            raise
+
+    def _next_event(self) -> tuple[str, Any] | None:
+        """The same, before a fault is remembered."""
         if self.state == CLOSED:
             raise Wrong("something after the end")
         if self.state == GREETING and not self._greeted():
