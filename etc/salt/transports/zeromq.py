@@ -759,7 +759,8 @@ class Listener:
             for connection in self._standing[standing]:  # the oldest first
                 if connection.since + seconds > now:
                     break
-                late.append(connection)
+                if standing == NEW or connection not in self._partial:  # that has a time of its own, below
+                    late.append(connection)
             for connection in late:
                 self.close(connection, f"nothing for {seconds:g} s")
         for connection in [each for each in self._beating if each.wait_until <= now]:
