@@ -29,6 +29,7 @@ import resource
 import select
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -378,7 +379,7 @@ class Listener:
         self.opts = opts
         self.most = most or max(2 * ACCEPTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE)
         self.topic = b"broadcast" if opts["zmq_filtering"] else b""  # the one that every minion hears, filtering or not
-        self.minions: dict[str, dict[Connection, None]] = {}
+        self.minions: dict[str, list[Connection]] = {}
         self.subscribers: collections.Counter[str] = collections.Counter()
         self.changed = False
         self._all: dict[int, Connection] = {}
@@ -441,6 +442,9 @@ class Listener:
 
     def _read(self, connection: Connection) -> None:
         """Read once from a connection, and put it among those whose bytes are to be looked at."""
+        if connection.counted and not self._has_turn(connection):
+            self._paused[connection] = None
+            return self._watch(connection)
         try:
             data = connection.socket.recv(READ_LARGE if connection.counted > READ else READ)
         except BlockingIOError:
@@ -513,10 +517,10 @@ class Listener:
         if not connection.minion or connection.standing != ASKING:
             return
         self._stand(connection, PROVEN)
-        own = self.minions.setdefault(connection.minion, {})
-        own[connection] = None
+        own = self.minions.setdefault(connection.minion, [])
+        own.append(connection)
         if len(own) > MAX_OWN:
-            self._doubt(next(iter(own)))
+            self._doubt(own[0])
         self.know(connection.address)
 
     def know(self, address: str) -> None:
@@ -528,10 +532,11 @@ class Listener:
 
     def _doubt(self, connection: Connection) -> None:
         """What a connection has proven counts no more."""
-        own = self.minions.get(connection.minion, {})
-        own.pop(connection, None)
-        if not own:
-            self.minions.pop(connection.minion, None)
+        own = self.minions.get(connection.minion, [])
+        if connection in own:
+            own.remove(connection)
+            if not own:
+                del self.minions[connection.minion]
         connection.minion = ""
         if connection.standing == PROVEN:
             connection.since = self._now
@@ -556,22 +561,25 @@ class Listener:
         if connection not in self._partial:
             self._partial[connection] = None
             connection.mark, connection.marked = self._now, 0
-        if proven and self._bytes[True] > BUDGET:
-            first = next(each for each in self._partial if each.standing == PROVEN)
-            if connection is not first:  # the oldest goes on, so that there is always one that can end
-                self._paused[connection] = None
-                self._watch(connection)
         while not proven and self._bytes[False] > BUDGET_UNPROVEN:
             large = [each for each in self._partial if each.standing != PROVEN and each.counted > SMALL]
             unknown = [each for each in large if each.address not in self._known]
             self.close((unknown or large or [connection])[0], "no room for what it sends")
 
+    def _has_turn(self, connection: Connection) -> bool:
+        """Whether more of what a connection is sending may be read: there is room, or it is the oldest of the proven,
+        so that there is always one that can come to its end."""
+        if connection.standing != PROVEN or self._bytes[True] <= BUDGET:
+            return True
+        return connection is next((each for each in self._partial if each.standing == PROVEN), connection)
+
     def _resume(self) -> None:
-        """There is room again: read on."""
-        paused, self._paused = self._paused, {}
-        for connection in paused:
-            connection.mark, connection.marked = self._now, connection.counted
-            self._watch(connection)
+        """Something has come to its end: read on where it is somebody's turn."""
+        for connection in list(self._paused) if self._paused else ():
+            if self._has_turn(connection):
+                del self._paused[connection]
+                connection.mark, connection.marked = self._now, connection.counted
+                self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""
@@ -663,7 +671,7 @@ class Listener:
                     if not self._sacrifice():
                         return self._rest(True)
                 continue
-            address = where[0] if port.family == socket.AF_INET else plain_address(where[0])
+            address = sys.intern(where[0] if port.family == socket.AF_INET else plain_address(where[0]))
             crowded = address not in self._known and self._crowd[address] >= max(1, self.most // SHARE)
             if crowded or len(self._all) >= self.most and not self._sacrifice():
                 sock.close()
