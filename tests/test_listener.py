@@ -498,10 +498,10 @@ def test_where_all_are_proven_nobody_else_comes_in():
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_the_unproven_of_one_address_have_a_share(more):
     with Served(most=32) as served:
-        for _ in range(8 + more):
+        for _ in range(16 + more):
             served.raw(HELLO["SUB"], "publish_port")
         served.go()
-        assert len(served.all) == min(8, 8 + more)
+        assert len(served.all) == min(16, 16 + more)
 
 
 def test_where_a_minion_lives_there_may_be_many():

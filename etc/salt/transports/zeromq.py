@@ -299,7 +299,7 @@ MAX_ADDRESSES = 65_536  # that are remembered as those of minions
 AT_ONCE = 16  # requests, or whatever else was said, of one connection in a row
 ACCEPTS = 32  # connections taken in a row
 RESERVE = 48  # descriptors left for files, jobs and the daemon itself
-SHARE = 4  # of the descriptors the unproven of one address have a quarter at most
+SHARE = 2  # of all descriptors the unproven of one address have half at most: a site may stand behind one
 SLICE = 500  # subscribers that a publication goes to before requests are looked at again
 READ, READ_LARGE = 16 << 10, 256 << 10  # bytes of one read
 
