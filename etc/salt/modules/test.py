@@ -17,7 +17,7 @@ __grains__: dict[str, Any]
 __opts__: dict[str, Any]
 __salt__: Mapping[str, Any]
 
-__func_alias__ = {"try_": "try"}
+__func_alias__ = {"false_": "false", "true_": "true", "try_": "try"}
 
 PACKAGES = ("cryptography", "distro", "msgpack", "psutil", "PyYAML", "pyzmq", "watchdog")
 
@@ -171,3 +171,31 @@ def versions_report():
 
 
 versions = versions_report
+
+
+def echo(text):
+    """Give back the text.
+
+    CLI Example: salt '*' test.echo 'foo bar'"""
+    return text
+
+
+def false_():
+    """Always False.
+
+    CLI Example: salt '*' test.false"""
+    return False
+
+
+def true_():
+    """Always True.
+
+    CLI Example: salt '*' test.true"""
+    return True
+
+
+def version():
+    """The Salt release whose wire this minion speaks.
+
+    CLI Example: salt '*' test.version"""
+    return __grains__["saltversion"]

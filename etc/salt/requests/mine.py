@@ -13,6 +13,7 @@ from typing import Any
 from saltlite import (
     COMPOUND,
     MATCHERS,
+    MAX_TARGET,
     MINE_ACL,
     REGEX_BUDGET,
     Facts,
@@ -34,7 +35,6 @@ from saltlite import (
 
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
 MAX_FUNCTIONS = 100  # of the mine, in one request
-MAX_TARGET = {"": 1000, ":": 40, "*:": 3}  # characters, steps into grains or pillar and wildcards among these
 EXACT = COMPOUND | dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
 REGEX = re.compile("E@|P.?@|J.?@")  # a word of a compound target that is a regular expression
 

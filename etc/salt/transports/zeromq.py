@@ -34,7 +34,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from saltlite import Failure, Sender, log, plain_address
+from saltlite import Failure, Sender, log
 
 # ---- The codec: bytes in, events out --------------------------------------------------------------------------------
 
@@ -341,6 +341,11 @@ def address_of(interface: str) -> str:
     return interface.strip("[]")
 
 
+def plain(address: str) -> str:
+    """One text for an address, however it was written: of ::ffff:192.0.2.1%eth0 what a peer of IPv4 would have."""
+    return address.partition("%")[0].removeprefix("::ffff:")
+
+
 def listen(opts: Mapping[str, Any], option: str) -> socket.socket:
     """A socket that listens at the port an option names; Failure with a sentence that mends it."""
     where = f"{opts['interface']} port {opts[option]}"
@@ -523,6 +528,15 @@ class Listener:
             self._doubt(own[0])
         self.know(connection.address)
 
+    def present(self, addresses: Mapping[str, str]) -> set[str]:
+        """Which minions, of these by id with the address of each, are connected: those that have proven themselves on
+        a connection, and those of whose address there are more subscribers than such minions, for a subscriber does
+        not say who it is."""
+        proven = self.minions.keys() & addresses.keys()
+        spare = collections.Counter(self.subscribers)
+        spare.subtract(addresses[minion_id] for minion_id in proven)
+        return proven | {minion_id for minion_id, address in addresses.items() if spare[address] > 0}
+
     def know(self, address: str) -> None:
         """A minion lives at this address, so many of them may: the bounds of one address do not hold there."""
         self._known.pop(address, None)
@@ -671,7 +685,7 @@ class Listener:
                     if not self._sacrifice():
                         return self._rest(True)
                 continue
-            address = sys.intern(where[0] if port.family == socket.AF_INET else plain_address(where[0]))
+            address = sys.intern(where[0] if port.family == socket.AF_INET else plain(where[0]))
             crowded = address not in self._known and self._crowd[address] >= max(1, self.most // SHARE)
             if crowded or len(self._all) >= self.most and not self._sacrifice():
                 sock.close()
