@@ -251,6 +251,11 @@ bench() {
   python tests/bench.py --saltlite "$(packed)" "${salt_options[@]}" "$@"
 }
 
+attack() {
+  make_venv
+  PYTHONPATH=$PWD python tests/attack.py "$@"
+}
+
 clean() { rm -rf .build saltlite.pyz; }
 
 # ---- the demonstration ---------------------------------------------------------------------------------------------------
@@ -370,6 +375,7 @@ main() {
     test) test_all "$@" ;; # lint and every test; arguments go to pytest
     interop) interop "$@" ;; # with real Salt 3006, 3007 and 3008 on the other side
     bench) bench "$@" ;; # what it does per second and needs; --vs-salt: and real Salt in the same run
+    attack) attack "$@" ;; # what strangers and accepted minions can do to a master; --minutes N: for as long
     lint) lint ;; # ruff, mypy, shellcheck
     clean) clean ;; # remove what this script made here
     help) help ;; # this text
