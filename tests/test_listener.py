@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -386,6 +387,24 @@ def test_large_messages_of_minions_wait_their_turn(monkeypatch, served):
     assert most <= 3 * LARGE + 2 * LARGE + 8 * ZEROMQ.READ_LARGE
     assert [served.answered(sock)[-1] for sock in peers] == bodies
     assert not served.listener._paused and set(served.listener._bytes.values()) == {0}
+
+
+def test_whoever_goes_while_waiting_for_his_turn_is_forgotten(monkeypatch, served):
+    monkeypatch.setattr(ZEROMQ, "BUDGET", LARGE)
+    half = message(b"", b"I am m") + message(b"", b"x" * 2 * LARGE)[: 2 * LARGE]
+    peers = [served.raw(HELLO["REQ"] + half[:LARGE]) for _ in range(3)]
+    for sock in peers:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.send(half[LARGE:])
+    served.wait(lambda: served.listener._paused)
+    waiting = next(iter(served.listener._paused))
+    address = waiting.socket.getpeername()
+    sock = next(sock for sock in peers if sock.getsockname() == address)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    served.wait(lambda: waiting.standing == ZEROMQ.CLOSED)
+    assert waiting not in served.listener._paused
 
 
 def test_the_budgets_are_empty_when_all_have_gone(served):

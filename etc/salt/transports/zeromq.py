@@ -436,7 +436,9 @@ class Listener:
             elif connection := self._all.get(fd):
                 if mask & select.EPOLLOUT:
                     self._flush(connection)
-                if mask & ~select.EPOLLOUT and connection not in self._more:
+                if connection in self._paused:  # nothing was asked of it, so it has gone
+                    self.close(connection, "")
+                elif mask & ~select.EPOLLOUT and connection not in self._more:
                     self._read(connection)
         for connection in list(self._more):
             if self._left <= 0 or time.monotonic() > self._until:
