@@ -845,6 +845,7 @@ MAX_YAML_DEPTH = 500
 MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
 MAX_DIGITS = 100  # of a number, in whatever base: to read one takes the square of its length
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
+KWARG = re.compile(r"([^\d\W][\w.-]*)=(?!=)(.*)$")  # which a word of several lines never is
 
 
 def safe_yaml(what: str) -> Any:
@@ -915,7 +916,7 @@ def yaml_word(word: str) -> Any:
     """A word as the value Salt takes it for; itself where YAML would lose something (comments, line ends, 1_000) or
     make a map or list that was not written as {…} or […].
 
-    The rules are those of Salt's salt.utils.args.yamlify_arg, found by asking it."""
+    The rules are those of Salt's salt.utils.args.yamlify_arg, found by asking it; but `echo a: b # c` stays a word."""
     bare = word.strip()
     if word == "None":
         return None
@@ -931,7 +932,7 @@ def yaml_word(word: str) -> Any:
         return word
     begins = "{" if isinstance(value, dict) else "[" if isinstance(value, list) else ""
     plain = value is None or isinstance(value, dict | list | str | int | float)
-    return value if "#" in word or plain and word.startswith(begins) else word
+    return value if plain and word.startswith(begins) else word
 
 
 NOTHING: Mapping[str, Any] = {}
@@ -5355,11 +5356,8 @@ class Execution:
         for item in arg:
             if isinstance(item, dict) and item.get("__kwarg__"):
                 kwargs |= {str(k): v for k, v in item.items() if k != "__kwarg__"}
-            elif isinstance(item, str) and not raw and (found := re.match(r"([^\d\W]\w*)=(?!=)(.*)", item, re.DOTALL)):
-                if found[1] in known or anything:
-                    kwargs[found[1]] = yaml_word(found[2])
-                else:
-                    args.append(item)
+            elif isinstance(item, str) and not raw and (found := KWARG.match(item)):
+                kwargs[found[1]] = yaml_word(found[2])
             else:
                 args.append(item)
         unknown = [name for name in kwargs if not anything and name not in known and not name.startswith("__pub_")]
@@ -6268,7 +6266,6 @@ PLAIN = dict.fromkeys(COLORS, "")
 # Controls (C0 but tab and line end, DEL, C1), marks that reorder text, line separators, halves of surrogate pairs
 UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be written as UTF-8
-KWARG = re.compile(r"([^\d\W][\w.-]*)=(?!=)(.*)$")
 
 
 def style(terminal: bool, no_color: bool = False, force_color: bool = False, indent: Any = None) -> dict[str, Any]:
@@ -6328,20 +6325,6 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
-def load_yaml_args(words: Iterable[str], no_parse: Iterable[str] = ()) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a function as written on the command line: words become values by YAML, `name=value` a keyword
-    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too."""
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for word in words:
-        if found := KWARG.match(word):
-            kwargs[found[1]] = found[2] if found[1] in no_parse else yaml_word(found[2])
-            continue
-        value = yaml_word(word)
-        args.append(str(value) if isinstance(value, int) and len(str(value)) == 20 else value)
-    return args, kwargs
-
-
 # ---- 29. Commands ---------------------------------------------------------------------------------------------------
 # A command is a row with its options; argparse is made from it. Called by a link named salt, salt-key, salt-call … the
 # script is that command. Options come behind the command, as in `saltlite key -c DIR -L`.
@@ -6373,8 +6356,6 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
-    parser.add_argument("--state-output", metavar="HOW", help=options_of("master")["state_output"].kind.wanted)
-    parser.add_argument("--state-verbose", metavar="BOOL", choices=["True", "False"], help="with states already right")
 
 
 def level_of(args: argparse.Namespace) -> str:
@@ -6405,21 +6386,13 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
-    """The options of the configuration behind those of the command line that show states."""
-    how = check("--state-output", args.state_output, options_of("master")["state_output"], "the command line")
-    args.state_output = how if args.state_output else opts["state_output"]
-    args.state_verbose = args.state_verbose or str(opts["state_verbose"])
-
-
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
     """Print with the outputter that was asked for, or the one that fits."""
     terminal = sys.stdout.isatty()
     opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
         "retcode": retcode,
-        "state_output": args.state_output,
-        "state_verbose": args.state_verbose != "False",
         "conf_dir": args.config_dir,
+        **getattr(args, "states", {}),
     }
     if text := printed(data, args.out or out, opts):
         say(text)
@@ -6443,6 +6416,15 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
     for add in row.arguments:
         add(parser)
     return parser
+
+
+def parse_words(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """A command line's words: behind `--` none is an option, for a mark before it that no word can have."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_intermixed_args([*argv[:at], *(f"\0{word}" for word in argv[at + 1 :])])
+    plain = {name: value.lstrip("\0") for name, value in vars(args).items() if isinstance(value, str)}
+    lists = {name: [word.lstrip("\0") for word in value] for name, value in vars(args).items() if type(value) is list}
+    return argparse.Namespace(**vars(args) | plain | lists)
 
 
 def usage(argv: list[str], program: str) -> int:
@@ -6478,7 +6460,7 @@ def main(argv: list[str] | None = None) -> int:
         return usage(argv, program)
     try:
         row = command(name)
-        args = parser_of(row, program).parse_intermixed_args(argv)
+        args = parse_words(parser_of(row, program), argv)
         check_out(args)
         return row.main(args)
     except Failure as failure:

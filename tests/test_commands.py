@@ -38,6 +38,10 @@ BOTH = {"web1": True, "web2": True}
 HARM = """
 import ctypes, os, signal, sys, time
 
+__outputter__ = {"gives_states": "highstate"}
+def gives_states():
+    return {"test_|-a_|-a_|-nop": {"result": True, "changes": {}, "comment": "", "__run_num__": 0}}
+
 def raises(): raise ValueError("as planned")
 def says_no():
     from salt.exceptions import CommandExecutionError
@@ -122,6 +126,8 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
         (["web*"], "web1 web2"),
         (["web2"], "web2"),
         (["-L", "web1,web2"], "web1 web2"),
+        (["-L", "web1, web2"], "web1 web2"),
+        (["-L", "web1 web2"], "web1 web2"),
         (["-E", "web[13]"], "web1"),
         (["-G", "role:back"], "web2"),
         (["-P", "role:(front|top)"], "web1"),
@@ -174,10 +180,38 @@ def test_arguments_are_yaml_and_words_with_an_equals_sign_are_kwargs(fleet):
     assert found["kwargs"]["__pub_fun"] == "test.arg"
 
 
+@pytest.mark.parametrize(
+    "words", [["--", "web2", "test.arg", "-x", "--out"], ["web2", "test.arg", "--", "-x", "--out"]]
+)
+def test_words_behind_two_dashes_are_no_options(fleet, words):
+    assert printed(fleet.master.salt("--out=json", *words))["web2"]["args"] == ["-x", "--out"]
+
+
+def test_a_word_of_several_lines_arrives_as_it_was(fleet, tmp_path):
+    script = "A=1\necho got $A"
+    assert fleet.master.returns("web2", "cmd.run", script) == {"web2": "got 1"}
+    jid = jid_of(time.time())
+    fleet.master.request(jid, tgt="web2", fun="cmd.run", arg=[script, "env={A: 2}"])
+    assert [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"] == ["got 1"]
+
+
+def test_a_keyword_that_the_function_does_not_know_is_refused(fleet):
+    jid = jid_of(time.time())
+    fleet.master.request(jid, tgt="web2", fun="test.echo", arg=["a", "nosuch=1"])
+    said = [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"]
+    assert said == ["ERROR executing 'test.echo': The following keyword arguments are not valid: nosuch=1"]
+
+
 def test_cmd_run_takes_its_options(fleet, tmp_path):
     assert fleet.master.returns("web2", "cmd.run", "pwd; echo $WORD", f"cwd={tmp_path}", "env={WORD: hi}") == {
         "web2": f"{tmp_path}\nhi"
     }
+
+
+def test_states_that_come_all_at_once_are_shown_as_states(fleet):
+    done = fleet.master.salt("--static", "web1", "harm.gives_states")
+    assert (done.stdout, done.returncode) == (fleet.master.salt("web1", "harm.gives_states").stdout, 0)
+    assert "Summary for web1" in done.stdout
 
 
 def test_async_prints_the_jid_and_the_job_ends_by_itself(fleet):

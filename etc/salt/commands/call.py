@@ -20,27 +20,25 @@ from saltlite import (
     SaltError,
     caller,
     collect_grains,
-    config_arguments,
     find_id,
     host_and_port,
     jid_of,
     keep_alive,
     level_of,
     load_opts,
-    load_yaml_args,
-    log_arguments,
     master_list,
-    out_arguments,
+    packed_leaf,
     pillar_load,
     read_private_key,
     setup_log,
     show,
-    state_style,
     tcp,
 )
 
 if TYPE_CHECKING:
     import argparse
+
+words = packed_leaf("commands", "salt")
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,10 +117,10 @@ def main(args: argparse.Namespace) -> int:
     setup_log(level_of(args) if args.log_level else "warning")
     if args.master:
         opts["master"] = args.master
-    state_style(args, opts)
+    words.state_style(args, opts)
     opts["id"] = find_id(opts)
     tree = MinionTree(opts)
-    arg, kwarg = load_yaml_args(args.arg)
+    arg, kwarg = words.load_yaml_args(args.arg)
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     conversation = None if args.local else converse(opts, tree)
@@ -141,4 +139,4 @@ def main(args: argparse.Namespace) -> int:
     return EX_FAILED if made["retcode"] or made["success"] is False else EX_OK
 
 
-COMMAND = Command("run a function here", main, (config_arguments, log_arguments, out_arguments, call_arguments))
+COMMAND = Command("run a function here", main, (*words.arguments, call_arguments))

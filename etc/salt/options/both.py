@@ -81,4 +81,6 @@ OPTIONS = {
     "nodegroups": Option({}, MAP, "named compound targets", told="state"),
     "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),
+    "state_output_pct": Option(False, BOOL, "say behind the counts of states how many in a hundred that is"),
+    "state_compress_ids": Option(False, BOOL, "show the states of one ID that ended alike as one"),
 }
