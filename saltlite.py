@@ -5142,8 +5142,11 @@ class Functions(Mapping[str, Function]):
         self.minion = minion
         self.why: dict[str, str] = {}  # module -> why it is not there
         self.outs: dict[str, str | None] = {}  # function -> the `out` of its return
+        disabled = minion.opts.get("disable_modules", [])
+        self.why |= dict.fromkeys(disabled, "The option disable_modules names it")
+        own = {name: function for name, function in own.items() if name.partition(".")[0] not in disabled}
         self._found: dict[str, Function] = {name: types.MethodType(function, minion) for name, function in own.items()}
-        self._unread = dict(files)
+        self._unread = {stem: path for stem, path in files.items() if stem not in disabled}
 
     def __getitem__(self, name: str) -> Function:
         """The function; KeyError if no file has it, and `why` may say why its module is not there."""
@@ -5176,6 +5179,8 @@ class Functions(Mapping[str, Function]):
             self.why[stem] = why_not(path, error)
             return
         name = verdict if isinstance(verdict, str) else getattr(module, "__virtualname__", stem)
+        if name in self.minion.opts.get("disable_modules", []):
+            return
         if not verdict:
             self.why[stem] = why
             self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
@@ -5281,6 +5286,7 @@ class Execution:
         self.jid: str = self.load.get("jid", "")
         self.schedule: Schedule | None = None  # the minion's own, for functions that run in its loop
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
+        self.heeds_blackout = True  # not who runs it on this machine, as with Salt
         self._master = master
 
     @functools.cached_property
@@ -5317,9 +5323,25 @@ class Execution:
         """What modules find as `__utils__`."""
         return Functions(self, leaf_files("utils", self.opts), {})
 
+    def barred(self, fun: str) -> str:
+        """Why the option whitelist_modules, or blackout mode in pillar or grains, keeps a function from running."""
+        if (listed := self.opts.get("whitelist_modules")) and fun.partition(".")[0] not in listed:
+            return f"'{fun}' is not available. The option whitelist_modules does not name its module."
+        for where in ("pillar", "grains") if self.heeds_blackout else ():
+            facts = getattr(self, where)
+            allowed = facts.get("minion_blackout_whitelist") or []
+            allowed = ["saltutil.refresh_pillar", *(allowed if isinstance(allowed, list) else [allowed])]
+            if facts.get("minion_blackout") and fun not in allowed:
+                only = "only saltutil.refresh_pillar and what minion_blackout_whitelist names may run"
+                problem = f"Minion in blackout mode: {only} until minion_blackout is False in the {where}."
+                return f"ERROR executing '{fun}': {problem}"
+        return ""
+
     def run(self, fun: str, arg: list[Any]) -> tuple[Any, int, bool]:
         """Run one function of a job; gives return, retcode, success, and whatever it raises becomes a return."""
         self.context.pop("retcode", None)
+        if problem := self.barred(fun):
+            return problem, 1, False
         try:
             function = self.functions[fun]
         except KeyError:
@@ -6042,7 +6064,7 @@ class Minion:
             if INSTANT.keys() >= set(functions):
                 self.tree.remember(load["jid"])
                 execution = Execution(self.opts, self.tree, load, {})
-                execution.schedule = self.schedule
+                execution.schedule, execution.grains, execution.pillar = self.schedule, self.grains, self.pillar
                 self.tree.put_return(execution.run_job(), sync=False)
                 self.returned(load["jid"], load["master"])
                 if self.schedule.asked:
@@ -6358,27 +6380,11 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
 
 
-def level_of(args: argparse.Namespace) -> str:
-    """The level that -l names; Failure if it is none."""
-    level = str(args.log_level).lower()
-    kind = options_of("minion")["log_level"].kind
-    if not kind.right(level):
-        raise Failure(f"-l {level}: the level is {kind.wanted}.", EX_USAGE)
-    return level
-
-
 def check_out(args: argparse.Namespace) -> None:
     """Failure if --out names no outputter, packed or below the configuration directory."""
     out = getattr(args, "out", None)
     if out and out not in (known := leaf_files("outputters", {"conf_dir": args.config_dir})):
         raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
-
-
-def caller() -> str:
-    """Who calls, as Salt names it: sudo_NAME behind sudo."""
-    name = user_name(os.geteuid())
-    sudo = os.environ.get("SUDO_USER", "")
-    return f"sudo_{sudo}" if sudo and sudo != name and os.geteuid() == 0 else name
 
 
 def say(text: str) -> None:

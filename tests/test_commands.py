@@ -546,6 +546,19 @@ def test_a_module_file_takes_effect_at_once(fleet):
     assert "is not available" in str(fleet.master.returns("web2", "fresh.it")["web2"])
 
 
+def test_blackout_mode_holds_for_what_the_loop_answers_too(fleet):
+    try:
+        (fleet.web1.conf / "grains").write_text("minion_blackout: true\n")
+        until(lambda: fleet.master.salt("web1", "test.ping").returncode == 11, seconds=20, what="blackout mode")
+        assert "Minion in blackout mode" in str(fleet.master.returns("web1", "cmd.run", "date")["web1"])
+        assert fleet.master.returns("web1", "saltutil.refresh_pillar") == {"web1": True}
+        call = command("call", "-c", fleet.web1.conf, "--local", "test.ping")
+        assert (call.returncode, call.stdout) == (0, "local:\n    True\n")
+    finally:
+        (fleet.web1.conf / "grains").write_text("")
+    until(lambda: fleet.master.salt("web1", "test.ping").returncode == 0, seconds=20, what="the end of blackout mode")
+
+
 def test_a_module_that_is_not_for_this_machine_says_why(fleet):
     path = fleet.web2.conf / "modules/picky.py"
     path.parent.mkdir(exist_ok=True)

@@ -87,6 +87,49 @@ def test_the_functions_that_people_use_are_there(minion):
         assert minion("sys.list_functions", module) == [f"{module}.{name}" for name in names.split()]
 
 
+# what keeps functions from running
+
+
+@pytest.mark.parametrize("where", ["pillar", "grains"])
+@pytest.mark.parametrize(("allowed", "runs"), [
+    (None, ""), ("cmd.run", "cmd.run"), (["cmd.run", "test.ping"], "cmd.run test.ping"), ([], ""), (7, ""), ({}, ""),
+])  # fmt: skip
+def test_in_blackout_mode_only_what_is_allowed_runs(minion, where, allowed, runs):
+    getattr(minion.execution, where).update(minion_blackout=True, minion_blackout_whitelist=allowed)
+    for fun, *args in (("cmd.run", "echo hi"), ("test.ping",), ("test.arg", 1), ("saltutil.kill_job", JID)):
+        ret, retcode, success = minion.run(fun, *args)
+        said = f"ERROR executing '{fun}': Minion in blackout mode: only saltutil.refresh_pillar and what"
+        assert (retcode, success, str(ret).startswith(said)) == ((0, True, False) if fun in runs else (1, False, True))
+        assert success or str(ret).endswith(f"until minion_blackout is False in the {where}.")
+    assert "no master to ask" in minion.error("saltutil.refresh_pillar")
+    getattr(minion.execution, where)["minion_blackout"] = False
+    assert minion("test.ping") is True
+
+
+def test_modules_that_are_disabled_are_not_there(tmp_path):
+    (tmp_path / "modules").mkdir()
+    text = "__virtualname__ = 'pkg'\ndef run():\n    return __salt__['cmd.run']('echo hi')\n"
+    (tmp_path / "modules/aptly.py").write_text(text)
+    for disabled in (["cmd"], ["cmd", "pkg"], ["test", "aptly"]):
+        minion = Minion(tmp_path, disable_modules=disabled)
+        for module, fun in (("cmd", "cmd.which"), ("test", "test.echo")):
+            if module in disabled:
+                assert minion.run(fun, "sh")[0] == f"'{fun}' is not available. The option disable_modules names it."
+            else:
+                assert minion.run(fun, "sh")[2]
+        assert minion.run("pkg.run")[1:] == (1, False)
+
+
+def test_modules_that_are_not_white_listed_cannot_be_asked_for(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/own.py").write_text("def run():\n    return __salt__['cmd.run']('echo hi')\n")
+    minion = Minion(tmp_path, whitelist_modules=["own"])
+    assert minion("own.run") == "hi"  # among themselves modules do not ask, as with Salt
+    for fun in ("cmd.run", "test.ping"):
+        said = f"'{fun}' is not available. The option whitelist_modules does not name its module."
+        assert minion.run(fun, "echo hi") == (said, 1, False)
+
+
 @pytest.mark.parametrize(("fun", "args", "kwargs", "expected"), [
     ("test.arg", (1, "two"), {"a": 1}, {"args": [1, "two"], "kwargs": {"a": 1, "__pub_jid": JID}}),
     ("test.kwarg", (), {"a": {"b": 1}}, {"a": {"b": 1}, "__pub_jid": JID}),

@@ -18,13 +18,11 @@ from saltlite import (
     MinionProtocol,
     MinionTree,
     SaltError,
-    caller,
     collect_grains,
     find_id,
     host_and_port,
     jid_of,
     keep_alive,
-    level_of,
     load_opts,
     master_list,
     packed_leaf,
@@ -38,7 +36,8 @@ from saltlite import (
 if TYPE_CHECKING:
     import argparse
 
-words = packed_leaf("commands", "salt")
+words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
+caller = packed_leaf("clients", "LocalClient").caller
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +113,7 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
 def main(args: argparse.Namespace) -> int:
     """Run a function on this machine, with pillar and a return at the master unless --local."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
-    setup_log(level_of(args) if args.log_level else "warning")
+    setup_log(daemon.level_of(args) if args.log_level else "warning")
     if args.master:
         opts["master"] = args.master
     words.state_style(args, opts)
@@ -125,7 +124,7 @@ def main(args: argparse.Namespace) -> int:
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     conversation = None if args.local else converse(opts, tree)
     execution = Execution(opts, tree, load, master=conversation.ask if conversation else None)
-    execution.grains = collect_grains(opts)
+    execution.heeds_blackout, execution.grains = False, collect_grains(opts)
     if conversation:
         found = conversation.ask(pillar_load(opts, execution.grains))
         execution.pillar = found if isinstance(found, dict) else {}

@@ -13,12 +13,21 @@ from saltlite import (
     Master,
     config_arguments,
     harden,
-    level_of,
     load_opts,
     log,
     log_arguments,
+    options_of,
     setup_log,
 )
+
+
+def level_of(args: argparse.Namespace) -> str:
+    """The level that -l names; Failure if it is none."""
+    level = str(args.log_level).lower()
+    kind = options_of("minion")["log_level"].kind
+    if not kind.right(level):
+        raise Failure(f"-l {level}: the level is {kind.wanted}.", EX_USAGE)
+    return level
 
 
 def daemon_arguments(parser: argparse.ArgumentParser) -> None:
