@@ -11,8 +11,11 @@ import os
 import pwd
 import re
 import resource
+import shlex
 import signal
 import stat
+import subprocess
+import sys
 import time
 import timeit
 from pathlib import Path
@@ -75,8 +78,8 @@ def test_every_function_has_a_first_sentence_and_an_example(minion):
 
 def test_the_functions_that_people_use_are_there(minion):
     wanted = {
-        "cmd": """exec_code has_exec retcode run run_all run_bg run_stderr run_stdout script script_retcode shell shells
-            which which_bin""",
+        "cmd": """exec_code exec_code_all has_exec retcode run run_all run_bg run_chroot run_stderr run_stdout script
+            script_retcode shell shell_info shells tty which which_bin""",
         "config": "dot_vals get items merge option",
         "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
             setvals""",
@@ -179,7 +182,16 @@ def test_versions_and_opts_name_what_runs(minion):
     ("cmd.run", "pwd; echo $0 $LC_TIME ${PATH%%:*} $A-$B; umask", {"cwd": "/usr", "shell": "/bin/sh", "umask": "077",
      "prepend_path": "/opt/ü", "env": [{"A": 1}, {"B": None}]}, "/usr\n/bin/sh C /opt/ü 1-\n0077", 0),
     ("cmd.run", "echo x", {"saltenv": "base", "use_vt": True}, "x", 0),
-    ("cmd.shell", "echo a | tr a b", {"python_shell": False}, "b", 0),
+    ("cmd.shell", "echo a | tr a b", {}, "b", 0),
+    ("cmd.shell", "echo a | tr a b", {"python_shell": False}, "a | tr a b", 0),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": "ou"}, "out", 0),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": ["no", "nor"]}, "out", 3),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": "no,out", "hide_output": True}, "", 0),
+    ("cmd.run_stderr", "echo err >&2; exit 3", {"success_stderr": ["zz", "err"]}, "err", 0),
+    ("cmd.run_stdout", r"printf 'a\377b'; exit 3", {"success_stdout": ["b"]}, b"a\xffb", 0),
+    ("cmd.run", "echo {{ grains.os }} {{ pillar.p }}", {"template": "jinja", "pillar": {"p": 5}}, "Debian 5", 0),
+    ("cmd.run", "echo {{ 1 }}", {}, "{{ 1 }}", 0),
+    ("cmd.run", "pwd", {"template": "jinja", "cwd": "/{{ 'usr' }}"}, "/usr", 0),
     ("cmd.retcode", "exit 3", {}, 3, 3),
 ])  # fmt: skip
 def test_commands_return_output_and_retcode(minion, fun, cmd, kwargs, expected, retcode):
@@ -205,6 +217,8 @@ def test_run_all_returns_pid_retcode_stdout_and_stderr(minion):
     ("x", {"output_encoding": "klingon"}, "Unknown output_encoding: unknown encoding: klingon"),
     ("x", {"timeuot": 3}, "There is no keyword timeuot; those of commands are: cwd, stdin, "),
     ("echo 'x", {"python_shell": False}, "Unable to split the command 'echo 'x' into words: No closing quotation"),
+    ("echo {{ a }}", {"template": "jinja"}, "The template in the command cannot be filled in: 'a' is undefined."),
+    ("echo {{ a }}", {"template": "mako"}, "template='mako' is not supported: jinja is."),
     (["nosuchcmd"], {}, "Unable to run command 'nosuchcmd', reason: [Errno 2] No such file or directory"),
     ("echo why; exit 3", {"raise_err": True}, "why"),
 ])  # fmt: skip
@@ -318,6 +332,75 @@ def test_script_runs_a_private_copy(minion, tmp_path, text, args, out, retcode):
     assert sorted(os.listdir(tmp_path)) == ["conf", "s.sh"]
 
 
+def test_script_may_be_a_template(minion, tmp_path):
+    path = tmp_path / "s.sh"
+    path.write_text("#!/bin/sh\necho {{ grains.os }} {{ pillar.p }}; exit {{ pillar.p }}\n")
+    assert minion("cmd.script", str(path), template="jinja", pillar={"p": 4})["stdout"] == "Debian 4"
+    assert minion("cmd.script", str(path), ignore_retcode=True)["stdout"] == "{{ grains.os }} {{ pillar.p }}"
+    minion.execution.pillar["p"] = 5
+    assert minion("cmd.script_retcode", str(path)) == 5  # as Salt, this one without being told
+
+
+@as_root
+@pytest.mark.parametrize("first", ["#!/bin/sh", "#! /usr/bin/env  sh", "#!/bin/sh -e", ""])
+def test_script_runs_where_the_temporary_directory_lets_nothing_be_executed(tmp_path, first):
+    for name in ("conf", "tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "conf/minion").write_text("id: m")
+    (tmp_path / "s.sh").write_text(f"{first}\necho ran $1 [$-]\n")
+    mount = f"mount -t tmpfs -o noexec none {tmp_path}/tmp"
+    if subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: nothing can be mounted here")
+    call = [sys.executable, saltlite.__file__, "call", "-c", str(tmp_path / "conf"), "--local", "--out=json"]
+    line = f"{mount} && {shlex.join([*call, 'cmd.script', str(tmp_path / 's.sh'), 'well'])}"
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", line], capture_output=True, text=True, env=env)
+    said = json.loads(done.stdout)["local"]
+    assert (said["retcode"], said["stderr"]) == (0, "") and said["stdout"].startswith("ran well"), said
+    assert ("e" in said["stdout"].partition("[")[2]) is (first == "#!/bin/sh -e")
+
+
+@as_root
+def test_command_in_another_root_directory(minion, tmp_path):
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: nothing can be mounted here")
+    (tmp_path / "bind").mkdir()
+    (tmp_path / "bind/f").write_text("in it")
+    before = Path("/proc/self/mounts").read_text()
+    command = f"cat {tmp_path}/bind/f; test -d /proc/1 && pwd; exit 3"
+    ret, retcode, _ = minion.run("cmd.run_chroot", "/", command, binds=[f"{tmp_path}/bind"])
+    assert (ret["stdout"], ret["stderr"], ret["retcode"], retcode) == ("in it/", "", 3, 3)
+    assert minion("cmd.run_chroot", "/", "id -un", runas="nobody")["stdout"] == "nobody"
+    assert Path("/proc/self/mounts").read_text() == before
+    assert "is no directory" in minion.error("cmd.run_chroot", "/nonexistent", "true")
+
+
+def test_versions_of_shells_are_found_out(minion):
+    found = minion("cmd.shell_info", "bash")
+    assert (found["installed"], found["path"]) == (True, minion("cmd.which", "bash"))
+    said = minion("cmd.run", "bash --version").partition("version ")[2]
+    assert said.startswith(found["version_raw"]) and found["version_raw"].startswith(found["version"])
+    assert re.fullmatch(r"\d+\.\d+(\.\d+)?", found["version"])
+    if minion("cmd.which", "perl"):
+        assert minion("cmd.shell_info", "perl")["version_raw"] == minion("cmd.run", "perl -e 'printf \"%vd\", $^V'")
+    missing = [name for name in ("tcsh", "zsh", "php", "ruby") if not minion("cmd.which", name)]
+    assert all(minion("cmd.shell_info", name)["installed"] is False for name in missing)
+    assert minion("cmd.shell_info", "ksh")["installed"] is None
+
+
+def test_text_is_written_to_a_terminal(minion):
+    ours, theirs = os.openpty()
+    name = os.ttyname(theirs).removeprefix("/dev/").replace("/", "")
+    said = f"Message was successfully echoed to {os.ttyname(theirs)}"
+    assert minion("cmd.tty", name, "grüße") == {"Success": said}
+    assert os.read(ours, 100) == "grüße".encode()
+    os.close(ours)
+    os.close(theirs)
+    assert "returned error" in minion("cmd.tty", "pts999", "x")["Error"]
+    for odd in ("com1", "tty../sda", "pts/../sda", "tty1/../../etc/x"):
+        assert minion("cmd.tty", odd, "x") == {"Error": "The specified device is not a valid TTY"}
+
+
 @as_root
 def test_script_can_be_run_by_another_user(minion, tmp_path):
     (tmp_path / "s.sh").write_text('#!/bin/sh\nid -un; stat -c %a "$0"; dirname "$0"; pwd\n')
@@ -335,6 +418,8 @@ def test_script_that_cannot_be_had_is_an_error(minion, tmp_path):
 def test_exec_code_runs_an_interpreter(minion):
     assert minion("cmd.exec_code", "python3", "import sys; print(sys.argv[1:])", args=["a b"]) == "['a b']"
     assert minion.run("cmd.exec_code", "sh", "echo $1; exit 2", args="x")[:2] == ("x", 2)
+    ret, retcode, _ = minion.run("cmd.exec_code_all", "sh", "echo $1; echo e >&2; exit 2", args=["x"])
+    assert (ret["stdout"], ret["stderr"], ret["retcode"], retcode) == ("x", "e", 2, 2)
 
 
 def test_which_finds_programs_also_outside_of_path(minion, monkeypatch):

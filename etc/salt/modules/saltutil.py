@@ -141,7 +141,7 @@ def clear_cache(minion: Execution):
     """Remove the files that were fetched; running jobs, returns on their way and the keys stay.
 
     CLI Example: salt '*' saltutil.clear_cache"""
-    for name in ("files", "extrn_files", "parts", "extmods"):
+    for name in ("files", "extrn_files", "localfiles", "parts", "extmods"):
         shutil.rmtree(minion.tree.cache / name, ignore_errors=True)
     return True
 
