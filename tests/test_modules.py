@@ -483,6 +483,31 @@ def test_grains_are_written(minion, fun, args, kwargs, ret, file):
     assert saltlite.collect_grains(minion.opts).items() >= file.items()
 
 
+@pytest.mark.parametrize(("before", "fun", "args", "after", "says"), [
+    ([[1, 2], 3], "append", ("a:0", 5), [[1, 2, 5], 3], None),
+    ([[1, 2], 3], "remove", ("a:0", 1), [[2], 3], None),
+    ([{"b": [1]}, 3], "append", ("a:b", 5), [{"b": [1, 5]}, 3], None),
+    ([{"b": {"c": [1]}}], "append", ("a:b:d", 5), [{"b": {"c": [1], "d": [5]}}], None),
+    (["b", "c"], "append", ("a:b", 5), ["b", "c"], "The key a is not a map, so there can be no b in it"),
+    ("text", "append", ("a:b", 5), "text", "The key a is not a map, so there can be no b in it"),
+    ({80: [1]}, "append", ("a:80", 5), {80: [1, 5]}, None),
+    ({"b": None}, "append", ("a:b:c", 5), {"b": {"c": [5]}}, None),
+])  # fmt: skip
+def test_lists_in_lists_are_changed_where_they_stand(minion, before, fun, args, after, says):
+    minion.file.write_text(yaml.safe_dump({"a": before}))
+    assert minion(f"grains.{fun}", *args) == (says or {"a": after})
+    assert minion.stored() == {"a": after}
+
+
+def test_grains_can_be_shown_to_others(tmp_path):
+    grains = {"id": "web1", "host": "h", "fqdn": "h.d", "domain": "d", "serialnumber": "12345", "os": "Debian"}
+    shown = {"id": "MINION.DOMAINNAME", "host": "MINION", "fqdn": "MINION.DOMAINNAME", "domain": "DOMAINNAME"}
+    shown |= {"serialnumber": "123XX", "os": "Debian"}
+    minion = Minion(tmp_path, grains)
+    assert minion("grains.items", sanitize=True) == minion("grains.item", *grains, sanitize="yes") == shown
+    assert minion("grains.items") == minion("grains.item", *grains) == grains
+
+
 @pytest.mark.parametrize(("fun", "args", "comment", "changes"), [
     ("set", ("apps:web:port", 81), "", {"apps": {"web": {"port": 81}}}),
     ("set", ("apps:web:port", 80), "Grain is already set", {}),
