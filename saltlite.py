@@ -71,7 +71,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
-    CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf
+    CACHE/schedule                 job               what persist=False has kept out of _schedule.conf; until the start
+    CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf, or that
 
 A crash in the middle of a write leaves a dot-name, `.NAME.` and 8 hex digits, removed at the next start.
 
@@ -4226,15 +4227,16 @@ FIRES: dict[str, Callable[[Entry, float], float]] = {
     "when": next_when,
     "cron": next_cron,
     "once": next_once,
+    "": lambda entry, since: NEVER,  # without a time only schedule.run_job runs it
 }
 
 
 def kind_of(entry: Entry) -> str:
-    """The key of FIRES that an entry fires by; ValueError unless it is exactly one."""
-    kinds = [kind for kind in FIRES if kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
-    if len(kinds) != 1:
-        raise ValueError("it needs one of when, cron, once and seconds (with minutes, hours, days)")
-    return kinds[0]
+    """The key of FIRES that an entry fires by; ValueError if there are several."""
+    kinds = [kind for kind in FIRES if kind and kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
+    if len(kinds) > 1:
+        raise ValueError("it may have one of when, cron, once and seconds (with minutes, hours, days)")
+    return kinds[0] if kinds else ""
 
 
 def next_fire(entry: Entry, since: float) -> float:
@@ -4351,6 +4353,7 @@ class Schedule:
                 problems.append(f"{name} is skipped: {error or type(error).__name__}.")
                 continue
             problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
+            problems += [] if kind_of(entry) else [f"{name} has no time to run at: only schedule.run_job runs it."]
             if before.get(name, {}) | {"enabled": 0} != entry | {"enabled": 0}:
                 self._begin(name, entry, now)
         self._at = {name: at for name, at in self._at.items() if name in self.entries}
@@ -4372,7 +4375,7 @@ class Schedule:
         entry = self.entries[name]
         waits = kind_of(entry) == "seconds" if gate == "range" else gate and entry.get("run_after_skip_range")
         try:
-            self._at[name] = opens(gate, entry[gate], since) if waits else next_fire(entry, since) + splay(entry)
+            self._at[name] = (opens(gate, entry[gate], since) if waits else next_fire(entry, since)) + splay(entry)
         except MISTAKES as error:
             self._at[name] = NEVER
             self.problems.append(f"{name} does not fire any more: {error}.")
@@ -4588,8 +4591,9 @@ class MinionTree:
         """Pin the master's key."""
         put(self.pki / "minion_master.pub", pem, 0o644)
 
-    def schedule_path(self) -> Path:
-        return self.conf / "minion.d" / "_schedule.conf"
+    def schedule_path(self, saved: bool = True) -> Path:
+        """Where the schedule is saved, and where what was changed in it without that."""
+        return self.conf / "minion.d" / "_schedule.conf" if saved else self.cache / "schedule"
 
     def put_schedule(self) -> None:
         """minion.d/_schedule.conf, byte for byte as every real release writes it, if not there."""
@@ -4597,15 +4601,18 @@ class MinionTree:
         if not path.exists():
             put(path, MINE_SCHEDULE, 0o644)
 
-    def schedule(self) -> dict[str, Any]:
-        """The entries saved in minion.d/_schedule.conf; Failure if it cannot be read."""
-        path = self.schedule_path()
-        try:
-            found = read_yaml(path) if path.exists() else None
-            saved = (found["schedule"] if found else None) or {}
-            return {str(name): entry for name, entry in saved.items()}
-        except MISTAKES as error:  # it is something else
-            raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
+    def schedule(self, saved: bool | None = None) -> dict[str, Any]:
+        """The entries of schedule.*, or of one of its files; where both count, None of the unsaved takes an entry away.
+
+        Failure if a file cannot be read."""
+        entries: dict[str, Any] = {}
+        for path in [self.schedule_path(which) for which in (True, False) if saved in (None, which)]:
+            try:
+                found = read_yaml(path) if path.exists() else None
+                entries |= {str(name): entry for name, entry in ((found["schedule"] if found else None) or {}).items()}
+            except MISTAKES as error:  # it is something else
+                raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
+        return entries if saved is not None else {name: entry for name, entry in entries.items() if entry is not None}
 
     # jobs
 
@@ -6008,6 +6015,7 @@ class Minion:
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         self.tree.prepare(opts)
         self.tree.sweep()
+        self.tree.schedule_path(saved=False).unlink(missing_ok=True)
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
         self.forked: set[str] = set()  # jids of this run that the forker will answer for
@@ -6117,7 +6125,7 @@ class Minion:
     def look_at_schedule(self) -> None:
         """Read the entries again where a file of theirs has changed, and run what is due."""
         tree = self.tree
-        sources = [tree.schedule_path(), tree.cache / "pillar", tree.cache / "grains"]
+        sources = [*map(tree.schedule_path, (True, False)), tree.cache / "pillar", tree.cache / "grains"]
         if any(tree.changed(f"schedule {path.name}", path) for path in sources):
             self.read_schedule()
         self.run_due()
