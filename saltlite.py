@@ -634,12 +634,13 @@ def sha256(data: bytes) -> bytes:
     return digest.finalize()
 
 
-def fingerprint(pem: str) -> str:
-    """The SHA-256 fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines.
+def fingerprint(pem: str, hash_type: str = "sha256") -> str:
+    """The fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines.
 
     Taken from Salt: the PEM's lines without the first and the last, each with its line end."""
     lines = [line for line in clean(pem).splitlines() if line.strip()]
-    digest = sha256("\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b"").hex()
+    inner = "\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b""
+    digest = sha256(inner).hex() if hash_type == "sha256" else Lazy("hashlib").new(hash_type, inner).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
@@ -4827,14 +4828,15 @@ class MinionProtocol:
     def _unwanted(self, master: PublicKey, inner: dict[str, Any]) -> str:
         """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger, or if the signing key should
         vouch for it and does not; '' if it is welcome."""
-        found, wanted, verify = fingerprint(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
+        finger = functools.partial(fingerprint, hash_type=self.opts["hash_type"])
+        found, wanted, verify = finger(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
         known = self.master and self.master.pem == master.pem
         if self.opts[verify] and (not known or self.opts["always_verify_signature"]):
             if not self._vouched(inner):
                 return MASTER_CHANGED
         elif self.master and not known:
             path = self.tree.pki / "minion_master.pub"
-            self.why = f"the master's key has changed: {path} holds {fingerprint(self.master.pem)}, the master has "
+            self.why = f"the master's key has changed: {path} holds {finger(self.master.pem)}, the master has "
             self.why += f"{found}; if that is right, remove the file"
             return MASTER_CHANGED
         if wanted and not self.master and wanted.lower() != found:

@@ -67,6 +67,7 @@ OPTIONS = {
     ),
     "permissive_pki_access": Option(False, BOOL, "trust autosign files that their group may write"),
     "sign_pub_messages": Option(True, BOOL, "publications are signed, and unsigned ones ignored; cannot be off"),
+    "hash_type": Option("sha256", HASH, "how minions compare files, and of what kind fingerprints are"),
     "timeout": Option(5, NUMBER, "seconds to wait for returns before the silent minions are asked (find_job)"),
     "gather_job_timeout": Option(10, NUMBER, "seconds to wait for the answers to find_job"),
     "zmq_filtering": Option(
