@@ -5296,7 +5296,7 @@ class Execution:
         self.schedule: Schedule | None = None  # the minion's own, for functions that run in its loop
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
         self.heeds_blackout = True  # not who runs it on this machine, as with Salt
-        self._master = master
+        self._master, self.local = master, master is None
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:

@@ -583,6 +583,25 @@ def test_call_local_needs_no_master(tmp_path):
     assert not (tmp_path / "pki").exists(), "--local makes no keys"
 
 
+def test_call_shows_grains_and_documentation(tmp_path):
+    write_config(tmp_path / "minion", {"id": "alone", "grains": {"rack": "r7"}})
+    (tmp_path / "own/modules").mkdir(parents=True)
+    (tmp_path / "own/modules/mine.py").write_text('def it():\n    """Says one."""\n    return 1\n')
+
+    def call(*words):
+        return command("call", "-c", tmp_path, "--local", *words)
+
+    assert json.loads(call("-g", "--out=json").stdout)["local"]["rack"] == "r7"
+    assert json.loads(call("--skip-grains", "--out=json", "grains.items").stdout)["local"] == {}
+    assert "test.ping:" in call("-d").stdout and "cmd.run:" not in call("-d", "test.ping").stdout
+    assert call("-m", tmp_path / "own", "mine.it").stdout == "local:\n    1\n"
+    assert "Says one." in call("-m", tmp_path / "own", "-d", "mine.it").stdout
+    nothing = call()
+    assert nothing.returncode == 64 and "call needs the name of a function" in nothing.stderr
+    lost = command("call", "-c", tmp_path, "--file-root", "/srv/x", "test.ping")
+    assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
+
+
 def test_call_speaks_to_the_master_beside_the_running_minion(fleet):
     done = command("call", "-c", fleet.web2.conf, "grains.get", "role")
     assert (done.returncode, done.stdout) == (0, "local:\n    back\n"), done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from live import command, write_config
 from one_minion import Master, Minion, snapshot
 
 HERE = Path(__file__).resolve().parent
@@ -307,6 +308,23 @@ def test_salt_call_is_this_minion(stateful):
     assert yaml.safe_load((conf / "minion").read_text())["include"][-1] == f"{conf}/own"
     assert os.readlink(conf / "grains") == f"{stateful.conf}/grains"
     assert stat.S_IMODE(conf.stat().st_mode) == 0o700
+
+
+def test_a_call_that_is_local_stays_local(stateful, tmp_path):
+    assert "--local" in stateful("state.apply")["argv"]  # it has no master to ask
+    stateful.execution.local = False
+    assert "--local" not in stateful("state.apply")["argv"]
+    config = {"id": "web1", "salt_call": stateful.opts["salt_call"], "file_roots": {"base": ["/srv/conf"]}}
+    write_config(tmp_path / "call/minion", config)
+
+    def own(*given):
+        done = command("call", "-c", tmp_path / "call", "--local", "--out=json", *given, "state.apply")
+        argv = json.loads(done.stdout)["local"]["argv"]
+        return "--local" in argv, yaml.safe_load(Path(argv[argv.index("-c") + 1], "own").read_text())
+
+    assert own()[0] is True and own()[1]["file_roots"] == {"base": ["/srv/conf"]}
+    given = own("--file-root", "/srv/x", "--pillar-root", str(tmp_path))[1]
+    assert (given["file_roots"], given["pillar_roots"]) == ({"base": ["/srv/x"]}, {"base": [str(tmp_path)]})
 
 
 def test_what_salt_call_says_instead_of_json_is_shown(stateful):
