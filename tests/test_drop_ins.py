@@ -155,6 +155,28 @@ def test_sync_takes_the_environments_that_it_is_told(synced):
     assert minion("saltutil.sync_modules", saltenv=["base"]) == ["modules.a"]
 
 
+@pytest.mark.parametrize(("call", "config", "brought"), [
+    ({}, {}, "a b sub.c"),
+    ({"extmod_whitelist": "a,sub.c"}, {}, "a sub.c"),
+    ({"extmod_blacklist": "a"}, {}, "b sub.c"),
+    ({"extmod_whitelist": {"modules": ["a", "b"]}, "extmod_blacklist": {"modules": ["b"]}}, {}, "a"),
+    ({}, {"extmod_whitelist": {"modules": ["b"]}}, "b"),
+    ({}, {"extmod_blacklist": {"modules": ["b"], "grains": ["a"]}}, "a sub.c"),
+    ({"extmod_blacklist": {"states": ["a"]}}, {"extmod_blacklist": {"modules": ["b"]}}, "a b sub.c"),
+])  # fmt: skip
+def test_sync_fetches_what_the_lists_allow(tmp_path, call, config, brought):
+    master = Master(tmp_path / "srv")
+    minion = Minion(tmp_path, master, **config)
+    for name in ("a.py", "b.py", "sub/c.py"):
+        master.put(f"_modules/{name}", "")
+    wanted = [f"modules.{name}" for name in brought.split()]
+    assert minion("saltutil.sync_modules", **call) == wanted
+    if not any(isinstance(value, str) for value in call.values()):
+        minion("saltutil.clear_cache")
+        assert minion("saltutil.sync_all", refresh=False, **call)["modules"] == wanted
+    assert "must be a text, or a map" in minion.error("saltutil.sync_modules", extmod_whitelist=5)
+
+
 def test_a_file_of_a_later_environment_takes_the_place_of_a_directory(synced):
     master, minion = synced
     master.put("_modules/x.py/y.py", "")
@@ -297,6 +319,7 @@ def test_retcode_and_outputter_of_a_state_function_are_salts(stateful):
     assert (made["retcode"], made["success"], made["out"]) == (2, False, "highstate")
     assert stateful.job("state.highstate")["retcode"] == 0
     assert "out" not in stateful.job("state.show_top")
+    assert words(stateful("sys.state_doc", "pkg.installed")) == ("sys.state_doc", ['"pkg.installed"'])
 
 
 def test_salt_call_is_this_minion(stateful):

@@ -71,6 +71,7 @@ def until(condition, seconds=10):
 
 def test_every_function_has_a_first_sentence_and_an_example(minion):
     alias = {"grains.fetch": "grains.get", "test.versions": "test.versions_report"}
+    alias["test.rand_str"] = "test.random_hash"
     for fun in minion("sys.list_functions", "cmd", "config", "grains", "test"):
         doc = minion.execution.functions[fun].__doc__ or ""
         assert re.match(r"[A-Z].*\.", doc) and f"salt '*' {alias.get(fun, fun)}" in doc, fun
@@ -80,11 +81,17 @@ def test_the_functions_that_people_use_are_there(minion):
     wanted = {
         "cmd": """exec_code exec_code_all has_exec retcode run run_all run_bg run_chroot run_stderr run_stdout script
             script_retcode shell shell_info shells tty which which_bin""",
-        "config": "dot_vals get items merge option",
+        "config": "backup_mode dot_vals get items manage_mode merge option valid_fileproto",
+        "match": """compound data filter_by glob grain grain_pcre ifelse ipcidr list pcre pillar pillar_pcre
+            search_by""",
+        "pillar": "data fetch file_exists filter_by get item items keys ls obfuscate raw",
         "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
             setvals""",
-        "test": """arg arg_repr arg_type assertion collatz echo exception false fib kwarg opts_pkg ping rand_sleep
-            retcode sleep stack true try version versions versions_report""",
+        "sys": """argspec doc list_functions list_modules list_state_functions list_state_modules reload_modules
+            state_argspec state_doc state_schema""",
+        "test": """arg arg_clean arg_repr arg_type assertion collatz conf_test cross_test echo exception false fib
+            get_opts kwarg not_loaded opts_pkg outputter ping raise_exception rand_sleep rand_str random_hash retcode
+            sleep stack true try version versions versions_report""",
     }
     for module, names in wanted.items():
         assert minion("sys.list_functions", module) == [f"{module}.{name}" for name in names.split()]
@@ -137,10 +144,119 @@ def test_modules_that_are_not_white_listed_cannot_be_asked_for(tmp_path):
     ("test.arg", (1, "two"), {"a": 1}, {"args": [1, "two"], "kwargs": {"a": 1, "__pub_jid": JID}}),
     ("test.kwarg", (), {"a": {"b": 1}}, {"a": {"b": 1}, "__pub_jid": JID}),
     ("test.try", ("test.exception",), {}, None),
+    ("test.arg_clean", (1,), {"a": 2}, {"args": [1], "kwargs": {"a": 2}}),
+    ("test.conf_test", (), {}, "set"),
+    ("test.cross_test", ("test.echo", ["a"]), {}, "a"),
+    ("test.outputter", ({"a": 1},), {}, {"a": 1}),
+    ("test.raise_exception", ("nosuch", "x"), {}, False),
+    ("test.raise_exception", ("print", "x"), {}, False),
+    ("test.raise_exception", ("antigravity.x",), {}, False),
+    ("match.filter_by", ({"foo*": 1, "web*": {"a": 1}},), {}, {"a": 1}),
+    ("match.filter_by", ({"foo*": 1, "web*": {"a": 1}},), {"merge": {"b": 2}}, {"a": 1, "b": 2}),
+    ("match.filter_by", ({"foo*": 1},), {"default": "foo*"}, 1),
+    ("match.filter_by", ({"foo*": 1},), {}, None),
+    ("match.filter_by", ({"os:Debian": 1},), {"tgt_type": "grain"}, 1),
+    ("match.filter_by", ({"w*": None},), {"merge": {"b": 2}}, {"b": 2}),
+    ("match.filter_by", ({"w*": {"l": [1]}},), {"merge": {"l": [2]}, "merge_lists": True}, {"l": [1, 2]}),
+    ("match.filter_by", ({"w*": {"l": [1]}},), {"merge": {"l": [2]}}, {"l": [2]}),
+    ("match.filter_by", ({"bar*": 5},), {"minion_id": "bar03"}, 5),
+    ("match.search_by", ({"a": ["web*", "x"], "b": ["y"], "c": ["G@os:Debian"]},), {}, ["a", "c"]),
+    ("match.search_by", ({"b": ["y"]},), {}, None),
+    ("match.ifelse", ("foo*", "F", "web*", "W", "d"), {}, "W"),
+    ("match.ifelse", ("foo*", "F", True, "W", "d"), {}, "W"),
+    ("match.ifelse", ("foo*", "F", False, "W", "d"), {}, "d"),
+    ("match.ifelse", ("d",), {}, "d"),
+    ("config.backup_mode", (), {}, ""),
+    ("config.backup_mode", ("x",), {}, "x"),
+    ("config.manage_mode", (644,), {}, "0644"),
+    ("config.manage_mode", ("0o644",), {}, "0644"),
+    ("config.manage_mode", ('"0644"',), {}, "0644"),
+    ("config.manage_mode", ("00",), {}, "0000"),
+    ("config.manage_mode", (4755,), {}, "4755"),
+    ("config.manage_mode", (None,), {}, None),
+    ("config.valid_fileproto", ("s3://x",), {}, True),
+    ("config.valid_fileproto", ("git://x",), {}, False),
+    ("config.valid_fileproto", ("/x",), {}, False),
+    ("sys.reload_modules", (), {}, True),
+    ("saltutil.clear_job_cache", (), {"hours": 12}, True),
     ("test.try", ("test.exception", True), {"message": "m"}, "Exception('m')"),
 ])  # fmt: skip
 def test_test_functions_return_what_salts_do(minion, fun, args, kwargs, expected):
     assert minion(fun, *args, **kwargs) == expected
+
+
+def test_pillar_functions_are_those_of_salt(tmp_path):
+    minion = Minion(tmp_path / "conf", pillar={"a": {"b": 1, "pw": "x"}, "l": [1, "two", None]})
+    minion.execution._master = lambda load: minion.execution.pillar
+    assert minion("match.pillar_pcre", "a:b:[0-9]") is True and minion("match.pillar_pcre", "a:b:x") is False
+    table = {"x": {"v": 1}, "default": {"v": 9}}
+    assert minion("pillar.filter_by", table, "a:pw") == {"v": 1}
+    assert minion("pillar.filter_by", {"y": 1, "default": {"v": 9}}, "a:pw") == {"v": 9}
+    assert minion("pillar.filter_by", {"y": {"v": 1}}, "a:pw", {"z": 1}, "y", "y") == {"v": 1, "z": 1}
+    types = {"a": {"b": "<int>", "pw": "<str>"}, "l": ["<int>", "<str>", "<NoneType>"]}
+    assert minion("pillar.obfuscate") == types
+    assert minion("pillar.obfuscate", "a:b", "l") == {"a:b": "<int>", "l": types["l"]}
+    assert minion("pillar.raw", "a", unmask=False) == {"b": 1, "pw": "x"}
+    assert "pillar_enc=gpg is not supported" in minion.error("pillar.items", pillar={"a": 1}, pillar_enc="gpg")
+
+
+def test_pillar_that_is_not_there_may_be_an_error(tmp_path):
+    minion = Minion(tmp_path, pillar_raise_on_missing=True)
+    assert minion.error("pillar.get", "a:b") == "Pillar key not found: a:b"
+    assert minion("pillar.get", "a:b", "d") == "d" and minion("pillar.get", "a:b", None) is None
+    minion.execution.opts["pillar_raise_on_missing"] = False
+    assert minion("pillar.get", "a:b") == ""
+
+
+def test_pillar_files_are_looked_for_where_they_are(tmp_path):
+    (tmp_path / "srv/web").mkdir(parents=True)
+    (tmp_path / "srv/web/init.sls").write_text("")
+    minion = Minion(tmp_path / "conf", pillar_roots={"base": [str(tmp_path / "srv")]})
+    for path, env, there in (("web/init.sls", None, True), ("web/init.sls", "dev", False), ("web", None, False)):
+        assert minion("pillar.file_exists", path, env) is there
+    assert "cannot be a file's path" in minion.error("pillar.file_exists", "../conf")
+    assert "no pillar_roots here" in Minion(tmp_path / "other").error("pillar.file_exists", "x")
+
+
+def test_hashes_and_exceptions_are_made(minion):
+    assert {len(minion("test.rand_str", size)) for size in (0, 5, 1000)} == {64}
+    assert len(minion("test.random_hash", hash_type="md5")) == 32
+    assert minion("test.rand_str") != minion("test.rand_str")
+    assert "FileNotFoundError: [Errno 2] no: 'x'" in minion.run("test.raise_exception", "OSError", 2, "no", "x")[0]
+    assert minion.error("test.raise_exception", "salt.exceptions.CommandExecutionError", "x") == "x"
+    assert "odd number" not in minion.error("match.ifelse", "a", "b") and minion.error("match.ifelse", "a", "b")
+    assert "must be a map" in minion.error("match.filter_by", {"w*": {}}, merge=5)
+    assert "needs a map" in minion.error("match.filter_by", {"w*": 1}, merge={"a": 1})
+
+
+def test_modules_that_are_not_loaded_are_named(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/broken.py").write_text("raise RuntimeError")
+    assert Minion(tmp_path)("test.not_loaded") == ["broken"]
+
+
+def test_all_jobs_are_killed_but_the_one_that_does_it(minion):
+    tree = minion.execution.tree
+    tree.proc.mkdir(parents=True)
+    for number, function in ((1, "saltutil.term_all_jobs"), (2, "saltutil.kill_all_jobs")):
+        sleeper = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        for jid, pid in ((f"{number}" * 20, sleeper.pid), (JID, os.getpid())):
+            tree.start_job({"jid": jid, "fun": "cmd.run", "arg": []}, pid)
+        said = minion(function)
+        assert said == [
+            f"Signal {15 if number == 1 else 9} sent to job {number}{str(number) * 19} at pid {sleeper.pid}"
+        ]
+        assert sleeper.wait(10) == (-15 if number == 1 else -9)
+        tree.end_job(f"{number}" * 20)
+
+
+def test_a_return_that_waits_can_be_looked_at(minion):
+    tree = minion.execution.tree
+    tree.outbox.mkdir(parents=True)
+    tree.put_return({"jid": JID, "fun": "test.ping", "return": True})
+    assert minion("saltutil.find_cached_job", JID)["return"] is True
+    for jid in ("2" * 20, "../../x"):
+        assert minion("saltutil.find_cached_job", jid).startswith(f"Job {jid} has no return here")
 
 
 def test_numbers_are_those_of_salt(minion):

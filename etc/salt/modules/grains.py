@@ -162,13 +162,9 @@ def equals(minion: Execution, key, value):
     return str(value) == str(traverse(minion.grains, str(key).split(":"), ""))
 
 
-@with_minion
-def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, default="default", base=None):
-    """The entry of a map whose key, a glob, matches a grain; over it `merge`, under it the entry called `base`.
-
-    CLI Example: salt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'"""
+def _filtered(lookup_dict: Mapping[Any, Any], value: Any, merge: Any, default: Any, base: Any) -> Any:
+    """The entry of a map whose key, a glob, matches a value, or the first of a list of values that it matches."""
     found = None
-    value = traverse(minion.grains, str(grain).split(":"), [])
     for each in map(str, value if isinstance(value, list) else [value]):
         exact = [lookup_dict[key] for key in lookup_dict if str(key) == each]
         matching = [lookup_dict[key] for key in lookup_dict if fnmatch.fnmatchcase(each, str(key))]
@@ -180,6 +176,14 @@ def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, def
     if len(layers) > 1 and not all(isinstance(each, Mapping) for each in layers):
         raise CommandExecutionError("filter_by: what is found, merge and base must be maps to be put together")
     return functools.reduce(merged, layers) if layers else None
+
+
+@with_minion
+def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, default="default", base=None):
+    """The entry of a map whose key, a glob, matches a grain; over it `merge`, under it the entry called `base`.
+
+    CLI Example: salt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'"""
+    return _filtered(lookup_dict, traverse(minion.grains, str(grain).split(":"), []), merge, default, base)
 
 
 @with_minion
