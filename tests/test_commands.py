@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -618,6 +619,19 @@ def test_call_without_an_answer_ends_with_a_sentence(tmp_path):
     done = command("call", "-c", tmp_path, "test.ping")
     assert done.returncode == 1 and done.stdout == ""
     assert "does not answer" in done.stderr and "--local" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("who", ["master", "web1"])
+def test_a_daemon_says_where_it_is_and_goes_on(fleet, who):
+    process = getattr(fleet, who).process
+    process.send_signal(signal.SIGUSR1)
+    pattern = f"salt-debug-*-{process.pid}.log"
+    path = until(lambda: next(Path(tempfile.gettempdir()).glob(pattern), None), what="the file")
+    until(lambda: path.read_text().count("\n") > 5, what="its lines")
+    assert f"process {process.pid}" in path.read_text() and "in main" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    assert fleet.master.returns("web1", "test.ping") == {"web1": True} and process.poll() is None
 
 
 # links named after Salt's commands

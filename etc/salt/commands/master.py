@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
 from typing import Any
 
 from saltlite import (
@@ -35,6 +41,19 @@ def daemon_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
 
 
+def say_where(number: int, frame: Any) -> None:
+    """SIGUSR1: write down where the program is, at the terminal or into a file of the temporary directory; go on."""
+    text = f"{time.ctime()}, process {os.getpid()}\n{''.join(traceback.format_stack(frame))}"
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+        return
+    path = f"{tempfile.gettempdir()}/salt-debug-{int(time.time())}-{os.getpid()}.log"
+    with contextlib.suppress(OSError):  # there is one already, or no room
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+
+
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     """The options of a daemon, with its log set up and its configuration's warnings said."""
     if args.daemon:
@@ -47,6 +66,7 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     opts["__limits__"] = harden()
+    signal.signal(signal.SIGUSR1, say_where)
     return opts
 
 
