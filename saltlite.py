@@ -1515,20 +1515,6 @@ def make_directory(path: Path, shared: bool = False) -> None:
         raise Failure(f"{path} cannot be made: {error.strerror}.") from None
 
 
-def clear_way(path: Path, root: Path) -> None:
-    """Make the directories from `root` down to a file to come; what else stands in their place, or in its own, goes."""
-    import shutil
-
-    root.mkdir(0o700, parents=True, exist_ok=True)
-    for parent in reversed(path.relative_to(root).parents[:-1]):
-        directory = root / parent
-        if directory.is_symlink() or directory.is_file():
-            directory.unlink()
-        directory.mkdir(0o700, exist_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-
-
 def lock(path: Path, who: str) -> int:
     """Hold a lock file for as long as this process lives; Failure with the holder's pid if it is held already.
 
@@ -1598,8 +1584,9 @@ def leaf_files(kind: str, opts: Mapping[str, Any] | None = None) -> dict[str, Pa
             if info.st_uid not in (0, os.geteuid()) or info.st_mode & stat.S_IWOTH:
                 log.warning("%s is not read: others could put code there; chown and `chmod o-w` it", directory)
                 continue
-            files = [name for name in sorted(os.listdir(directory)) if name.endswith(".py") and name[0] not in "_."]
-            found |= {name.removesuffix(".py"): directory / name for name in files}
+            files = [path for path in sorted(directory.iterdir()) if path.name[0] not in "_."]
+            found |= {path.name: path / "__init__.py" for path in files if (path / "__init__.py").is_file()}
+            found |= {path.stem: path for path in files if path.suffix == ".py" and not path.is_dir()}
     return found
 
 
@@ -1610,12 +1597,18 @@ def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.Mod
 
     if dunders is not None and str(PACKED / "stand_in") not in sys.path:
         sys.path.append(str(PACKED / "stand_in"))  # last: a Salt that is installed comes first
-    name = f"saltlite_{path.parent.name}_{path.stem}"
+    name = f"saltlite_{path.parent.name}_{path.stem}"  # a package has its modules below it
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
-    spec.loader.exec_module(module)
+    beside = [str(path.parent)] if dunders is not None else []  # a module for Salt may import the ones beside it
+    sys.path += beside
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        for directory in beside:
+            sys.path.remove(directory)
     if dunders and isinstance(start := vars(module).get("__init__"), types.FunctionType):
         start(dunders["__opts__"])
     return module
@@ -1647,12 +1640,14 @@ def options_of(role: str) -> Mapping[str, Option]:
 
 
 def functions_of(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
-    """The public functions that a file defines itself, by the names they have there."""
+    """The public functions that a file, or a package, defines itself, by the names they have there; of __load__ or
+    __all__ only those that are listed."""
+    listed = getattr(module, "__load__", getattr(module, "__all__", vars(module)))
     return {
         name: function
         for name, function in vars(module).items()
-        if name[0] != "_" and callable(function) and not isinstance(function, type)
-        if getattr(function, "__module__", None) == module.__name__
+        if name in listed and name[0] != "_" and callable(function) and not isinstance(function, type)
+        if f"{getattr(function, '__module__', None)}.".startswith(f"{module.__name__}.")
     }
 
 
@@ -4502,18 +4497,6 @@ def find_id(opts: Mapping[str, Any]) -> str:
     return given
 
 
-def minion_id_of(opts: dict[str, Any]) -> str:
-    """The id, written to minion_id when no option gives it."""
-    found = find_id(opts)
-    path = Path(opts["conf_dir"]) / "minion_id"
-    if opts["minion_id_caching"] and not opts["id"] and not path.exists():
-        try:
-            put(path, found, 0o644)
-        except OSError as error:
-            raise Failure(f"{path} cannot be written: {error.strerror}.") from None
-    return found
-
-
 def process_start(pid: int) -> int:
     """When a process began, in clock ticks since boot, 0 if there is none: pids come back, this pair does not.
 
@@ -5166,6 +5149,13 @@ class Functions(Mapping[str, Function]):
             self._read_all()  # it may be a __virtualname__
         return self._found[name]
 
+    def __getattr__(self, module: str) -> types.SimpleNamespace:
+        """The functions of a module, for `__salt__.cmd.run`."""
+        names_of = [] if module[0] == "_" else [name for name in self if name.startswith(f"{module}.")]
+        if not names_of:
+            raise AttributeError(f"there is no module {module!r}")
+        return types.SimpleNamespace(**{name.partition(".")[2]: self[name] for name in names_of})
+
     def __iter__(self) -> Iterator[str]:
         self._read_all()
         return iter(sorted(self._found))
@@ -5207,6 +5197,7 @@ class Functions(Mapping[str, Function]):
         minion = self.minion
         found: dict[str, Any] = {"opts": minion.all_opts, "grains": minion.grains, "pillar": minion.pillar}
         found |= {"salt": minion.functions, "utils": minion.utils, "context": minion.context}
+        found["salt_system_encoding"] = "utf-8"
         return {f"__{name}__": value for name, value in found.items()}
 
 

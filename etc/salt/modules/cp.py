@@ -13,6 +13,7 @@ import fnmatch
 import hashlib
 import os
 import re
+import shutil
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ from saltlite import (
     as_bytes,
     as_text,
     below,
-    clear_way,
     in_a_sentence,
     own_kwargs,
     put,
@@ -97,6 +97,18 @@ def _put_copy(source: Path, dest: str) -> str:
     return dest
 
 
+def _clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands in their place, or in its own, goes."""
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents[:-1]):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
 @contextlib.contextmanager
 def _open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
     """The part of what comes from `origin`, held against other jobs that fetch the same."""
@@ -119,7 +131,7 @@ def _settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
         _put_copy(part, dest)
         part.unlink()
         return dest
-    clear_way(place, minion.tree.cache)
+    _clear_way(place, minion.tree.cache)
     os.rename(part, place)
     return str(place)
 
@@ -372,7 +384,7 @@ def cache_dir(minion: Execution, path, saltenv=None, include_empty=False, includ
     if include_empty:
         empty = [n for n in _listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
         for directory in (_cached(minion, name, env) for name in empty):
-            clear_way(directory / "file", minion.tree.cache)
+            _clear_way(directory / "file", minion.tree.cache)
             found.append(str(directory))
     return found
 
@@ -418,7 +430,7 @@ def cache_local_file(minion: Execution, path):
         return ""
     place = _local(minion, path)
     with in_a_sentence(f"{path} cannot be copied to {place}"):
-        clear_way(place, minion.tree.cache)
+        _clear_way(place, minion.tree.cache)
         return _put_copy(Path(path), str(place))
 
 
@@ -498,7 +510,7 @@ def get_template(minion: Execution, path, dest, template="jinja", saltenv=None, 
     with in_a_sentence(f"{path} cannot be filled in"):
         text = _filled(Path(source).read_text("utf-8"), template, _facts(minion, env, kwargs), str(path))
         place = _cached(minion, name, env, "extrn_files")
-        clear_way(place, minion.tree.cache)
+        _clear_way(place, minion.tree.cache)
         put(place, text, 0o600)
         if not target:
             return str(place)

@@ -16,10 +16,10 @@ from saltlite import (
     CommandExecutionError,
     Execution,
     below,
-    clear_way,
     collect_grains,
     in_a_sentence,
     names,
+    packed_leaf,
     pillar_load,
     put,
     with_minion,
@@ -109,7 +109,7 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None, lists: 
                 path.unlink()
         changed = [target for target, place in remote.items() if not _same(target, place)]
         for target in changed:
-            clear_way(target, minion.tree.cache)
+            packed_leaf("modules", "cp")._clear_way(target, minion.tree.cache)
             put(target, remote[target].read_bytes())
     return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
 
