@@ -1602,7 +1602,8 @@ def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.Mod
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
-    beside = [str(path.parent)] if dunders is not None else []  # a module for Salt may import the ones beside it
+    place = path.parent.parent if path.stem == "__init__" else path.parent
+    beside = [str(place)] if dunders is not None else []  # a module for Salt may import the ones beside it
     sys.path += beside
     try:
         spec.loader.exec_module(module)
@@ -5201,30 +5202,41 @@ class Functions(Mapping[str, Function]):
         return {f"__{name}__": value for name, value in found.items()}
 
 
+def grains_in(path: Path, opts: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What the functions of a `_grains` file give, and whether all of them could; one that fails costs its own only."""
+    found: dict[str, Any] = {}
+    try:
+        module = read_leaf(path, {"__opts__": dict(opts), "__grains__": before})
+        verdict, _ = verdict_of(module)
+    except Exception as error:
+        log.error("the grains of %s are missing: %s", path, why_not(path, error))
+        return found, False
+    well = True
+    for name, function in functions_of(module).items() if verdict else ():
+        wants = "grains" in inspect.signature(function).parameters
+        try:
+            found |= as_text(function({**before, **found}) if wants else function()) or {}
+        except Exception as error:
+            well = False
+            log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
+    return found, well
+
+
 def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     """This machine's grains: what the functions in the `_grains` files give, over that the file <config>/grains, over
-    that the option `grains`. A function that fails costs its own grains only.
+    that the option `grains`. A file of a site's that fails does not take those of the packed one with it.
 
     `id`, `master` and Salt's version first, so that other grains may use them."""
     grains: dict[str, Any] = {"id": opts["id"], "master": master_list(opts)[0], "saltlite": VERSION}
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
-    for path in leaf_files("_grains", opts).values():
-        try:
-            module = read_leaf(path, {"__opts__": dict(opts), "__grains__": grains})
-            verdict, why = verdict_of(module)
-        except Exception as error:
-            verdict, why = False, why_not(path, error)
-            log.error("the grains of %s are missing: %s", path, why)
-        if not verdict:
-            continue
-        for name, function in functions_of(module).items():
-            wants = "grains" in inspect.signature(function).parameters
-            try:
-                grains |= (function(grains) if wants else function()) or {}
-            except Exception as error:
-                log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
+    packed = leaf_files("_grains")
+    for stem, path in leaf_files("_grains", opts).items():
+        found, well = grains_in(path, opts, grains)
+        if not well and packed.get(stem, path) != path:
+            found = grains_in(packed[stem], opts, grains)[0] | found
+        grains |= found
     path = Path(opts["conf_dir"]) / "grains"
     try:
         own_grains = read_yaml(path) if path.exists() else None

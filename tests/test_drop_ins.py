@@ -13,6 +13,8 @@ import yaml
 from live import command, write_config
 from one_minion import Master, Minion, snapshot
 
+import saltlite
+
 HERE = Path(__file__).resolve().parent
 GRAINS = {"id": "web1", "roles": ["web", "db"], "lb": "haproxy"}
 PILLAR = {"app": {"port": 8080, "tls": {"on": True}, "name": "shop"}}
@@ -107,6 +109,34 @@ def test_job_says_of_itself_what_keywords_take(minion):
 
 def test_module_uses_a_utility(minion):
     assert minion("shouter.shout", "a") == "A!!"
+
+
+def test_module_may_be_a_package_and_import_its_neighbours(minion):
+    functions = minion("sys.list_functions", "shop", "neighbour")
+    assert functions == ["neighbour.count", "neighbour.echo", "neighbour.encoding", "neighbour.kit", "shop.price"]
+    assert minion("shop.price", "pear") == 2 and minion("neighbour.encoding") == "ä".encode()
+    assert minion("neighbour.count", "x") == (True, "x") and minion("neighbour.kit") == "A!!"
+    before = list(sys.path)
+    minion.run("broken.anything")
+    assert sys.path == before and str(HERE / "modules") not in sys.path
+
+
+def test_package_may_be_relative_to_itself(tmp_path):
+    for name, text in (("__init__", "from .part import two, one\n\ndef three():\n    return 3\n"),
+                       ("part", "def one():\n    return 1\n\ndef two():\n    return 2\n")):  # fmt: skip
+        (tmp_path / "own/modules/kit").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"own/modules/kit/{name}.py").write_text(text)
+    (tmp_path / "own/modules/empty").mkdir()
+    (tmp_path / "own/modules/odd.py").mkdir()
+    minion = Minion(tmp_path, None, module_dirs=[str(tmp_path / "own")])
+    assert minion("sys.list_functions", "kit") == ["kit.one", "kit.three", "kit.two"]
+    assert not {"empty", "odd"} & set(minion("sys.list_modules"))
+
+
+def test_functions_are_attributes_too(minion):
+    salt = minion.execution.functions
+    assert salt.test.ping() is True and salt.lb.backends() == ["b1", "b2"]
+    assert not hasattr(salt, "nosuch") and not hasattr(salt.test, "nosuch") and not hasattr(salt, "__deepcopy__")
 
 
 @pytest.mark.skipif("salt" in sys.modules, reason="Salt is here")
@@ -225,6 +255,22 @@ def test_new_grains_are_collected(synced):
     assert minion("saltutil.sync_grains") == ["grains.no", "grains.of", "grains.rack"]
     grains = minion.tree.grains()
     assert (grains["rack"], grains["id_again"], grains.get("no")) == ("r7", "web1", None)
+
+
+def test_grains_of_a_site_that_fail_take_no_others_with_them(synced):
+    master, minion = synced
+    for text in ("raise RuntimeError", "import nosuch", "def broken():\n    return 1 / 0\n"):
+        master.put("_grains/core.py", f"def mine():\n    return {{'mine': b'r7', 'os': 'Own'}}\n{text}\n")
+        minion("saltutil.sync_grains")
+        grains = saltlite.collect_grains(minion.opts)
+        assert {"kernel", "os", "cpuarch"} <= grains.keys()
+        assert (grains.get("mine"), grains["os"] == "Own") == (("r7", True) if "broken" in text else (None, False))
+    master.put("_grains/core.py", "def mine():\n    return {'mine': b'r7'}\n")
+    minion("saltutil.sync_grains")
+    grains = saltlite.collect_grains(minion.opts)
+    assert (
+        grains["mine"] == "r7" and "kernel" not in grains
+    )  # a whole file takes the place of the packed one, as in Salt
 
 
 def test_sync_all_gives_every_kind_and_fetches_the_pillar(synced):
