@@ -139,6 +139,33 @@ def test_functions_are_attributes_too(minion):
     assert not hasattr(salt, "nosuch") and not hasattr(salt.test, "nosuch") and not hasattr(salt, "__deepcopy__")
 
 
+@pytest.mark.parametrize(("module", "function", "args", "ret"), [
+    ("path", "join", ("/a", "/b"), "/a/b"), ("path", "join", ("a", "../b"), "b"), ("path", "join", (), ""),
+    ("path", "join", ("//a", "b"), "//a/b"), ("path", "join", ("a/", "/", "b"), "a/b"), ("path", "join", ("",), "."),
+    ("path", "which", ("nosuch",), None), ("path", "which", ("",), None), ("path", "which", ("/bin/sh",), "/bin/sh"),
+    ("path", "which_bin", (5,), None), ("path", "sanitize_win_path", ("a<b>:c|d?*",), "a_b__c_d__"),
+    ("path", "safe_path", ("C:\\",), False), ("path", "safe_path", ("D:\\x",), True),
+    ("path", "safe_path", ("C:\\Windows\\TEMP", "C:\\Windows\\TEMP"), True),
+    ("json", "find_json", ('a [b] {"c": [1]} z',), {"c": [1]}), ("json", "dumps", ({"é": 1},), '{"é": 1}'),
+    ("json", "loads", (b'{"a":1}',), {"a": 1}), ("platform", "is_linux", (), True),
+    ("platform", "is_windows", (), False), ("platform", "is_proxy", (), False),
+])  # fmt: skip
+def test_what_stands_in_for_salts_library_gives_what_salt_gives(minion, module, function, args, ret):
+    """The values were recorded from Salt 3008.4."""
+    assert minion("pathkit.call", module, function, *args) == ret
+
+
+def test_what_stands_in_for_salts_library_is_whole(minion):
+    assert minion("pathkit.call", "path", "which_bin", ["nosuch", "sh"]).endswith("/sh")
+    assert (
+        minion("pathkit.missing", "nosuch") == "'nosuch' is not in the path" and minion("pathkit.missing", "sh") is None
+    )
+    assert minion("pathkit.ordered") == [("b", [1]), ("a", [2])]
+    assert "arguments are not valid: x=1" in minion.run("pathkit.call", "path", "join", "a", x=1)[0]
+    with pytest.raises(ValueError):
+        sys.modules["salt.utils.json"].find_json("none [here")
+
+
 @pytest.mark.skipif("salt" in sys.modules, reason="Salt is here")
 def test_module_that_cannot_be_read_says_why_and_hinders_no_other(minion):
     says = minion.run("needs_salt.head", "/etc/hosts")[0]
