@@ -665,6 +665,12 @@ def test_a_wrong_command_or_option_shows_what_there_is():
         assert command(name, "--help").returncode == 0
 
 
+@pytest.mark.parametrize("option", ["--frobnicate", "-Z", "--batch"])
+def test_an_unknown_option_before_the_target_is_named(option):
+    done = command("salt", option, "*", "test.ping")
+    assert done.returncode == 64 and done.stderr.endswith(f"unrecognized arguments: {option}\n")
+
+
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)

@@ -12,7 +12,6 @@ from saltlite import (
     Execution,
     below,
     merged,
-    own_kwargs,
     packed_leaf,
     pillar_load,
     traverse,
@@ -112,11 +111,11 @@ def keys(minion: Execution, key, delimiter=":", unmask=True):
 
 
 @with_minion
-def ls(minion: Execution, *args, **kwargs):
+def ls(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
     """The keys of the pillar, fetched anew from the master.
 
     CLI Example: salt '*' pillar.ls"""
-    return list(items(minion, *args, **own_kwargs(kwargs)))
+    return list(items(minion, *args, pillar=pillar, pillar_enc=pillar_enc, pillarenv=pillarenv, saltenv=saltenv))
 
 
 def _types(value: Any) -> Any:
@@ -127,11 +126,11 @@ def _types(value: Any) -> Any:
 
 
 @with_minion
-def obfuscate(minion: Execution, *args, **kwargs):
+def obfuscate(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
     """The pillar, fetched anew from the master, or some keys of it, with types in place of values.
 
     CLI Example: salt '*' pillar.obfuscate"""
-    return _types(items(minion, *args, **own_kwargs(kwargs)))
+    return _types(items(minion, *args, pillar=pillar, pillar_enc=pillar_enc, pillarenv=pillarenv, saltenv=saltenv))
 
 
 @with_minion

@@ -19,6 +19,7 @@ from saltlite import (
     collect_grains,
     in_a_sentence,
     names,
+    own_kwargs,
     packed_leaf,
     pillar_load,
     put,
@@ -33,8 +34,8 @@ SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of
 
 
 @with_minion
-def refresh_grains(minion: Execution, **kwargs):
-    """Collect the grains anew and show them to the master.
+def refresh_grains(minion: Execution, refresh_pillar=True, clean_pillar_cache=False):
+    """Collect the grains anew and show them to the master, which makes another pillar of them.
 
     CLI Example: salt '*' saltutil.refresh_grains"""
     minion.grains = collect_grains(minion.opts)
@@ -47,6 +48,8 @@ def refresh_modules(minion: Execution, **kwargs):
     """True: every job reads the module files that are there.
 
     CLI Example: salt '*' saltutil.refresh_modules"""
+    if unknown := [name for name in own_kwargs(kwargs) if name != "async"]:
+        raise CommandExecutionError(f"There is no keyword {', '.join(unknown)}; there is async.")
     for name in ("functions", "utils"):
         vars(minion).pop(name, None)
     return True
