@@ -156,6 +156,39 @@ def test_what_stands_in_for_salts_library_gives_what_salt_gives(minion, module, 
     assert minion("pathkit.call", module, function, *args) == ret
 
 
+DECORATED = """asks double falls_back false_ends_badly has_json old once one renewed some soon_old spared timed
+    true_ends_well with_sh without""".split()
+
+
+def test_decorators_do_what_salts_do(minion):
+    """The values were recorded from Salt 3008.4."""
+    assert minion("sys.list_functions", "decorated") == [f"decorated.{name}" for name in DECORATED]
+    assert (minion("decorated.asks"), minion("decorated.falls_back")) == ("hidden", "instead")
+    once = minion.execution.functions["decorated.once"]
+    assert (once("a"), once("a"), once("b"), once("a", k=1), once("a", k=1)) == (1, 1, 2, 3, 3)
+    assert (minion("decorated.one", a=1), minion("decorated.some")) == (1, None)
+    assert minion("decorated.spared", a=1, b=2) == (1, False)
+    assert (minion("decorated.soon_old", word="x"), minion("decorated.renewed", word="x")) == ("x", "new x")
+    assert (minion("decorated.double", "x"), minion("decorated.with_sh"), minion("decorated.timed", "x")) == (
+        "xx", True, "x"
+    )  # fmt: skip
+    for fun, args, said in (
+        ("one", (1, 2), "Only one of the following is allowed: a, b"),
+        ("one", (), "One of the following must be provided: a, b"),
+        ("some", (1, 2), "Only one of the following is allowed: a, b"),
+        ("old", (), 'The lifetime of the function "old" expired. Use its successor "once" instead.'),
+        ("without", (), "None of provided binaries([\"'nosuch1'\", \"'nosuch2'\"]) were found in $PATH."),
+    ):
+        assert said in minion.run(f"decorated.{fun}", *args)[0]
+
+
+def test_a_function_that_was_replaced_can_be_had_back(tmp_path):
+    opts = {"module_dirs": [str(HERE)], "use_deprecated": ["decorated.renewed"]}
+    assert Minion(tmp_path, None, **opts)("decorated.renewed", word="x") == "old x"
+    both = Minion(tmp_path, None, use_superseded=["decorated.renewed"], **opts)
+    assert "take one away" in both.run("decorated.renewed", word="x")[0]
+
+
 def test_what_stands_in_for_salts_library_is_whole(minion):
     assert minion("pathkit.call", "path", "which_bin", ["nosuch", "sh"]).endswith("/sh")
     assert (
