@@ -1602,8 +1602,8 @@ def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.Mod
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
-    place = path.parent.parent if path.stem == "__init__" else path.parent
-    beside = [str(place)] if dunders is not None else []  # a module for Salt may import the ones beside it
+    place = str(path.parent.parent if path.stem == "__init__" else path.parent)  # what is there it may import
+    beside = [place] if dunders is not None and place not in sys.path else []
     sys.path += beside
     try:
         spec.loader.exec_module(module)
@@ -5135,7 +5135,7 @@ class Functions(Mapping[str, Function]):
         self.minion = minion
         self.why: dict[str, str] = {}  # module -> why it is not there
         self.outs: dict[str, str | None] = {}  # function -> the `out` of its return
-        disabled = minion.opts.get("disable_modules", [])
+        disabled = [str(name) for name in minion.opts.get("disable_modules", [])]
         self.why |= dict.fromkeys(disabled, "The option disable_modules names it")
         own = {name: function for name, function in own.items() if name.partition(".")[0] not in disabled}
         self._found: dict[str, Function] = {name: types.MethodType(function, minion) for name, function in own.items()}

@@ -122,6 +122,12 @@ def test_module_may_be_a_package_and_import_its_neighbours(minion):
     assert sys.path == before
 
 
+def test_a_directory_that_is_on_the_path_stays_where_it_is(minion, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE / "modules"))
+    before = list(sys.path)
+    assert minion("neighbour.echo", "x") == "x" and sys.path == before
+
+
 def test_package_may_be_relative_to_itself(tmp_path):
     for name, text in (("__init__", "from .part import two, one\n\ndef three():\n    return 3\n"),
                        ("part", "def one():\n    return 1\n\ndef two():\n    return 2\n")):  # fmt: skip

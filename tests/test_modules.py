@@ -120,7 +120,7 @@ def test_modules_that_are_disabled_are_not_there(tmp_path):
     (tmp_path / "modules").mkdir()
     text = "__virtualname__ = 'pkg'\ndef run():\n    return __salt__['cmd.run']('echo hi')\n"
     (tmp_path / "modules/aptly.py").write_text(text)
-    for disabled in (["cmd"], ["cmd", "pkg"], ["test", "aptly"]):
+    for disabled in (["cmd", {"odd": 1}, None], ["cmd", "pkg"], ["test", "aptly"]):
         minion = Minion(tmp_path, disable_modules=disabled)
         for module, fun in (("cmd", "cmd.which"), ("test", "test.echo")):
             if module in disabled:
