@@ -71,7 +71,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
-    CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf
+    CACHE/schedule                 job               what persist=False has kept out of _schedule.conf; until the start
+    CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf, or that
 
 A crash in the middle of a write leaves a dot-name, `.NAME.` and 8 hex digits, removed at the next start.
 
@@ -634,12 +635,13 @@ def sha256(data: bytes) -> bytes:
     return digest.finalize()
 
 
-def fingerprint(pem: str) -> str:
-    """The SHA-256 fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines.
+def fingerprint(pem: str, hash_type: str = "sha256") -> str:
+    """The fingerprint that salt-key -f and master_finger know: hex pairs of a hash of the inner lines.
 
     Taken from Salt: the PEM's lines without the first and the last, each with its line end."""
     lines = [line for line in clean(pem).splitlines() if line.strip()]
-    digest = sha256("\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b"").hex()
+    inner = "\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b""
+    digest = sha256(inner).hex() if hash_type == "sha256" else Lazy("hashlib").new(hash_type, inner).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
@@ -846,6 +848,7 @@ MAX_YAML_DEPTH = 500
 MAX_MERGED = 1_000_000  # keys that the merge keys of one text may bring
 MAX_DIGITS = 100  # of a number, in whatever base: to read one takes the square of its length
 PLAIN_WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|none)$)[a-z_][a-z0-9_.-]*", re.ASCII | re.IGNORECASE)
+KWARG = re.compile(r"([^\d\W][\w.-]*)=(?!=)(.*)$")  # which a word of several lines never is
 
 
 def safe_yaml(what: str) -> Any:
@@ -916,7 +919,7 @@ def yaml_word(word: str) -> Any:
     """A word as the value Salt takes it for; itself where YAML would lose something (comments, line ends, 1_000) or
     make a map or list that was not written as {…} or […].
 
-    The rules are those of Salt's salt.utils.args.yamlify_arg, found by asking it."""
+    The rules are those of Salt's salt.utils.args.yamlify_arg, found by asking it; but `echo a: b # c` stays a word."""
     bare = word.strip()
     if word == "None":
         return None
@@ -932,7 +935,7 @@ def yaml_word(word: str) -> Any:
         return word
     begins = "{" if isinstance(value, dict) else "[" if isinstance(value, list) else ""
     plain = value is None or isinstance(value, dict | list | str | int | float)
-    return value if "#" in word or plain and word.startswith(begins) else word
+    return value if plain and word.startswith(begins) else word
 
 
 NOTHING: Mapping[str, Any] = {}
@@ -1572,20 +1575,6 @@ def make_directory(path: Path, shared: bool = False) -> None:
         raise Failure(f"{path} cannot be made: {error.strerror}.") from None
 
 
-def clear_way(path: Path, root: Path) -> None:
-    """Make the directories from `root` down to a file to come; what else stands in their place, or in its own, goes."""
-    import shutil
-
-    root.mkdir(0o700, parents=True, exist_ok=True)
-    for parent in reversed(path.relative_to(root).parents[:-1]):
-        directory = root / parent
-        if directory.is_symlink() or directory.is_file():
-            directory.unlink()
-        directory.mkdir(0o700, exist_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-
-
 def lock(path: Path, who: str) -> int:
     """Hold a lock file for as long as this process lives; Failure with the holder's pid if it is held already.
 
@@ -1656,8 +1645,9 @@ def leaf_files(kind: str, opts: Mapping[str, Any] | None = None) -> dict[str, Pa
             if info.st_uid not in (0, os.geteuid()) or info.st_mode & stat.S_IWOTH:
                 log.warning("%s is not read: others could put code there; chown and `chmod o-w` it", directory)
                 continue
-            files = [name for name in sorted(os.listdir(directory)) if name.endswith(".py") and name[0] not in "_."]
-            found |= {name.removesuffix(".py"): directory / name for name in files}
+            files = [path for path in sorted(directory.iterdir()) if path.name[0] not in "_."]
+            found |= {path.name: path / "__init__.py" for path in files if (path / "__init__.py").is_file()}
+            found |= {path.stem: path for path in files if path.suffix == ".py" and not path.is_dir()}
     return found
 
 
@@ -1668,12 +1658,19 @@ def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.Mod
 
     if dunders is not None and str(PACKED / "stand_in") not in sys.path:
         sys.path.append(str(PACKED / "stand_in"))  # last: a Salt that is installed comes first
-    name = f"saltlite_{path.parent.name}_{path.stem}"
+    name = f"saltlite_{path.parent.name}_{path.stem}"  # a package has its modules below it
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
-    spec.loader.exec_module(module)
+    place = str(path.parent.parent if path.stem == "__init__" else path.parent)  # what is there it may import
+    beside = [place] if dunders is not None and place not in sys.path else []
+    sys.path += beside
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        for directory in beside:
+            sys.path.remove(directory)
     if dunders and isinstance(start := vars(module).get("__init__"), types.FunctionType):
         start(dunders["__opts__"])
     return module
@@ -1705,12 +1702,14 @@ def options_of(role: str) -> Mapping[str, Option]:
 
 
 def functions_of(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
-    """The public functions that a file defines itself, by the names they have there."""
+    """The public functions that a file, or a package, defines itself, by the names they have there; of __load__ or
+    __all__ only those that are listed."""
+    listed = getattr(module, "__load__", getattr(module, "__all__", vars(module)))
     return {
         name: function
         for name, function in vars(module).items()
-        if name[0] != "_" and callable(function) and not isinstance(function, type)
-        if getattr(function, "__module__", None) == module.__name__
+        if name in listed and name[0] != "_" and callable(function) and not isinstance(function, type)
+        if f"{getattr(function, '__module__', None)}.".startswith(f"{module.__name__}.")
     }
 
 
@@ -4258,15 +4257,16 @@ FIRES: dict[str, Callable[[Entry, float], float]] = {
     "when": next_when,
     "cron": next_cron,
     "once": next_once,
+    "": lambda entry, since: NEVER,  # without a time only schedule.run_job runs it
 }
 
 
 def kind_of(entry: Entry) -> str:
-    """The key of FIRES that an entry fires by; ValueError unless it is exactly one."""
-    kinds = [kind for kind in FIRES if kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
-    if len(kinds) != 1:
-        raise ValueError("it needs one of when, cron, once and seconds (with minutes, hours, days)")
-    return kinds[0]
+    """The key of FIRES that an entry fires by; ValueError if there are several."""
+    kinds = [kind for kind in FIRES if kind and kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
+    if len(kinds) > 1:
+        raise ValueError("it may have one of when, cron, once and seconds (with minutes, hours, days)")
+    return kinds[0] if kinds else ""
 
 
 def next_fire(entry: Entry, since: float) -> float:
@@ -4383,6 +4383,7 @@ class Schedule:
                 problems.append(f"{name} is skipped: {error or type(error).__name__}.")
                 continue
             problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
+            problems += [] if kind_of(entry) else [f"{name} has no time to run at: only schedule.run_job runs it."]
             if before.get(name, {}) | {"enabled": 0} != entry | {"enabled": 0}:
                 self._begin(name, entry, now)
         self._at = {name: at for name, at in self._at.items() if name in self.entries}
@@ -4404,7 +4405,7 @@ class Schedule:
         entry = self.entries[name]
         waits = kind_of(entry) == "seconds" if gate == "range" else gate and entry.get("run_after_skip_range")
         try:
-            self._at[name] = opens(gate, entry[gate], since) if waits else next_fire(entry, since) + splay(entry)
+            self._at[name] = (opens(gate, entry[gate], since) if waits else next_fire(entry, since)) + splay(entry)
         except MISTAKES as error:
             self._at[name] = NEVER
             self.problems.append(f"{name} does not fire any more: {error}.")
@@ -4530,18 +4531,6 @@ def find_id(opts: Mapping[str, Any]) -> str:
     return given
 
 
-def minion_id_of(opts: dict[str, Any]) -> str:
-    """The id, written to minion_id when no option gives it."""
-    found = find_id(opts)
-    path = Path(opts["conf_dir"]) / "minion_id"
-    if opts["minion_id_caching"] and not opts["id"] and not path.exists():
-        try:
-            put(path, found, 0o644)
-        except OSError as error:
-            raise Failure(f"{path} cannot be written: {error.strerror}.") from None
-    return found
-
-
 def process_start(pid: int) -> int:
     """When a process began, in clock ticks since boot, 0 if there is none: pids come back, this pair does not.
 
@@ -4620,8 +4609,9 @@ class MinionTree:
         """Pin the master's key."""
         put(self.pki / "minion_master.pub", pem, 0o644)
 
-    def schedule_path(self) -> Path:
-        return self.conf / "minion.d" / "_schedule.conf"
+    def schedule_path(self, saved: bool = True) -> Path:
+        """Where the schedule is saved, and where what was changed in it without that."""
+        return self.conf / "minion.d" / "_schedule.conf" if saved else self.cache / "schedule"
 
     def put_schedule(self) -> None:
         """minion.d/_schedule.conf, byte for byte as every real release writes it, if not there."""
@@ -4629,15 +4619,18 @@ class MinionTree:
         if not path.exists():
             put(path, MINE_SCHEDULE, 0o644)
 
-    def schedule(self) -> dict[str, Any]:
-        """The entries saved in minion.d/_schedule.conf; Failure if it cannot be read."""
-        path = self.schedule_path()
-        try:
-            found = read_yaml(path) if path.exists() else None
-            saved = (found["schedule"] if found else None) or {}
-            return {str(name): entry for name, entry in saved.items()}
-        except MISTAKES as error:  # it is something else
-            raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
+    def schedule(self, saved: bool | None = None) -> dict[str, Any]:
+        """The entries of schedule.*, or of one of its files; where both count, None of the unsaved takes an entry away.
+
+        Failure if a file cannot be read."""
+        entries: dict[str, Any] = {}
+        for path in [self.schedule_path(which) for which in (True, False) if saved in (None, which)]:
+            try:
+                found = read_yaml(path) if path.exists() else None
+                entries |= {str(name): entry for name, entry in ((found["schedule"] if found else None) or {}).items()}
+            except MISTAKES as error:  # it is something else
+                raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
+        return entries if saved is not None else {name: entry for name, entry in entries.items() if entry is not None}
 
     # jobs
 
@@ -4852,14 +4845,15 @@ class MinionProtocol:
     def _unwanted(self, master: PublicKey, inner: dict[str, Any]) -> str:
         """MASTER_CHANGED if this is not the pinned key, or not the one of master_finger, or if the signing key should
         vouch for it and does not; '' if it is welcome."""
-        found, wanted, verify = fingerprint(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
+        finger = functools.partial(fingerprint, hash_type=self.opts["hash_type"])
+        found, wanted, verify = finger(master.pem), self.opts["master_finger"], "verify_master_pubkey_sign"
         known = self.master and self.master.pem == master.pem
         if self.opts[verify] and (not known or self.opts["always_verify_signature"]):
             if not self._vouched(inner):
                 return MASTER_CHANGED
         elif self.master and not known:
             path = self.tree.pki / "minion_master.pub"
-            self.why = f"the master's key has changed: {path} holds {fingerprint(self.master.pem)}, the master has "
+            self.why = f"the master's key has changed: {path} holds {finger(self.master.pem)}, the master has "
             self.why += f"{found}; if that is right, remove the file"
             return MASTER_CHANGED
         if wanted and not self.master and wanted.lower() != found:
@@ -5142,8 +5136,11 @@ class Functions(Mapping[str, Function]):
         self.minion = minion
         self.why: dict[str, str] = {}  # module -> why it is not there
         self.outs: dict[str, str | None] = {}  # function -> the `out` of its return
+        disabled = [str(name) for name in minion.opts.get("disable_modules", [])]
+        self.why |= dict.fromkeys(disabled, "The option disable_modules names it")
+        own = {name: function for name, function in own.items() if name.partition(".")[0] not in disabled}
         self._found: dict[str, Function] = {name: types.MethodType(function, minion) for name, function in own.items()}
-        self._unread = dict(files)
+        self._unread = {stem: path for stem, path in files.items() if stem not in disabled}
 
     def __getitem__(self, name: str) -> Function:
         """The function; KeyError if no file has it, and `why` may say why its module is not there."""
@@ -5153,6 +5150,13 @@ class Functions(Mapping[str, Function]):
         if name not in self._found:
             self._read_all()  # it may be a __virtualname__
         return self._found[name]
+
+    def __getattr__(self, module: str) -> types.SimpleNamespace:
+        """The functions of a module, for `__salt__.cmd.run`."""
+        names_of = [] if module[0] == "_" else [name for name in self if name.startswith(f"{module}.")]
+        if not names_of:
+            raise AttributeError(f"there is no module {module!r}")
+        return types.SimpleNamespace(**{name.partition(".")[2]: self[name] for name in names_of})
 
     def __iter__(self) -> Iterator[str]:
         self._read_all()
@@ -5176,6 +5180,8 @@ class Functions(Mapping[str, Function]):
             self.why[stem] = why_not(path, error)
             return
         name = verdict if isinstance(verdict, str) else getattr(module, "__virtualname__", stem)
+        if name in self.minion.opts.get("disable_modules", []):
+            return
         if not verdict:
             self.why[stem] = why
             self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
@@ -5193,33 +5199,45 @@ class Functions(Mapping[str, Function]):
         minion = self.minion
         found: dict[str, Any] = {"opts": minion.all_opts, "grains": minion.grains, "pillar": minion.pillar}
         found |= {"salt": minion.functions, "utils": minion.utils, "context": minion.context}
+        found["salt_system_encoding"] = "utf-8"
         return {f"__{name}__": value for name, value in found.items()}
+
+
+def grains_in(path: Path, opts: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What the functions of a `_grains` file give, and whether all of them could; one that fails costs its own only."""
+    found: dict[str, Any] = {}
+    try:
+        module = read_leaf(path, {"__opts__": dict(opts), "__grains__": before})
+        verdict, _ = verdict_of(module)
+    except Exception as error:
+        log.error("the grains of %s are missing: %s", path, why_not(path, error))
+        return found, False
+    well = True
+    for name, function in functions_of(module).items() if verdict else ():
+        wants = "grains" in inspect.signature(function).parameters
+        try:
+            found |= as_text(function({**before, **found}) if wants else function()) or {}
+        except Exception as error:
+            well = False
+            log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
+    return found, well
 
 
 def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     """This machine's grains: what the functions in the `_grains` files give, over that the file <config>/grains, over
-    that the option `grains`. A function that fails costs its own grains only.
+    that the option `grains`. A file of a site's that fails does not take those of the packed one with it.
 
     `id`, `master` and Salt's version first, so that other grains may use them."""
     grains: dict[str, Any] = {"id": opts["id"], "master": master_list(opts)[0], "saltlite": VERSION}
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
-    for path in leaf_files("_grains", opts).values():
-        try:
-            module = read_leaf(path, {"__opts__": dict(opts), "__grains__": grains})
-            verdict, why = verdict_of(module)
-        except Exception as error:
-            verdict, why = False, why_not(path, error)
-            log.error("the grains of %s are missing: %s", path, why)
-        if not verdict:
-            continue
-        for name, function in functions_of(module).items():
-            wants = "grains" in inspect.signature(function).parameters
-            try:
-                grains |= (function(grains) if wants else function()) or {}
-            except Exception as error:
-                log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
+    packed = leaf_files("_grains")
+    for stem, path in leaf_files("_grains", opts).items():
+        found, well = grains_in(path, opts, grains)
+        if not well and packed.get(stem, path) != path:
+            found = grains_in(packed[stem], opts, grains)[0] | found
+        grains |= found
     path = Path(opts["conf_dir"]) / "grains"
     try:
         own_grains = read_yaml(path) if path.exists() else None
@@ -5281,7 +5299,8 @@ class Execution:
         self.jid: str = self.load.get("jid", "")
         self.schedule: Schedule | None = None  # the minion's own, for functions that run in its loop
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
-        self._master = master
+        self.heeds_blackout = True  # not who runs it on this machine, as with Salt
+        self._master, self.local = master, master is None
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
@@ -5317,9 +5336,25 @@ class Execution:
         """What modules find as `__utils__`."""
         return Functions(self, leaf_files("utils", self.opts), {})
 
+    def barred(self, fun: str) -> str:
+        """Why the option whitelist_modules, or blackout mode in pillar or grains, keeps a function from running."""
+        if (listed := self.opts.get("whitelist_modules")) and fun.partition(".")[0] not in listed:
+            return f"'{fun}' is not available. The option whitelist_modules does not name its module."
+        for where in ("pillar", "grains") if self.heeds_blackout else ():
+            facts = getattr(self, where)
+            allowed = facts.get("minion_blackout_whitelist") or []
+            allowed = ["saltutil.refresh_pillar", *(allowed if isinstance(allowed, list) else [allowed])]
+            if facts.get("minion_blackout") and fun not in allowed:
+                only = "only saltutil.refresh_pillar and what minion_blackout_whitelist names may run"
+                problem = f"Minion in blackout mode: {only} until minion_blackout is False in the {where}."
+                return f"ERROR executing '{fun}': {problem}"
+        return ""
+
     def run(self, fun: str, arg: list[Any]) -> tuple[Any, int, bool]:
         """Run one function of a job; gives return, retcode, success, and whatever it raises becomes a return."""
         self.context.pop("retcode", None)
+        if problem := self.barred(fun):
+            return problem, 1, False
         try:
             function = self.functions[fun]
         except KeyError:
@@ -5356,11 +5391,8 @@ class Execution:
         for item in arg:
             if isinstance(item, dict) and item.get("__kwarg__"):
                 kwargs |= {str(k): v for k, v in item.items() if k != "__kwarg__"}
-            elif isinstance(item, str) and not raw and (found := re.match(r"([^\d\W]\w*)=(?!=)(.*)", item, re.DOTALL)):
-                if found[1] in known or anything:
-                    kwargs[found[1]] = yaml_word(found[2])
-                else:
-                    args.append(item)
+            elif isinstance(item, str) and not raw and (found := KWARG.match(item)):
+                kwargs[found[1]] = yaml_word(found[2])
             else:
                 args.append(item)
         unknown = [name for name in kwargs if not anything and name not in known and not name.startswith("__pub_")]
@@ -5989,6 +6021,7 @@ class Minion:
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         self.tree.prepare(opts)
         self.tree.sweep()
+        self.tree.schedule_path(saved=False).unlink(missing_ok=True)
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
         self.forked: set[str] = set()  # jids of this run that the forker will answer for
@@ -6045,7 +6078,7 @@ class Minion:
             if INSTANT.keys() >= set(functions):
                 self.tree.remember(load["jid"])
                 execution = Execution(self.opts, self.tree, load, {})
-                execution.schedule = self.schedule
+                execution.schedule, execution.grains, execution.pillar = self.schedule, self.grains, self.pillar
                 self.tree.put_return(execution.run_job(), sync=False)
                 self.returned(load["jid"], load["master"])
                 if self.schedule.asked:
@@ -6098,7 +6131,7 @@ class Minion:
     def look_at_schedule(self) -> None:
         """Read the entries again where a file of theirs has changed, and run what is due."""
         tree = self.tree
-        sources = [tree.schedule_path(), tree.cache / "pillar", tree.cache / "grains"]
+        sources = [*map(tree.schedule_path, (True, False)), tree.cache / "pillar", tree.cache / "grains"]
         if any(tree.changed(f"schedule {path.name}", path) for path in sources):
             self.read_schedule()
         self.run_due()
@@ -6269,7 +6302,6 @@ PLAIN = dict.fromkeys(COLORS, "")
 # Controls (C0 but tab and line end, DEL, C1), marks that reorder text, line separators, halves of surrogate pairs
 UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be written as UTF-8
-KWARG = re.compile(r"([^\d\W][\w.-]*)=(?!=)(.*)$")
 
 
 def style(terminal: bool, no_color: bool = False, force_color: bool = False, indent: Any = None) -> dict[str, Any]:
@@ -6329,20 +6361,6 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
-def load_yaml_args(words: Iterable[str], no_parse: Iterable[str] = ()) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a function as written on the command line: words become values by YAML, `name=value` a keyword
-    argument, whose value stays text if the name is in `no_parse`. A number that may be a jid stays text too."""
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for word in words:
-        if found := KWARG.match(word):
-            kwargs[found[1]] = found[2] if found[1] in no_parse else yaml_word(found[2])
-            continue
-        value = yaml_word(word)
-        args.append(str(value) if isinstance(value, int) and len(str(value)) == 20 else value)
-    return args, kwargs
-
-
 # ---- 29. Commands ---------------------------------------------------------------------------------------------------
 # A command is a row with its options; argparse is made from it. Called by a link named salt, salt-key, salt-call … the
 # script is that command. Options come behind the command, as in `saltlite key -c DIR -L`.
@@ -6374,17 +6392,6 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
-    parser.add_argument("--state-output", metavar="HOW", help=options_of("master")["state_output"].kind.wanted)
-    parser.add_argument("--state-verbose", metavar="BOOL", choices=["True", "False"], help="with states already right")
-
-
-def level_of(args: argparse.Namespace) -> str:
-    """The level that -l names; Failure if it is none."""
-    level = str(args.log_level).lower()
-    kind = options_of("minion")["log_level"].kind
-    if not kind.right(level):
-        raise Failure(f"-l {level}: the level is {kind.wanted}.", EX_USAGE)
-    return level
 
 
 def check_out(args: argparse.Namespace) -> None:
@@ -6394,23 +6401,9 @@ def check_out(args: argparse.Namespace) -> None:
         raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
 
 
-def caller() -> str:
-    """Who calls, as Salt names it: sudo_NAME behind sudo."""
-    name = user_name(os.geteuid())
-    sudo = os.environ.get("SUDO_USER", "")
-    return f"sudo_{sudo}" if sudo and sudo != name and os.geteuid() == 0 else name
-
-
 def say(text: str) -> None:
     """A line for stdout, at once."""
     print(text, flush=True)
-
-
-def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
-    """The options of the configuration behind those of the command line that show states."""
-    how = check("--state-output", args.state_output, options_of("master")["state_output"], "the command line")
-    args.state_output = how if args.state_output else opts["state_output"]
-    args.state_verbose = args.state_verbose or str(opts["state_verbose"])
 
 
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
@@ -6418,9 +6411,8 @@ def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0)
     terminal = sys.stdout.isatty()
     opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
         "retcode": retcode,
-        "state_output": args.state_output,
-        "state_verbose": args.state_verbose != "False",
         "conf_dir": args.config_dir,
+        **getattr(args, "states", {}),
     }
     if text := printed(data, args.out or out, opts):
         say(text)
@@ -6444,6 +6436,15 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
     for add in row.arguments:
         add(parser)
     return parser
+
+
+def parse_words(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """A command line's words: behind `--` none is an option, for a mark before it that no word can have."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_intermixed_args([*argv[:at], *(f"\0{word}" for word in argv[at + 1 :])])
+    plain = {name: value.lstrip("\0") for name, value in vars(args).items() if isinstance(value, str)}
+    lists = {name: [word.lstrip("\0") for word in value] for name, value in vars(args).items() if type(value) is list}
+    return argparse.Namespace(**vars(args) | plain | lists)
 
 
 def usage(argv: list[str], program: str) -> int:
@@ -6479,7 +6480,7 @@ def main(argv: list[str] | None = None) -> int:
         return usage(argv, program)
     try:
         row = command(name)
-        args = parser_of(row, program).parse_intermixed_args(argv)
+        args = parse_words(parser_of(row, program), argv)
         check_out(args)
         return row.main(args)
     except Failure as failure:

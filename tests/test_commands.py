@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ from saltlite import GOT_CREDENTIALS, jid_of
 BOTH = {"web1": True, "web2": True}
 HARM = """
 import ctypes, os, signal, sys, time
+
+__outputter__ = {"gives_states": "highstate"}
+def gives_states():
+    return {"test_|-a_|-a_|-nop": {"result": True, "changes": {}, "comment": "", "__run_num__": 0}}
 
 def raises(): raise ValueError("as planned")
 def says_no():
@@ -122,6 +127,8 @@ def printed(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
         (["web*"], "web1 web2"),
         (["web2"], "web2"),
         (["-L", "web1,web2"], "web1 web2"),
+        (["-L", "web1, web2"], "web1 web2"),
+        (["-L", "web1 web2"], "web1 web2"),
         (["-E", "web[13]"], "web1"),
         (["-G", "role:back"], "web2"),
         (["-P", "role:(front|top)"], "web1"),
@@ -174,10 +181,38 @@ def test_arguments_are_yaml_and_words_with_an_equals_sign_are_kwargs(fleet):
     assert found["kwargs"]["__pub_fun"] == "test.arg"
 
 
+@pytest.mark.parametrize(
+    "words", [["--", "web2", "test.arg", "-x", "--out"], ["web2", "test.arg", "--", "-x", "--out"]]
+)
+def test_words_behind_two_dashes_are_no_options(fleet, words):
+    assert printed(fleet.master.salt("--out=json", *words))["web2"]["args"] == ["-x", "--out"]
+
+
+def test_a_word_of_several_lines_arrives_as_it_was(fleet, tmp_path):
+    script = "A=1\necho got $A"
+    assert fleet.master.returns("web2", "cmd.run", script) == {"web2": "got 1"}
+    jid = jid_of(time.time())
+    fleet.master.request(jid, tgt="web2", fun="cmd.run", arg=[script, "env={A: 2}"])
+    assert [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"] == ["got 1"]
+
+
+def test_a_keyword_that_the_function_does_not_know_is_refused(fleet):
+    jid = jid_of(time.time())
+    fleet.master.request(jid, tgt="web2", fun="test.echo", arg=["a", "nosuch=1"])
+    said = [line["return"] for line in fleet.master.job(jid) if line["event"] == "ret"]
+    assert said == ["ERROR executing 'test.echo': The following keyword arguments are not valid: nosuch=1"]
+
+
 def test_cmd_run_takes_its_options(fleet, tmp_path):
     assert fleet.master.returns("web2", "cmd.run", "pwd; echo $WORD", f"cwd={tmp_path}", "env={WORD: hi}") == {
         "web2": f"{tmp_path}\nhi"
     }
+
+
+def test_states_that_come_all_at_once_are_shown_as_states(fleet):
+    done = fleet.master.salt("--static", "web1", "harm.gives_states")
+    assert (done.stdout, done.returncode) == (fleet.master.salt("web1", "harm.gives_states").stdout, 0)
+    assert "Summary for web1" in done.stdout
 
 
 def test_async_prints_the_jid_and_the_job_ends_by_itself(fleet):
@@ -512,6 +547,19 @@ def test_a_module_file_takes_effect_at_once(fleet):
     assert "is not available" in str(fleet.master.returns("web2", "fresh.it")["web2"])
 
 
+def test_blackout_mode_holds_for_what_the_loop_answers_too(fleet):
+    try:
+        (fleet.web1.conf / "grains").write_text("minion_blackout: true\n")
+        until(lambda: fleet.master.salt("web1", "test.ping").returncode == 11, seconds=20, what="blackout mode")
+        assert "Minion in blackout mode" in str(fleet.master.returns("web1", "cmd.run", "date")["web1"])
+        assert fleet.master.returns("web1", "saltutil.refresh_pillar") == {"web1": True}
+        call = command("call", "-c", fleet.web1.conf, "--local", "test.ping")
+        assert (call.returncode, call.stdout) == (0, "local:\n    True\n")
+    finally:
+        (fleet.web1.conf / "grains").write_text("")
+    until(lambda: fleet.master.salt("web1", "test.ping").returncode == 0, seconds=20, what="the end of blackout mode")
+
+
 def test_a_module_that_is_not_for_this_machine_says_why(fleet):
     path = fleet.web2.conf / "modules/picky.py"
     path.parent.mkdir(exist_ok=True)
@@ -536,6 +584,25 @@ def test_call_local_needs_no_master(tmp_path):
     assert not (tmp_path / "pki").exists(), "--local makes no keys"
 
 
+def test_call_shows_grains_and_documentation(tmp_path):
+    write_config(tmp_path / "minion", {"id": "alone", "grains": {"rack": "r7"}})
+    (tmp_path / "own/modules").mkdir(parents=True)
+    (tmp_path / "own/modules/mine.py").write_text('def it():\n    """Says one."""\n    return 1\n')
+
+    def call(*words):
+        return command("call", "-c", tmp_path, "--local", *words)
+
+    assert json.loads(call("-g", "--out=json").stdout)["local"]["rack"] == "r7"
+    assert json.loads(call("--skip-grains", "--out=json", "grains.items").stdout)["local"] == {}
+    assert "test.ping:" in call("-d").stdout and "cmd.run:" not in call("-d", "test.ping").stdout
+    assert call("-m", tmp_path / "own", "mine.it").stdout == "local:\n    1\n"
+    assert "Says one." in call("-m", tmp_path / "own", "-d", "mine.it").stdout
+    nothing = call()
+    assert nothing.returncode == 64 and "call needs the name of a function" in nothing.stderr
+    lost = command("call", "-c", tmp_path, "--file-root", "/srv/x", "test.ping")
+    assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
+
+
 def test_call_speaks_to_the_master_beside_the_running_minion(fleet):
     done = command("call", "-c", fleet.web2.conf, "grains.get", "role")
     assert (done.returncode, done.stdout) == (0, "local:\n    back\n"), done.stderr
@@ -552,6 +619,19 @@ def test_call_without_an_answer_ends_with_a_sentence(tmp_path):
     done = command("call", "-c", tmp_path, "test.ping")
     assert done.returncode == 1 and done.stdout == ""
     assert "does not answer" in done.stderr and "--local" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("who", ["master", "web1"])
+def test_a_daemon_says_where_it_is_and_goes_on(fleet, who):
+    process = getattr(fleet, who).process
+    process.send_signal(signal.SIGUSR1)
+    pattern = f"salt-debug-*-{process.pid}.log"
+    path = until(lambda: next(Path(tempfile.gettempdir()).glob(pattern), None), what="the file")
+    until(lambda: path.read_text().count("\n") > 5, what="its lines")
+    assert f"process {process.pid}" in path.read_text() and "in main" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    assert fleet.master.returns("web1", "test.ping") == {"web1": True} and process.poll() is None
 
 
 # links named after Salt's commands
@@ -583,6 +663,12 @@ def test_a_wrong_command_or_option_shows_what_there_is():
     assert command("--version").stdout.startswith("saltlite ")
     for name in ("master", "minion", "salt", "key", "call"):
         assert command(name, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--frobnicate", "-Z", "--batch"])
+def test_an_unknown_option_before_the_target_is_named(option):
+    done = command("salt", option, "*", "test.ping")
+    assert done.returncode == 64 and done.stderr.endswith(f"unrecognized arguments: {option}\n")
 
 
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])

@@ -321,6 +321,76 @@ def test_hash_and_mode(minion, filled, tmp_path):
     assert minion("cp.stat_file", "salt://none") is None
 
 
+def test_what_is_not_there_is_said_as_salt_says_it(minion, tmp_path):
+    for fun, args, ret in (
+        ("hash_file", ["/none"], [{}, None]),
+        ("get_file_str", ["salt://none"], False),
+        ("get_file", ["salt://none", str(tmp_path / "x")], ""),
+        ("get_template", ["salt://none", str(tmp_path / "x")], ""),
+        ("get_url", ["salt://none", str(tmp_path / "x")], False),
+        ("cache_file", ["salt://none"], False),
+        ("cache_local_file", ["/none"], ""),
+        ("is_cached", ["/none"], ""),
+        ("get_dir", ["salt://none", str(tmp_path / "d")], []),
+    ):
+        assert minion(f"cp.{fun}", *args) == ret, fun
+
+
+def test_a_file_may_have_any_name(minion, master):
+    master.put("grüße 世界.txt", "x")
+    place = f"{minion.cache}/files/base/grüße 世界.txt"
+    assert minion("cp.cache_file", "salt://grüße 世界.txt", use_etag=True) == place
+    assert minion("cp.is_cached", "salt://grüße 世界.txt") == minion("cp.cache_dest", "salt://grüße 世界.txt") == place
+    assert minion("cp.cache_master") == [place]
+
+
+@pytest.mark.parametrize(("url", "place"), [
+    ("salt://none/x y", "files/base/none/x y"), ("salt://a?saltenv=dev", "files/dev/a"),
+    ("https://u:p@h.org:80/a/b?x=1", "extrn_files/base/h.org80/a/b-x=1"),
+])  # fmt: skip
+def test_where_a_file_would_be_is_where_salt_has_it(minion, url, place):
+    assert minion("cp.cache_dest", url) == f"{minion.cache}/{place}"
+    assert minion("cp.cache_dest", "/etc/hosts") == "/etc/hosts"
+
+
+def test_a_file_of_this_machine_is_cached(minion, tmp_path):
+    (tmp_path / "f").write_text("x")
+    place = f"{minion.cache}/localfiles{tmp_path}/f"
+    assert minion("cp.cache_local_file", f"{tmp_path}/f") == place == minion("cp.is_cached", f"{tmp_path}/f")
+    assert Path(place).read_text() == "x"
+    minion("saltutil.clear_cache")
+    assert not Path(place).exists()
+
+
+def test_templates_are_filled_in(minion, master, tmp_path):
+    minion.execution.pillar = {"port": 80}
+    text = "id {{ grains.id }} {{ pillar['port'] }} {{ salt['test.echo']('é') }} {{ saltenv }} {{ more }}\n"
+    master.put("t.txt", text)
+    wanted = "id web1 80 é base 7\n"
+    dest = tmp_path / "out"
+    assert minion("cp.get_template", "salt://t.txt", str(dest), more=7) == str(dest) and dest.read_text() == wanted
+    place = minion("cp.get_template", "salt://t.txt", "", more=7)
+    assert place == f"{minion.cache}/extrn_files/base/t.txt" and Path(place).read_text() == wanted
+    assert minion("cp.get_template", "salt://t.txt", str(tmp_path / "no/x"), more=7) == ""
+    assert minion("cp.get_template", "salt://t.txt", str(tmp_path / "no/x"), makedirs=True, more=7)
+    assert minion("cp.get_file", "salt://{{ name }}.txt", f"{tmp_path}/{{{{ grains.id }}}}", template="jinja", name="t")
+    assert (tmp_path / "web1").read_text() == text
+    master.put("d/f", "x")
+    assert minion("cp.get_dir", "salt://{{ 'd' }}", str(tmp_path), template="jinja") == [f"{tmp_path}/d/f"]
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("{{ nosuch }}", "salt://t cannot be filled in: 'nosuch' is undefined."),
+    ("a\n{% if %}", "salt://t line 2 cannot be filled in: Expected an expression, got 'end of statement block'."),
+    ("{{ ''.__class__.__mro__ }}", "is unsafe"),
+    ("{{ salt['no.such']() }}", "salt://t cannot be filled in: "),
+])  # fmt: skip
+def test_a_template_that_is_wrong_says_where(minion, master, tmp_path, text, why):
+    master.put("t", text)
+    assert why in minion.error("cp.get_template", "salt://t", str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
 def test_what_is_in_a_file_is_given_up_to_a_limit(minion, master):
     master.put("text", TEXT)
     master.put("binary", BINARY)
@@ -337,7 +407,9 @@ def test_script_of_the_master_is_run(minion, master):
 
 
 def test_what_is_not_supported_is_a_sentence(minion, tmp_path):
-    assert "template is not supported" in minion.error("cp.get_file", "salt://f", "/x", template="jinja")
+    assert "template='mako' is not supported" in minion.error("cp.get_file", "salt://f", "/x", template="mako")
+    assert "There is no keyword tempalte" in minion.error("cp.get_file", "salt://f", "/x", tempalte="jinja")
+    assert "always verified" in minion.error("cp.cache_file", "https://example.com/", verify_ssl=False)
     assert "Unsupported path" in minion.error("cp.get_file", "/etc/hosts", "/x")
     assert "not supported" in minion.error("cp.get_url", "s3://bucket/x")
     assert "not absolute" in minion.error("cp.get_url", "x/y")

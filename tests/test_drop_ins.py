@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from live import command, write_config
 from one_minion import Master, Minion, snapshot
+
+import saltlite
 
 HERE = Path(__file__).resolve().parent
 GRAINS = {"id": "web1", "roles": ["web", "db"], "lb": "haproxy"}
@@ -108,6 +111,101 @@ def test_module_uses_a_utility(minion):
     assert minion("shouter.shout", "a") == "A!!"
 
 
+def test_module_may_be_a_package_and_import_its_neighbours(minion):
+    functions = minion("sys.list_functions", "shop", "neighbour")
+    assert functions == ["neighbour.count", "neighbour.echo", "neighbour.encoding", "neighbour.kit", "shop.price"]
+    assert minion("shop.price", "pear") == 2 and minion("neighbour.encoding") == "ä".encode()
+    assert minion("neighbour.count", "x") == (True, "x") and minion("neighbour.kit") == "A!!"
+    before = list(sys.path)
+    del minion.execution.functions  # so that all are read anew
+    assert minion.run("broken.anything")[1] == 1 and minion("shop.price", "pear") == 2
+    assert sys.path == before
+
+
+def test_a_directory_that_is_on_the_path_stays_where_it_is(minion, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE / "modules"))
+    before = list(sys.path)
+    assert minion("neighbour.echo", "x") == "x" and sys.path == before
+
+
+def test_package_may_be_relative_to_itself(tmp_path):
+    for name, text in (("__init__", "from .part import two, one\n\ndef three():\n    return 3\n"),
+                       ("part", "def one():\n    return 1\n\ndef two():\n    return 2\n")):  # fmt: skip
+        (tmp_path / "own/modules/kit").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"own/modules/kit/{name}.py").write_text(text)
+    (tmp_path / "own/modules/empty").mkdir()
+    (tmp_path / "own/modules/odd.py").mkdir()
+    minion = Minion(tmp_path, None, module_dirs=[str(tmp_path / "own")])
+    assert minion("sys.list_functions", "kit") == ["kit.one", "kit.three", "kit.two"]
+    assert not {"empty", "odd"} & set(minion("sys.list_modules"))
+
+
+def test_functions_are_attributes_too(minion):
+    salt = minion.execution.functions
+    assert salt.test.ping() is True and salt.lb.backends() == ["b1", "b2"]
+    assert not hasattr(salt, "nosuch") and not hasattr(salt.test, "nosuch") and not hasattr(salt, "__deepcopy__")
+
+
+@pytest.mark.parametrize(("module", "function", "args", "ret"), [
+    ("path", "join", ("/a", "/b"), "/a/b"), ("path", "join", ("a", "../b"), "b"), ("path", "join", (), ""),
+    ("path", "join", ("//a", "b"), "//a/b"), ("path", "join", ("a/", "/", "b"), "a/b"), ("path", "join", ("",), "."),
+    ("path", "which", ("nosuch",), None), ("path", "which", ("",), None), ("path", "which", ("/bin/sh",), "/bin/sh"),
+    ("path", "which_bin", (5,), None), ("path", "sanitize_win_path", ("a<b>:c|d?*",), "a_b__c_d__"),
+    ("path", "safe_path", ("C:\\",), False), ("path", "safe_path", ("D:\\x",), True),
+    ("path", "safe_path", ("C:\\Windows\\TEMP", "C:\\Windows\\TEMP"), True),
+    ("json", "find_json", ('a [b] {"c": [1]} z',), {"c": [1]}), ("json", "dumps", ({"é": 1},), '{"é": 1}'),
+    ("json", "loads", (b'{"a":1}',), {"a": 1}), ("platform", "is_linux", (), True),
+    ("platform", "is_windows", (), False), ("platform", "is_proxy", (), False),
+])  # fmt: skip
+def test_what_stands_in_for_salts_library_gives_what_salt_gives(minion, module, function, args, ret):
+    """The values were recorded from Salt 3008.4."""
+    assert minion("pathkit.call", module, function, *args) == ret
+
+
+DECORATED = """asks double falls_back false_ends_badly has_json old once one renewed some soon_old spared timed
+    true_ends_well with_sh without""".split()
+
+
+def test_decorators_do_what_salts_do(minion):
+    """The values were recorded from Salt 3008.4."""
+    assert minion("sys.list_functions", "decorated") == [f"decorated.{name}" for name in DECORATED]
+    assert (minion("decorated.asks"), minion("decorated.falls_back")) == ("hidden", "instead")
+    once = minion.execution.functions["decorated.once"]
+    assert (once("a"), once("a"), once("b"), once("a", k=1), once("a", k=1)) == (1, 1, 2, 3, 3)
+    assert (minion("decorated.one", a=1), minion("decorated.some")) == (1, None)
+    assert minion("decorated.spared", a=1, b=2) == (1, False)
+    assert (minion("decorated.soon_old", word="x"), minion("decorated.renewed", word="x")) == ("x", "new x")
+    assert (minion("decorated.double", "x"), minion("decorated.with_sh"), minion("decorated.timed", "x")) == (
+        "xx", True, "x"
+    )  # fmt: skip
+    for fun, args, said in (
+        ("one", (1, 2), "Only one of the following is allowed: a, b"),
+        ("one", (), "One of the following must be provided: a, b"),
+        ("some", (1, 2), "Only one of the following is allowed: a, b"),
+        ("old", (), 'The lifetime of the function "old" expired. Use its successor "once" instead.'),
+        ("without", (), "None of provided binaries([\"'nosuch1'\", \"'nosuch2'\"]) were found in $PATH."),
+    ):
+        assert said in minion.run(f"decorated.{fun}", *args)[0]
+
+
+def test_a_function_that_was_replaced_can_be_had_back(tmp_path):
+    opts = {"module_dirs": [str(HERE)], "use_deprecated": ["decorated.renewed"]}
+    assert Minion(tmp_path, None, **opts)("decorated.renewed", word="x") == "old x"
+    both = Minion(tmp_path, None, use_superseded=["decorated.renewed"], **opts)
+    assert "take one away" in both.run("decorated.renewed", word="x")[0]
+
+
+def test_what_stands_in_for_salts_library_is_whole(minion):
+    assert minion("pathkit.call", "path", "which_bin", ["nosuch", "sh"]).endswith("/sh")
+    assert (
+        minion("pathkit.missing", "nosuch") == "'nosuch' is not in the path" and minion("pathkit.missing", "sh") is None
+    )
+    assert minion("pathkit.ordered") == [("b", [1]), ("a", [2])]
+    assert "arguments are not valid: x=1" in minion.run("pathkit.call", "path", "join", "a", x=1)[0]
+    with pytest.raises(ValueError):
+        sys.modules["salt.utils.json"].find_json("none [here")
+
+
 @pytest.mark.skipif("salt" in sys.modules, reason="Salt is here")
 def test_module_that_cannot_be_read_says_why_and_hinders_no_other(minion):
     says = minion.run("needs_salt.head", "/etc/hosts")[0]
@@ -152,6 +250,28 @@ def test_sync_takes_the_environments_that_it_is_told(synced):
     assert minion("saltutil.sync_modules", "base,dev") == ["modules.a", "modules.b"]
     assert (minion.cache / "extmods/modules/a.py").read_text() == "x = 2"
     assert minion("saltutil.sync_modules", saltenv=["base"]) == ["modules.a"]
+
+
+@pytest.mark.parametrize(("call", "config", "brought"), [
+    ({}, {}, "a b sub.c"),
+    ({"extmod_whitelist": "a,sub.c"}, {}, "a sub.c"),
+    ({"extmod_blacklist": "a"}, {}, "b sub.c"),
+    ({"extmod_whitelist": {"modules": ["a", "b"]}, "extmod_blacklist": {"modules": ["b"]}}, {}, "a"),
+    ({}, {"extmod_whitelist": {"modules": ["b"]}}, "b"),
+    ({}, {"extmod_blacklist": {"modules": ["b"], "grains": ["a"]}}, "a sub.c"),
+    ({"extmod_blacklist": {"states": ["a"]}}, {"extmod_blacklist": {"modules": ["b"]}}, "a b sub.c"),
+])  # fmt: skip
+def test_sync_fetches_what_the_lists_allow(tmp_path, call, config, brought):
+    master = Master(tmp_path / "srv")
+    minion = Minion(tmp_path, master, **config)
+    for name in ("a.py", "b.py", "sub/c.py"):
+        master.put(f"_modules/{name}", "")
+    wanted = [f"modules.{name}" for name in brought.split()]
+    assert minion("saltutil.sync_modules", **call) == wanted
+    if not any(isinstance(value, str) for value in call.values()):
+        minion("saltutil.clear_cache")
+        assert minion("saltutil.sync_all", refresh=False, **call)["modules"] == wanted
+    assert "must be a text, or a map" in minion.error("saltutil.sync_modules", extmod_whitelist=5)
 
 
 def test_a_file_of_a_later_environment_takes_the_place_of_a_directory(synced):
@@ -204,6 +324,22 @@ def test_new_grains_are_collected(synced):
     assert (grains["rack"], grains["id_again"], grains.get("no")) == ("r7", "web1", None)
 
 
+def test_grains_of_a_site_that_fail_take_no_others_with_them(synced):
+    master, minion = synced
+    for text in ("raise RuntimeError", "import nosuch", "def broken():\n    return 1 / 0\n"):
+        master.put("_grains/core.py", f"def mine():\n    return {{'mine': b'r7', 'os': 'Own'}}\n{text}\n")
+        minion("saltutil.sync_grains")
+        grains = saltlite.collect_grains(minion.opts)
+        assert {"kernel", "os", "cpuarch"} <= grains.keys()
+        assert (grains.get("mine"), grains["os"] == "Own") == (("r7", True) if "broken" in text else (None, False))
+    master.put("_grains/core.py", "def mine():\n    return {'mine': b'r7'}\n")
+    minion("saltutil.sync_grains")
+    grains = saltlite.collect_grains(minion.opts)
+    assert (
+        grains["mine"] == "r7" and "kernel" not in grains
+    )  # a whole file takes the place of the packed one, as in Salt
+
+
 def test_sync_all_gives_every_kind_and_fetches_the_pillar(synced):
     master, minion = synced
     for kind in ("modules", "states", "proxy", "utils"):
@@ -233,6 +369,16 @@ def test_pillar_is_fetched_whole_or_stays(synced):
     master.pillar = "no"
     assert "has sent no pillar" in minion.error("saltutil.pillar_refresh")
     assert minion.tree.pillar() == {"a": 1}
+
+
+REFUSING = """saltutil.refresh_grains saltutil.refresh_modules saltutil.refresh_pillar saltutil.sync_all pillar.ls
+    pillar.obfuscate cp.cache_file""".split()
+
+
+@pytest.mark.parametrize("fun", REFUSING)
+def test_no_keyword_is_swallowed(synced, fun):
+    ret, retcode, success = synced[1].run(fun, wiat=True)
+    assert (retcode, success) == (1, False) and "wiat" in ret and "Traceback" not in ret
 
 
 def test_caches_are_cleared_and_jobs_are_not(synced):
@@ -296,6 +442,7 @@ def test_retcode_and_outputter_of_a_state_function_are_salts(stateful):
     assert (made["retcode"], made["success"], made["out"]) == (2, False, "highstate")
     assert stateful.job("state.highstate")["retcode"] == 0
     assert "out" not in stateful.job("state.show_top")
+    assert words(stateful("sys.state_doc", "pkg.installed")) == ("sys.state_doc", ['"pkg.installed"'])
 
 
 def test_salt_call_is_this_minion(stateful):
@@ -307,6 +454,23 @@ def test_salt_call_is_this_minion(stateful):
     assert yaml.safe_load((conf / "minion").read_text())["include"][-1] == f"{conf}/own"
     assert os.readlink(conf / "grains") == f"{stateful.conf}/grains"
     assert stat.S_IMODE(conf.stat().st_mode) == 0o700
+
+
+def test_a_call_that_is_local_stays_local(stateful, tmp_path):
+    assert "--local" in stateful("state.apply")["argv"]  # it has no master to ask
+    stateful.execution.local = False
+    assert "--local" not in stateful("state.apply")["argv"]
+    config = {"id": "web1", "salt_call": stateful.opts["salt_call"], "file_roots": {"base": ["/srv/conf"]}}
+    write_config(tmp_path / "call/minion", config)
+
+    def own(*given):
+        done = command("call", "-c", tmp_path / "call", "--local", "--out=json", *given, "state.apply")
+        argv = json.loads(done.stdout)["local"]["argv"]
+        return "--local" in argv, yaml.safe_load(Path(argv[argv.index("-c") + 1], "own").read_text())
+
+    assert own()[0] is True and own()[1]["file_roots"] == {"base": ["/srv/conf"]}
+    given = own("--file-root", "/srv/x", "--pillar-root", str(tmp_path))[1]
+    assert (given["file_roots"], given["pillar_roots"]) == ({"base": ["/srv/x"]}, {"base": [str(tmp_path)]})
 
 
 def test_what_salt_call_says_instead_of_json_is_shown(stateful):

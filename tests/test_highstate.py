@@ -30,6 +30,10 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {  # the text's file: options,
     "no_top_file": ({}, "no_top_file"),
     "odd": ({}, "odd"),
     "dozen": ({}, "dozen"),
+    "pct": ({"state_output_pct": True}, "many"),
+    "pct_no_states": ({"state_output_pct": True}, "no_states"),
+    "compressed": ({"state_compress_ids": True}, "many"),
+    "compressed_terse_id": ({"state_compress_ids": True, "state_output": "terse_id", "state_output_pct": True}, "many"),
 }
 
 
@@ -41,6 +45,11 @@ def data(name):
 def test_highstate_is_what_salt_prints(name):
     opts, states = RECORDED[name]
     assert printed(data(states), "highstate", opts) == (EXPECTED / f"{name}.txt").read_text()
+
+
+def test_states_that_cannot_be_compressed_are_shown_as_they_are():
+    data = {"web1": {"test_|-a_|-a_|-nop": {"result": True, "changes": {}, "comment": "", "__run_num__": 0}}}
+    assert printed(data, "highstate", {"state_compress_ids": True}) == printed(data, "highstate", {})
 
 
 @pytest.mark.parametrize(
@@ -101,7 +110,8 @@ def test_configuration_and_command_line_say_how_states_are_shown(tmp_path):
 
     terse = "Name: vim - Function: pkg.installed"
     assert terse in shown() and "ID: boom" not in shown()
-    assert terse not in shown("--state-verbose", "False")
+    assert terse not in shown("--state-verbose", "False") and terse not in shown("--state-verbose=false")
+    assert "Success %" in shown("--state-output-pct", "true") and "Success %" not in shown()
     assert terse in shown("--state-output", "mixed") and "ID: boom" in shown("--state-output", "mixed")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 
 import pytest
 import yaml
-from live import Master, command, pem, public, running_master, walk
+from live import Master, command, pem, public, running_master, walk, write_config
 
 import saltlite
 
@@ -181,6 +182,72 @@ def test_keys_are_printed(tree):
     done = tree.key("-p", "web1")
     assert "Accepted Keys:" in done.stdout and public().splitlines()[1] in done.stdout
     assert tree.key("-P").stdout.count("BEGIN PUBLIC KEY") == sum(map(len, KEYS.values()))
+
+
+def test_the_masters_own_keys_are_shown_even_where_there_are_no_others(tree):
+    (tree.pki / "master_sign.pub").write_text(public(1))
+    for words in (["-f", "master.pub"], ["-f", "master*"], ["-F"], ["-F", "master"]):
+        shown = json.loads(tree.key(*words, "--out", "json").stdout)["local"]
+        assert shown["master.pub"] == saltlite.fingerprint(public(2))
+        assert ("master_sign.pub" in shown) is (words != ["-f", "master.pub"])
+    assert public(2).splitlines()[1] in tree.key("-p", "master.pub").stdout
+    assert "PRIVATE" not in tree.key("-P").stdout + tree.key("-p", "master.pem").stdout
+    for directory in DIRECTORIES:
+        for name in tree.ids(directory):
+            (tree.pki / directory / name).unlink()
+    assert tree.key("-F").stdout.startswith("Local Keys:\nmaster.pub:  ")
+
+
+def test_nothing_is_an_empty_map_for_programs(tree):
+    for verb in ("-f", "-p"):
+        assert tree.key(verb, "nobody", "--out=json").stdout == "{}\n"
+        assert "does not match any keys" in tree.key(verb, "nobody").stdout
+
+
+@pytest.mark.parametrize("kind", ["md5", "sha1", "sha512"])
+def test_fingerprints_are_of_the_hash_type(tree, kind):
+    inner = "".join(public().splitlines(keepends=True)[1:-1])
+    digest = hashlib.new(kind, inner.encode()).hexdigest()
+    write_config(tree.conf / "master", {"hash_type": kind})
+    shown = json.loads(tree.key("-f", "web1", "--out", "json").stdout)["minions"]["web1"]
+    assert (
+        shown == ":".join(digest[i : i + 2] for i in range(0, len(digest), 2)) == saltlite.fingerprint(public(), kind)
+    )
+
+
+@pytest.mark.parametrize("junk", ["", "junk", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "é"])
+def test_a_file_that_holds_no_key_is_not_accepted(tree, junk):
+    (tree.pki / "minions_pre/new1").write_text(junk)
+    done = tree.key("-y", "-A")
+    assert done.returncode == 1 and done.stderr.startswith("The key of new1 is not accepted: ")
+    assert done.stderr.endswith(" It stays in minions_pre.\n") and "new1" not in done.stdout
+    assert keys(tree) == after(minions="db1 db2 web1 web2", minions_pre="new1")
+    assert tree.key("-y", "-r", "new1").returncode == 0 and "new1" in tree.ids("minions_rejected")
+
+
+def test_quiet_says_nothing(tree):
+    done = tree.key("-q", "-y", "-a", "new1")
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0) and "new1" in tree.ids("minions")
+
+
+def test_keys_are_made_for_a_minion_to_be(tmp_path):
+    made = command("key", "--gen-keys", "web9", "--gen-keys-dir", tmp_path)
+    text = (tmp_path / "web9.pub").read_text()
+    assert made.stdout == f"{tmp_path}/web9.pub: {saltlite.fingerprint(text)}\n" and made.returncode == 0
+    assert {name: mode & 0o777 for name, mode in walk(tmp_path).items()} == {"web9.pem": 0o400, "web9.pub": 0o644}
+    assert saltlite.read_private_key(tmp_path / "web9.pem").public.pem + "\n" == text
+    assert command("key", "--gen-keys", "web9", "--gen-keys-dir", tmp_path).stdout == made.stdout
+
+
+@pytest.mark.parametrize(("bits", "code"), [("2047", 64), ("2048", 0), ("2049", 0), ("8193", 64)])
+def test_keys_have_a_size(tmp_path, bits, code):
+    assert command("key", "--gen-keys", "a", "--gen-keys-dir", tmp_path, "--keysize", bits).returncode == code
+
+
+@pytest.mark.parametrize("words", [["../x"], [".x"], ["x", "--gen-keys-dir", "/nonexistent"]])
+def test_keys_are_made_only_where_they_are_wanted(words):
+    done = command("key", "--gen-keys", *words)
+    assert done.returncode != 0 and done.stderr.startswith("saltlite: --gen-keys") and done.stderr.count("\n") == 1
 
 
 def test_two_verbs_at_once_are_refused(tree):

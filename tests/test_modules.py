@@ -11,8 +11,11 @@ import os
 import pwd
 import re
 import resource
+import shlex
 import signal
 import stat
+import subprocess
+import sys
 import time
 import timeit
 from pathlib import Path
@@ -68,6 +71,7 @@ def until(condition, seconds=10):
 
 def test_every_function_has_a_first_sentence_and_an_example(minion):
     alias = {"grains.fetch": "grains.get", "test.versions": "test.versions_report"}
+    alias["test.rand_str"] = "test.random_hash"
     for fun in minion("sys.list_functions", "cmd", "config", "grains", "test"):
         doc = minion.execution.functions[fun].__doc__ or ""
         assert re.match(r"[A-Z].*\.", doc) and f"salt '*' {alias.get(fun, fun)}" in doc, fun
@@ -75,26 +79,184 @@ def test_every_function_has_a_first_sentence_and_an_example(minion):
 
 def test_the_functions_that_people_use_are_there(minion):
     wanted = {
-        "cmd": """exec_code has_exec retcode run run_all run_bg run_stderr run_stdout script script_retcode shell shells
-            which which_bin""",
-        "config": "dot_vals get items merge option",
+        "cmd": """exec_code exec_code_all has_exec retcode run run_all run_bg run_chroot run_stderr run_stdout script
+            script_retcode shell shell_info shells tty which which_bin""",
+        "config": "backup_mode dot_vals get items manage_mode merge option valid_fileproto",
+        "match": """compound data filter_by glob grain grain_pcre ifelse ipcidr list pcre pillar pillar_pcre
+            search_by""",
+        "pillar": "data fetch file_exists filter_by get item items keys ls obfuscate raw",
         "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
             setvals""",
-        "test": """arg arg_repr arg_type assertion collatz echo exception false fib kwarg opts_pkg ping rand_sleep
-            retcode sleep stack true try version versions versions_report""",
+        "sys": """argspec doc list_functions list_modules list_state_functions list_state_modules reload_modules
+            state_argspec state_doc state_schema""",
+        "test": """arg arg_clean arg_repr arg_type assertion collatz conf_test cross_test echo exception false fib
+            get_opts kwarg not_loaded opts_pkg outputter ping raise_exception rand_sleep rand_str random_hash retcode
+            sleep stack true try version versions versions_report""",
     }
     for module, names in wanted.items():
         assert minion("sys.list_functions", module) == [f"{module}.{name}" for name in names.split()]
+
+
+# what keeps functions from running
+
+
+@pytest.mark.parametrize("where", ["pillar", "grains"])
+@pytest.mark.parametrize(("allowed", "runs"), [
+    (None, ""), ("cmd.run", "cmd.run"), (["cmd.run", "test.ping"], "cmd.run test.ping"), ([], ""), (7, ""), ({}, ""),
+])  # fmt: skip
+def test_in_blackout_mode_only_what_is_allowed_runs(minion, where, allowed, runs):
+    getattr(minion.execution, where).update(minion_blackout=True, minion_blackout_whitelist=allowed)
+    for fun, *args in (("cmd.run", "echo hi"), ("test.ping",), ("test.arg", 1), ("saltutil.kill_job", JID)):
+        ret, retcode, success = minion.run(fun, *args)
+        said = f"ERROR executing '{fun}': Minion in blackout mode: only saltutil.refresh_pillar and what"
+        assert (retcode, success, str(ret).startswith(said)) == ((0, True, False) if fun in runs else (1, False, True))
+        assert success or str(ret).endswith(f"until minion_blackout is False in the {where}.")
+    assert "no master to ask" in minion.error("saltutil.refresh_pillar")
+    getattr(minion.execution, where)["minion_blackout"] = False
+    assert minion("test.ping") is True
+
+
+def test_modules_that_are_disabled_are_not_there(tmp_path):
+    (tmp_path / "modules").mkdir()
+    text = "__virtualname__ = 'pkg'\ndef run():\n    return __salt__['cmd.run']('echo hi')\n"
+    (tmp_path / "modules/aptly.py").write_text(text)
+    for disabled in (["cmd", {"odd": 1}, None], ["cmd", "pkg"], ["test", "aptly"]):
+        minion = Minion(tmp_path, disable_modules=disabled)
+        for module, fun in (("cmd", "cmd.which"), ("test", "test.echo")):
+            if module in disabled:
+                assert minion.run(fun, "sh")[0] == f"'{fun}' is not available. The option disable_modules names it."
+            else:
+                assert minion.run(fun, "sh")[2]
+        assert minion.run("pkg.run")[1:] == (1, False)
+
+
+def test_modules_that_are_not_white_listed_cannot_be_asked_for(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/own.py").write_text("def run():\n    return __salt__['cmd.run']('echo hi')\n")
+    minion = Minion(tmp_path, whitelist_modules=["own"])
+    assert minion("own.run") == "hi"  # among themselves modules do not ask, as with Salt
+    for fun in ("cmd.run", "test.ping"):
+        said = f"'{fun}' is not available. The option whitelist_modules does not name its module."
+        assert minion.run(fun, "echo hi") == (said, 1, False)
 
 
 @pytest.mark.parametrize(("fun", "args", "kwargs", "expected"), [
     ("test.arg", (1, "two"), {"a": 1}, {"args": [1, "two"], "kwargs": {"a": 1, "__pub_jid": JID}}),
     ("test.kwarg", (), {"a": {"b": 1}}, {"a": {"b": 1}, "__pub_jid": JID}),
     ("test.try", ("test.exception",), {}, None),
+    ("test.arg_clean", (1,), {"a": 2}, {"args": [1], "kwargs": {"a": 2}}),
+    ("test.conf_test", (), {}, "set"),
+    ("test.cross_test", ("test.echo", ["a"]), {}, "a"),
+    ("test.outputter", ({"a": 1},), {}, {"a": 1}),
+    ("test.raise_exception", ("nosuch", "x"), {}, False),
+    ("test.raise_exception", ("print", "x"), {}, False),
+    ("test.raise_exception", ("antigravity.x",), {}, False),
+    ("match.filter_by", ({"foo*": 1, "web*": {"a": 1}},), {}, {"a": 1}),
+    ("match.filter_by", ({"foo*": 1, "web*": {"a": 1}},), {"merge": {"b": 2}}, {"a": 1, "b": 2}),
+    ("match.filter_by", ({"foo*": 1},), {"default": "foo*"}, 1),
+    ("match.filter_by", ({"foo*": 1},), {}, None),
+    ("match.filter_by", ({"os:Debian": 1},), {"tgt_type": "grain"}, 1),
+    ("match.filter_by", ({"w*": None},), {"merge": {"b": 2}}, {"b": 2}),
+    ("match.filter_by", ({"w*": {"l": [1]}},), {"merge": {"l": [2]}, "merge_lists": True}, {"l": [1, 2]}),
+    ("match.filter_by", ({"w*": {"l": [1]}},), {"merge": {"l": [2]}}, {"l": [2]}),
+    ("match.filter_by", ({"bar*": 5},), {"minion_id": "bar03"}, 5),
+    ("match.search_by", ({"a": ["web*", "x"], "b": ["y"], "c": ["G@os:Debian"]},), {}, ["a", "c"]),
+    ("match.search_by", ({"b": ["y"]},), {}, None),
+    ("match.ifelse", ("foo*", "F", "web*", "W", "d"), {}, "W"),
+    ("match.ifelse", ("foo*", "F", True, "W", "d"), {}, "W"),
+    ("match.ifelse", ("foo*", "F", False, "W", "d"), {}, "d"),
+    ("match.ifelse", ("d",), {}, "d"),
+    ("config.backup_mode", (), {}, ""),
+    ("config.backup_mode", ("x",), {}, "x"),
+    ("config.manage_mode", (644,), {}, "0644"),
+    ("config.manage_mode", ("0o644",), {}, "0644"),
+    ("config.manage_mode", ('"0644"',), {}, "0644"),
+    ("config.manage_mode", ("00",), {}, "0000"),
+    ("config.manage_mode", (4755,), {}, "4755"),
+    ("config.manage_mode", (None,), {}, None),
+    ("config.valid_fileproto", ("s3://x",), {}, True),
+    ("config.valid_fileproto", ("git://x",), {}, False),
+    ("config.valid_fileproto", ("/x",), {}, False),
+    ("sys.reload_modules", (), {}, True),
+    ("saltutil.clear_job_cache", (), {"hours": 12}, True),
     ("test.try", ("test.exception", True), {"message": "m"}, "Exception('m')"),
 ])  # fmt: skip
 def test_test_functions_return_what_salts_do(minion, fun, args, kwargs, expected):
     assert minion(fun, *args, **kwargs) == expected
+
+
+def test_pillar_functions_are_those_of_salt(tmp_path):
+    minion = Minion(tmp_path / "conf", pillar={"a": {"b": 1, "pw": "x"}, "l": [1, "two", None]})
+    minion.execution._master = lambda load: minion.execution.pillar
+    assert minion("match.pillar_pcre", "a:b:[0-9]") is True and minion("match.pillar_pcre", "a:b:x") is False
+    table = {"x": {"v": 1}, "default": {"v": 9}}
+    assert minion("pillar.filter_by", table, "a:pw") == {"v": 1}
+    assert minion("pillar.filter_by", {"y": 1, "default": {"v": 9}}, "a:pw") == {"v": 9}
+    assert minion("pillar.filter_by", {"y": {"v": 1}}, "a:pw", {"z": 1}, "y", "y") == {"v": 1, "z": 1}
+    types = {"a": {"b": "<int>", "pw": "<str>"}, "l": ["<int>", "<str>", "<NoneType>"]}
+    assert minion("pillar.obfuscate") == types
+    assert minion("pillar.obfuscate", "a:b", "l") == {"a:b": "<int>", "l": types["l"]}
+    assert minion("pillar.raw", "a", unmask=False) == {"b": 1, "pw": "x"}
+    assert "pillar_enc=gpg is not supported" in minion.error("pillar.items", pillar={"a": 1}, pillar_enc="gpg")
+
+
+def test_pillar_that_is_not_there_may_be_an_error(tmp_path):
+    minion = Minion(tmp_path, pillar_raise_on_missing=True)
+    assert minion.error("pillar.get", "a:b") == "Pillar key not found: a:b"
+    assert minion("pillar.get", "a:b", "d") == "d" and minion("pillar.get", "a:b", None) is None
+    minion.execution.opts["pillar_raise_on_missing"] = False
+    assert minion("pillar.get", "a:b") == ""
+
+
+def test_pillar_files_are_looked_for_where_they_are(tmp_path):
+    (tmp_path / "srv/web").mkdir(parents=True)
+    (tmp_path / "srv/web/init.sls").write_text("")
+    minion = Minion(tmp_path / "conf", pillar_roots={"base": [str(tmp_path / "srv")]})
+    for path, env, there in (("web/init.sls", None, True), ("web/init.sls", "dev", False), ("web", None, False)):
+        assert minion("pillar.file_exists", path, env) is there
+    assert "cannot be a file's path" in minion.error("pillar.file_exists", "../conf")
+    assert "no pillar_roots here" in Minion(tmp_path / "other").error("pillar.file_exists", "x")
+
+
+def test_hashes_and_exceptions_are_made(minion):
+    assert {len(minion("test.rand_str", size)) for size in (0, 5, 1000)} == {64}
+    assert len(minion("test.random_hash", hash_type="md5")) == 32
+    assert minion("test.rand_str") != minion("test.rand_str")
+    assert "FileNotFoundError: [Errno 2] no: 'x'" in minion.run("test.raise_exception", "OSError", 2, "no", "x")[0]
+    assert minion.error("test.raise_exception", "salt.exceptions.CommandExecutionError", "x") == "x"
+    assert "odd number" not in minion.error("match.ifelse", "a", "b") and minion.error("match.ifelse", "a", "b")
+    assert "must be a map" in minion.error("match.filter_by", {"w*": {}}, merge=5)
+    assert "needs a map" in minion.error("match.filter_by", {"w*": 1}, merge={"a": 1})
+
+
+def test_modules_that_are_not_loaded_are_named(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/broken.py").write_text("raise RuntimeError")
+    assert Minion(tmp_path)("test.not_loaded") == ["broken"]
+
+
+def test_all_jobs_are_killed_but_the_one_that_does_it(minion):
+    tree = minion.execution.tree
+    tree.proc.mkdir(parents=True)
+    for number, function in ((1, "saltutil.term_all_jobs"), (2, "saltutil.kill_all_jobs")):
+        sleeper = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        for jid, pid in ((f"{number}" * 20, sleeper.pid), (JID, os.getpid())):
+            tree.start_job({"jid": jid, "fun": "cmd.run", "arg": []}, pid)
+        said = minion(function)
+        assert said == [
+            f"Signal {15 if number == 1 else 9} sent to job {number}{str(number) * 19} at pid {sleeper.pid}"
+        ]
+        assert sleeper.wait(10) == (-15 if number == 1 else -9)
+        tree.end_job(f"{number}" * 20)
+
+
+def test_a_return_that_waits_can_be_looked_at(minion):
+    tree = minion.execution.tree
+    tree.outbox.mkdir(parents=True)
+    tree.put_return({"jid": JID, "fun": "test.ping", "return": True})
+    assert minion("saltutil.find_cached_job", JID)["return"] is True
+    for jid in ("2" * 20, "../../x"):
+        assert minion("saltutil.find_cached_job", jid).startswith(f"Job {jid} has no return here")
 
 
 def test_numbers_are_those_of_salt(minion):
@@ -136,7 +298,16 @@ def test_versions_and_opts_name_what_runs(minion):
     ("cmd.run", "pwd; echo $0 $LC_TIME ${PATH%%:*} $A-$B; umask", {"cwd": "/usr", "shell": "/bin/sh", "umask": "077",
      "prepend_path": "/opt/ü", "env": [{"A": 1}, {"B": None}]}, "/usr\n/bin/sh C /opt/ü 1-\n0077", 0),
     ("cmd.run", "echo x", {"saltenv": "base", "use_vt": True}, "x", 0),
-    ("cmd.shell", "echo a | tr a b", {"python_shell": False}, "b", 0),
+    ("cmd.shell", "echo a | tr a b", {}, "b", 0),
+    ("cmd.shell", "echo a | tr a b", {"python_shell": False}, "a | tr a b", 0),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": "ou"}, "out", 0),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": ["no", "nor"]}, "out", 3),
+    ("cmd.run", "echo out; exit 3", {"success_stdout": "no,out", "hide_output": True}, "", 0),
+    ("cmd.run_stderr", "echo err >&2; exit 3", {"success_stderr": ["zz", "err"]}, "err", 0),
+    ("cmd.run_stdout", r"printf 'a\377b'; exit 3", {"success_stdout": ["b"]}, b"a\xffb", 0),
+    ("cmd.run", "echo {{ grains.os }} {{ pillar.p }}", {"template": "jinja", "pillar": {"p": 5}}, "Debian 5", 0),
+    ("cmd.run", "echo {{ 1 }}", {}, "{{ 1 }}", 0),
+    ("cmd.run", "pwd", {"template": "jinja", "cwd": "/{{ 'usr' }}"}, "/usr", 0),
     ("cmd.retcode", "exit 3", {}, 3, 3),
 ])  # fmt: skip
 def test_commands_return_output_and_retcode(minion, fun, cmd, kwargs, expected, retcode):
@@ -162,6 +333,8 @@ def test_run_all_returns_pid_retcode_stdout_and_stderr(minion):
     ("x", {"output_encoding": "klingon"}, "Unknown output_encoding: unknown encoding: klingon"),
     ("x", {"timeuot": 3}, "There is no keyword timeuot; those of commands are: cwd, stdin, "),
     ("echo 'x", {"python_shell": False}, "Unable to split the command 'echo 'x' into words: No closing quotation"),
+    ("echo {{ a }}", {"template": "jinja"}, "The template in the command cannot be filled in: 'a' is undefined."),
+    ("echo {{ a }}", {"template": "mako"}, "template='mako' is not supported: jinja is."),
     (["nosuchcmd"], {}, "Unable to run command 'nosuchcmd', reason: [Errno 2] No such file or directory"),
     ("echo why; exit 3", {"raise_err": True}, "why"),
 ])  # fmt: skip
@@ -275,6 +448,75 @@ def test_script_runs_a_private_copy(minion, tmp_path, text, args, out, retcode):
     assert sorted(os.listdir(tmp_path)) == ["conf", "s.sh"]
 
 
+def test_script_may_be_a_template(minion, tmp_path):
+    path = tmp_path / "s.sh"
+    path.write_text("#!/bin/sh\necho {{ grains.os }} {{ pillar.p }}; exit {{ pillar.p }}\n")
+    assert minion("cmd.script", str(path), template="jinja", pillar={"p": 4})["stdout"] == "Debian 4"
+    assert minion("cmd.script", str(path), ignore_retcode=True)["stdout"] == "{{ grains.os }} {{ pillar.p }}"
+    minion.execution.pillar["p"] = 5
+    assert minion("cmd.script_retcode", str(path)) == 5  # as Salt, this one without being told
+
+
+@as_root
+@pytest.mark.parametrize("first", ["#!/bin/sh", "#! /usr/bin/env  sh", "#!/bin/sh -e", ""])
+def test_script_runs_where_the_temporary_directory_lets_nothing_be_executed(tmp_path, first):
+    for name in ("conf", "tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "conf/minion").write_text("id: m")
+    (tmp_path / "s.sh").write_text(f"{first}\necho ran $1 [$-]\n")
+    mount = f"mount -t tmpfs -o noexec none {tmp_path}/tmp"
+    if subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: nothing can be mounted here")
+    call = [sys.executable, saltlite.__file__, "call", "-c", str(tmp_path / "conf"), "--local", "--out=json"]
+    line = f"{mount} && {shlex.join([*call, 'cmd.script', str(tmp_path / 's.sh'), 'well'])}"
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", line], capture_output=True, text=True, env=env)
+    said = json.loads(done.stdout)["local"]
+    assert (said["retcode"], said["stderr"]) == (0, "") and said["stdout"].startswith("ran well"), said
+    assert ("e" in said["stdout"].partition("[")[2]) is (first == "#!/bin/sh -e")
+
+
+@as_root
+def test_command_in_another_root_directory(minion, tmp_path):
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: nothing can be mounted here")
+    (tmp_path / "bind").mkdir()
+    (tmp_path / "bind/f").write_text("in it")
+    before = Path("/proc/self/mounts").read_text()
+    command = f"cat {tmp_path}/bind/f; test -d /proc/1 && pwd; exit 3"
+    ret, retcode, _ = minion.run("cmd.run_chroot", "/", command, binds=[f"{tmp_path}/bind"])
+    assert (ret["stdout"], ret["stderr"], ret["retcode"], retcode) == ("in it/", "", 3, 3)
+    assert minion("cmd.run_chroot", "/", "id -un", runas="nobody")["stdout"] == "nobody"
+    assert Path("/proc/self/mounts").read_text() == before
+    assert "is no directory" in minion.error("cmd.run_chroot", "/nonexistent", "true")
+
+
+def test_versions_of_shells_are_found_out(minion):
+    found = minion("cmd.shell_info", "bash")
+    assert (found["installed"], found["path"]) == (True, minion("cmd.which", "bash"))
+    said = minion("cmd.run", "bash --version").partition("version ")[2]
+    assert said.startswith(found["version_raw"]) and found["version_raw"].startswith(found["version"])
+    assert re.fullmatch(r"\d+\.\d+(\.\d+)?", found["version"])
+    if minion("cmd.which", "perl"):
+        assert minion("cmd.shell_info", "perl")["version_raw"] == minion("cmd.run", "perl -e 'printf \"%vd\", $^V'")
+    missing = [name for name in ("tcsh", "zsh", "php", "ruby") if not minion("cmd.which", name)]
+    assert all(minion("cmd.shell_info", name)["installed"] is False for name in missing)
+    assert minion("cmd.shell_info", "ksh")["installed"] is None
+
+
+def test_text_is_written_to_a_terminal(minion):
+    ours, theirs = os.openpty()
+    name = os.ttyname(theirs).removeprefix("/dev/").replace("/", "")
+    said = f"Message was successfully echoed to {os.ttyname(theirs)}"
+    assert minion("cmd.tty", name, "grüße") == {"Success": said}
+    assert os.read(ours, 100) == "grüße".encode()
+    os.close(ours)
+    os.close(theirs)
+    assert "returned error" in minion("cmd.tty", "pts999", "x")["Error"]
+    for odd in ("com1", "tty../sda", "pts/../sda", "tty1/../../etc/x"):
+        assert minion("cmd.tty", odd, "x") == {"Error": "The specified device is not a valid TTY"}
+
+
 @as_root
 def test_script_can_be_run_by_another_user(minion, tmp_path):
     (tmp_path / "s.sh").write_text('#!/bin/sh\nid -un; stat -c %a "$0"; dirname "$0"; pwd\n')
@@ -292,6 +534,8 @@ def test_script_that_cannot_be_had_is_an_error(minion, tmp_path):
 def test_exec_code_runs_an_interpreter(minion):
     assert minion("cmd.exec_code", "python3", "import sys; print(sys.argv[1:])", args=["a b"]) == "['a b']"
     assert minion.run("cmd.exec_code", "sh", "echo $1; exit 2", args="x")[:2] == ("x", 2)
+    ret, retcode, _ = minion.run("cmd.exec_code_all", "sh", "echo $1; echo e >&2; exit 2", args=["x"])
+    assert (ret["stdout"], ret["stderr"], ret["retcode"], retcode) == ("x", "e", 2, 2)
 
 
 def test_which_finds_programs_also_outside_of_path(minion, monkeypatch):
@@ -353,6 +597,31 @@ def test_grains_are_written(minion, fun, args, kwargs, ret, file):
     assert minion.stored() == file and os.listdir(minion.file.parent) == ["grains"]
     assert ("# why" in minion.file.read_text()) is (file == {"kept": 0})
     assert saltlite.collect_grains(minion.opts).items() >= file.items()
+
+
+@pytest.mark.parametrize(("before", "fun", "args", "after", "says"), [
+    ([[1, 2], 3], "append", ("a:0", 5), [[1, 2, 5], 3], None),
+    ([[1, 2], 3], "remove", ("a:0", 1), [[2], 3], None),
+    ([{"b": [1]}, 3], "append", ("a:b", 5), [{"b": [1, 5]}, 3], None),
+    ([{"b": {"c": [1]}}], "append", ("a:b:d", 5), [{"b": {"c": [1], "d": [5]}}], None),
+    (["b", "c"], "append", ("a:b", 5), ["b", "c"], "The key a is not a map, so there can be no b in it"),
+    ("text", "append", ("a:b", 5), "text", "The key a is not a map, so there can be no b in it"),
+    ({80: [1]}, "append", ("a:80", 5), {80: [1, 5]}, None),
+    ({"b": None}, "append", ("a:b:c", 5), {"b": {"c": [5]}}, None),
+])  # fmt: skip
+def test_lists_in_lists_are_changed_where_they_stand(minion, before, fun, args, after, says):
+    minion.file.write_text(yaml.safe_dump({"a": before}))
+    assert minion(f"grains.{fun}", *args) == (says or {"a": after})
+    assert minion.stored() == {"a": after}
+
+
+def test_grains_can_be_shown_to_others(tmp_path):
+    grains = {"id": "web1", "host": "h", "fqdn": "h.d", "domain": "d", "serialnumber": "12345", "os": "Debian"}
+    shown = {"id": "MINION.DOMAINNAME", "host": "MINION", "fqdn": "MINION.DOMAINNAME", "domain": "DOMAINNAME"}
+    shown |= {"serialnumber": "123XX", "os": "Debian"}
+    minion = Minion(tmp_path, grains)
+    assert minion("grains.items", sanitize=True) == minion("grains.item", *grains, sanitize="yes") == shown
+    assert minion("grains.items") == minion("grains.item", *grains) == grains
 
 
 @pytest.mark.parametrize(("fun", "args", "comment", "changes"), [

@@ -138,6 +138,22 @@ def test_splay_delays_every_firing_but_the_first(splay, low, high):
     assert found[0] == 0 and len(pauses) > 5 and all(low <= pause <= high for pause in pauses)
 
 
+def test_who_waits_for_a_range_is_spread_by_splay_too():
+    words = {"minutes": 30, "run_on_start": False, "range": {"start": "12:45", "end": "13:45"}, "splay": 600}
+    first = {fired(2, **words)[0] for _ in range(20)}
+    assert len(first) > 5 and all(2701 <= at <= 3300 for at in first)
+
+
+def test_an_entry_without_a_time_runs_when_it_is_asked_for():
+    schedule = Schedule()
+    schedule.load({"job": entry()}, {}, NOON)
+    assert schedule.problems == ["job has no time to run at: only schedule.run_job runs it."]
+    assert schedule.due(NOON, 0) == [] and schedule.next() == NEVER
+    schedule.asked.append("job")
+    assert schedule.due(NOON + 1, 1) == ["job"]
+    assert schedule.due(NOON + 4000, 4000) == []
+
+
 def test_settings_of_the_whole_schedule_hold_for_entries_without_their_own():
     skip = {"start": "12:10", "end": "12:50"}
     entries = {"a": entry(cron="*/20 * * * *"), "skip_during_range": skip, "b": entry(cron="15 * * * *")}
@@ -216,9 +232,8 @@ def test_an_interval_never_fires_twice_within_itself(seconds, pauses, splay):
 @pytest.mark.parametrize(
     "bad, why",
     [
-        (entry(), "needs one of"),
-        (entry(seconds=5, cron="* * * * *"), "needs one of"),
-        (entry(when="12:00", once="2026-11-25T12:00:00"), "needs one of"),
+        (entry(seconds=5, cron="* * * * *"), "may have one of"),
+        (entry(when="12:00", once="2026-11-25T12:00:00"), "may have one of"),
         (entry(seconds="soon"), "soon"),
         (entry(seconds=float("nan")), "cannot fire"),
         (entry(minutes=-1), "cannot fire"),
@@ -371,7 +386,7 @@ def test_add_writes_the_file_as_salt_writes_it(minion):
         ("told", {"seconds": 5}, "Job told already exists in schedule."),
         ("", {"seconds": 5}, "Job name is required."),
         ("enabled", {"seconds": 5}, "Job name is required."),
-        ("job1", {"seconds": 5, "cron": "* * * * *"}, "Job job1 is not valid: it needs one of when, cron, once and"),
+        ("job1", {"seconds": 5, "cron": "* * * * *"}, "Job job1 is not valid: it may have one of when, cron, once and"),
         ("job1", {"when": "tea"}, "Job job1 is not valid: Unknown string format: tea"),
     ],
 )
@@ -389,6 +404,41 @@ def test_nothing_is_changed_by_a_test(minion):
         assert "would be" in str(minion(fun, *args, test=True, **words)["comment"])
     assert minion("disable_job", "a", test=True)["comment"] == "Job: a would be disabled in schedule."
     assert before == (minion.file.stat().st_mtime_ns, minion.file.read_bytes())
+
+
+def test_what_is_not_saved_counts_until_the_minion_starts_again(minion):
+    minion("add", "kept", function="test.ping", seconds=5)
+    before = minion.file.read_text()
+    assert minion("add", "a", function="test.ping", seconds=5, persist=False)["changes"] == {"a": "added"}
+    minion("modify", "kept", seconds=7, persist=False)
+    minion("disable_job", "conf", persist=False)
+    assert minion.file.read_text() == before
+    listed = minion("list", return_yaml=False)
+    assert listed.keys() == {"a", "kept", "conf", "told"} and listed["kept"]["seconds"] == 7
+    assert yaml.safe_load(minion("list"))["schedule"]["a"]["saved"] is False
+    assert minion("is_enabled", "conf")["enabled"] is False
+    assert minion.tree.schedule().keys() == {"__mine_interval", "a", "kept", "conf"}
+    minion("delete", "kept", persist=False)
+    assert "kept" not in minion.tree.schedule() and "kept" in minion.tree.schedule(saved=True)
+    minion.tree.schedule_path(saved=False).unlink()
+    assert minion.tree.schedule().keys() == {"__mine_interval", "kept"}
+
+
+@pytest.mark.parametrize("how", ["save", "add"])
+def test_who_saves_saves_all(minion, how):
+    minion("add", "a", function="test.ping", seconds=5, persist=False)
+    minion(how, *["b"] * (how == "add"), **({"function": "test.ping"} if how == "add" else {}))
+    assert minion.saved().keys() >= {"a"} and not minion.tree.schedule_path(saved=False).exists()
+
+
+@pytest.mark.parametrize(("fun", "args"), [
+    ("add", ["a"]), ("modify", ["conf"]), ("delete", ["a"]), ("purge", []), ("enable_job", ["conf"]), ("save", []),
+    ("disable_job", ["conf"]), ("enable", []), ("disable", []), ("build_schedule_item", ["a"]),
+])  # fmt: skip
+def test_a_keyword_that_is_none_is_refused(minion, fun, args):
+    ret, retcode, _ = minion.execution().run(f"schedule.{fun}", [*args, {"__kwarg__": True, "secods": 5}])
+    assert retcode == 1 and ret.startswith("ERROR: There is no keyword secods; there are: offline, where")
+    assert minion.file.read_text() == saltlite.MINE_SCHEDULE
 
 
 def test_modify_keeps_the_function_and_says_what_has_changed(minion):
@@ -557,6 +607,10 @@ def test_a_schedule_is_added_runs_and_is_deleted(tmp_path):
         fire = master.returns("m", "schedule.show_next_fire_time", "echo")["m"]
         assert abs(at(fire["next_fire_time"]) - time.time()) < 10
         assert master.returns("m", "schedule.delete", "echo")["m"]["changes"] == {"echo": "removed"}
+        words = ["function=cmd.run", f"job_args=['touch {tmp_path}/passing']", "seconds=1", "persist=False"]
+        assert master.returns("m", "schedule.add", "passing", *words)["m"]["result"] is True
+        until((tmp_path / "passing").exists)
+        assert "passing" not in (minion.conf / "minion.d/_schedule.conf").read_text()
         master.returns("m", "saltutil.running")
         minion.says("saltutil.running")
         ended = minion.text().rpartition("schedule.delete")[2]

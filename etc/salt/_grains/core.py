@@ -308,6 +308,7 @@ def version() -> dict[str, Any]:
     digest = int(hashlib.sha256(str(__opts__.get("id", "")).encode()).hexdigest(), 16)
     ret = {
         "server_id": digest % 2**31,
+        "package": None,  # as for a Salt that no package has brought
         "pythonversion": list(sys.version_info),
         "pythonexecutable": sys.executable,
         "pythonpath": list(sys.path),

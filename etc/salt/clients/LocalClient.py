@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, caller, from_json, jid_of, load_opts, to_json, write_all
+from saltlite import EX_USAGE, Failure, from_json, jid_of, load_opts, to_json, user_name, write_all
+
+
+def caller() -> str:
+    """Who calls, as Salt names it: sudo_NAME behind sudo."""
+    name = user_name(os.geteuid())
+    sudo = os.environ.get("SUDO_USER", "")
+    return f"sudo_{sudo}" if sudo and sudo != name and os.geteuid() == 0 else name
 
 
 def locked(path: Path) -> bool:

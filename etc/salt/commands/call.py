@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from saltlite import (
     EX_FAILED,
     EX_OK,
+    EX_USAGE,
     GOT_CREDENTIALS,
     KEY_PENDING,
     AuthError,
@@ -18,29 +20,26 @@ from saltlite import (
     MinionProtocol,
     MinionTree,
     SaltError,
-    caller,
     collect_grains,
-    config_arguments,
     find_id,
     host_and_port,
     jid_of,
     keep_alive,
-    level_of,
     load_opts,
-    load_yaml_args,
-    log_arguments,
     master_list,
-    out_arguments,
+    packed_leaf,
     pillar_load,
     read_private_key,
     setup_log,
     show,
-    state_style,
     tcp,
 )
 
 if TYPE_CHECKING:
     import argparse
+
+words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
+caller = packed_leaf("clients", "LocalClient").caller
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,20 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="ID", help="run as this minion")
     parser.add_argument("--master", metavar="HOST", help="the master to speak to")
     parser.add_argument("--retcode-passthrough", action="store_true", help="exit with the function's retcode")
-    parser.add_argument("fun", metavar="FUNCTION")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "-g", "--grains", dest="instead", action="store_const", const="grains.items", help="the grains"
+    )
+    doc: dict[str, Any] = {"dest": "instead", "action": "store_const", "const": "sys.doc"}
+    instead.add_argument("-d", "--doc", "--documentation", help="what there is to say of functions", **doc)
+    parser.add_argument(
+        "-m", "--module-dirs", action="append", default=[], metavar="DIR", help="a directory with modules/ of your own"
+    )
+    parser.add_argument("--skip-grains", action="store_true", help="do without grains")
+    for kind in ("file", "pillar"):
+        text = f"with --local: where states find {'files' if kind == 'file' else 'pillar'}, in place of {kind}_roots"
+        parser.add_argument(f"--{kind}-root", metavar="DIR", help=text)
+    parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
 
 
@@ -113,21 +125,36 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
     return Conversation(opts, tree, last)
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run a function on this machine, with pillar and a return at the master unless --local."""
+def call_opts(args: argparse.Namespace) -> dict[str, Any]:
+    """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
-    setup_log(level_of(args) if args.log_level else "warning")
+    setup_log(daemon.level_of(args) if args.log_level else "warning")
     if args.master:
         opts["master"] = args.master
-    state_style(args, opts)
+    for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
+        if root and not args.local:
+            raise Failure(f"--{name[:-1].replace('_', '-')} needs --local: else the master's files count.", EX_USAGE)
+        opts |= {name: {"base": [os.path.abspath(root)]}} if root else {}
+    opts["module_dirs"] = [*args.module_dirs, *opts["module_dirs"]]
+    words.state_style(args, opts)
     opts["id"] = find_id(opts)
+    return opts
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run a function on this machine, with pillar and a return at the master unless --local."""
+    if args.instead:
+        args.fun, args.arg = args.instead, [args.fun, *args.arg] if args.fun else []
+    if not args.fun:
+        raise Failure("call needs the name of a function, test.ping say; `call -d` lists them all.", EX_USAGE)
+    opts = call_opts(args)
     tree = MinionTree(opts)
-    arg, kwarg = load_yaml_args(args.arg)
+    arg, kwarg = words.load_yaml_args(args.arg)
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     conversation = None if args.local else converse(opts, tree)
     execution = Execution(opts, tree, load, master=conversation.ask if conversation else None)
-    execution.grains = collect_grains(opts)
+    execution.heeds_blackout, execution.grains = False, {} if args.skip_grains else collect_grains(opts)
     if conversation:
         found = conversation.ask(pillar_load(opts, execution.grains))
         execution.pillar = found if isinstance(found, dict) else {}
@@ -141,4 +168,4 @@ def main(args: argparse.Namespace) -> int:
     return EX_FAILED if made["retcode"] or made["success"] is False else EX_OK
 
 
-COMMAND = Command("run a function here", main, (config_arguments, log_arguments, out_arguments, call_arguments))
+COMMAND = Command("run a function here", main, (*words.arguments, call_arguments))

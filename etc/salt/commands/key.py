@@ -3,27 +3,34 @@ files move."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fnmatch
+import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from saltlite import (
     ACCEPTED,
     DENIED,
     DIRECTORIES,
+    EX_FAILED,
     EX_OK,
     EX_USAGE,
     MAX_KEY_FILE,
     PENDING,
     REJECTED,
+    AuthError,
     Command,
     Failure,
     MasterTree,
+    PublicKey,
     clean,
     config_arguments,
     fingerprint,
     load_opts,
+    make_key_pair,
     move,
     names,
     out_arguments,
@@ -32,9 +39,6 @@ from saltlite import (
     say,
     show,
 )
-
-if TYPE_CHECKING:
-    import argparse
 
 
 class KeyVerb(NamedTuple):
@@ -53,6 +57,8 @@ KEY_VERBS = (
     KeyVerb("f", "finger", (ACCEPTED, PENDING, REJECTED, DENIED), "print the fingerprints of"),
     KeyVerb("p", "print", (ACCEPTED, PENDING, REJECTED, DENIED), "print"),
 )
+KEYSIZE, MAX_KEYSIZE = 2048, 8192  # bits
+STRUCTURED = ("json", "yaml", "raw")  # outputters for programs, where nobody is asked
 LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
 
@@ -74,7 +80,12 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
         verbs.add_argument(f"-{flag.upper()}", f"--{verb}-all", **one)
     for name in ("all", ACCEPTED, REJECTED, DENIED):
         parser.add_argument(f"--include-{name}", action="store_true", help=f"take {name} keys too")
+    verbs.add_argument("--gen-keys", metavar="NAME", help="make NAME.pem and NAME.pub, for a minion to be")
+    parser.add_argument("--gen-keys-dir", default=".", metavar="DIR", help="where --gen-keys makes them")
+    parser.add_argument("--keysize", type=int, default=KEYSIZE, metavar="BITS", help="how many bits such a key has")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
+    parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
 
 
 def keys_of(tree: MasterTree, glob: str, states: Iterable[str]) -> dict[str, list[str]]:
@@ -97,6 +108,12 @@ def key_list(args: argparse.Namespace, tree: MasterTree, which: str) -> int:
     return EX_OK
 
 
+def local_keys(tree: MasterTree, glob: str) -> list[str]:
+    """The names of the master's own public keys that match."""
+    wanted = glob.split(",")
+    return [n for n in names(tree.pki) if n.endswith(".pub") and any(fnmatch.fnmatchcase(n, each) for each in wanted)]
+
+
 def agreed(default: str) -> bool:
     """Ask at the terminal; no answer (no terminal) is the careful one."""
     try:
@@ -106,36 +123,62 @@ def agreed(default: str) -> bool:
     return (answer.strip() or default).lower() in ("y", "yes")
 
 
-def key_show(args: argparse.Namespace, tree: MasterTree, verb: str, found: dict[str, list[str]]) -> int:
-    """Fingerprints or key texts by state; `finger` of everything names the master's own key too."""
+def key_show(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: Iterable[str]) -> int:
+    """Fingerprints or key texts by state; among them the master's own, but not the texts of all."""
+    own = [] if (verb, glob) == ("print", "*") else local_keys(tree, glob)
+    found = {"local": {name: tree.pki / name for name in own}}
+    for state, ids in keys_of(tree, glob, states).items():
+        found[DIRECTORIES[state]] = {minion_id: tree.key_path(state, minion_id) for minion_id in ids}
     shown: dict[str, dict[str, str]] = {}
-    if verb == "finger" and args.verb:
-        shown["local"] = {"master.pub": fingerprint(read(tree.pki / "master.pub", MAX_KEY_FILE).decode())}
-    for state, ids in found.items():
-        for minion_id in ids:
+    for directory, paths in found.items():
+        for name, path in paths.items():
             try:
-                text = read(tree.key_path(state, minion_id), MAX_KEY_FILE).decode("ascii", "backslashreplace")
+                text = read(path, MAX_KEY_FILE).decode("ascii", "backslashreplace")
+                text = fingerprint(text, tree.opts["hash_type"]) if verb == "finger" else clean(text)
             except OSError as error:
-                shown.setdefault(DIRECTORIES[state], {})[minion_id] = f"(no key file: {error.strerror})"
-                continue
-            shown.setdefault(DIRECTORIES[state], {})[minion_id] = fingerprint(text) if verb == "finger" else clean(text)
-    show(shown, args, "key")
+                text = f"(no key file: {error.strerror})"
+            shown.setdefault(directory, {})[name] = text
+    if shown or args.out in STRUCTURED:
+        show(shown, args, "key")
+    else:
+        say(f"The key glob {glob!r} does not match any keys.")
     return EX_OK
+
+
+def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, target: str, minion_id: str) -> bool:
+    """Move one key file, or remove it without `target`, and say so; False if it holds no key that could be accepted."""
+    source, text = tree.key_path(state, minion_id), f"rm {DIRECTORIES[state]}/{minion_id}"
+    with contextlib.suppress(FileNotFoundError):  # somebody was faster
+        if not target:
+            source.unlink()
+        else:
+            if target == ACCEPTED:
+                try:
+                    PublicKey(read(source, MAX_KEY_FILE).decode("ascii", "backslashreplace"))
+                except AuthError as error:
+                    text = f"The key of {minion_id} is not accepted: {error}. It stays in {DIRECTORIES[state]}."
+                    print(printable(text), file=sys.stderr)
+                    return False
+            move(source, tree.key_path(target, minion_id))
+            text = f"mv {DIRECTORIES[state]}/{minion_id} {DIRECTORIES[target]}/"
+    if not args.quiet and args.out not in STRUCTURED:
+        say(printable(f"Key for minion {minion_id} {verb.removesuffix('e')}ed: {text}"))
+    return True
 
 
 def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: tuple[str, ...]) -> int:
     """Do what a verb says to the keys that match, after asking; every move is named."""
+    if verb in ("finger", "print"):
+        return key_show(args, tree, verb, glob, states)
     extra = {ACCEPTED: args.include_accepted, REJECTED: args.include_rejected, DENIED: args.include_denied}
-    target = {"accept": ACCEPTED, "reject": REJECTED}.get(verb)
+    target = {"accept": ACCEPTED, "reject": REJECTED}.get(verb, "")
     if target:
         states = tuple(s for s in LISTED if s != target and (s in states or args.include_all or extra.get(s)))
     found = {state: ids for state, ids in keys_of(tree, glob, states).items() if ids}
     if not found:
         say(f"The key glob {glob!r} does not match any{' unaccepted' if target else ''} keys.")
         return EX_OK
-    if verb in ("finger", "print"):
-        return key_show(args, tree, verb, found)
-    structured = args.out in ("json", "yaml", "raw")
+    structured = args.out in STRUCTURED
     if structured and verb == "delete" and not args.yes:
         raise Failure(f"with --out {args.out} nobody is asked: add -y to delete keys.", EX_USAGE)
     if not args.yes and not structured:
@@ -143,25 +186,31 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
         show({DIRECTORIES[state]: ids for state, ids in found.items()}, args, "key")
         if not agreed("n" if verb == "delete" else "y"):
             return EX_OK
-    for state, ids in found.items():
-        for minion_id in ids:
-            source = tree.key_path(state, minion_id)
-            if target:
-                with contextlib.suppress(FileNotFoundError):  # somebody was faster
-                    move(source, tree.key_path(target, minion_id))
-                text = f"mv {DIRECTORIES[state]}/{minion_id} {DIRECTORIES[target]}/"
-            else:
-                source.unlink(missing_ok=True)
-                text = f"rm {DIRECTORIES[state]}/{minion_id}"
-            if not structured:
-                say(printable(f"Key for minion {minion_id} {verb.removesuffix('e')}ed: {text}"))
+    done = {state: [i for i in ids if key_move(args, tree, verb, state, target, i)] for state, ids in found.items()}
     if structured:
-        show({DIRECTORIES[target or state]: ids for state, ids in found.items()}, args, None)
+        show({DIRECTORIES[target or state]: ids for state, ids in done.items()}, args, None)
+    return EX_OK if done == found else EX_FAILED
+
+
+def key_make(args: argparse.Namespace) -> int:
+    """Make a pair of keys for --gen-keys; one that is there stays."""
+    directory, name = Path(args.gen_keys_dir), args.gen_keys
+    if "/" in name or name.startswith("."):
+        raise Failure(f"--gen-keys {name}: a name is wanted; name its directory with --gen-keys-dir.", EX_USAGE)
+    if not KEYSIZE <= args.keysize <= MAX_KEYSIZE:
+        raise Failure(f"--keysize {args.keysize}: a key has {KEYSIZE} to {MAX_KEYSIZE} bits.", EX_USAGE)
+    if not directory.is_dir():
+        raise Failure(f"--gen-keys-dir {directory} is no directory: make it first.")
+    make_key_pair(directory, name, args.keysize)
+    if not args.quiet:
+        say(f"{directory / name}.pub: {fingerprint(read(directory / f'{name}.pub', MAX_KEY_FILE).decode())}")
     return EX_OK
 
 
 def main(args: argparse.Namespace) -> int:
     """salt-key on the tree: no master needs to run, and none is told; it sees the files move."""
+    if args.gen_keys:
+        return key_make(args)
     opts = load_opts("master", args.config_dir)
     tree = MasterTree(opts)
     if not (tree.pki / "minions").is_dir():

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
 from typing import Any
 
 from saltlite import (
@@ -13,17 +19,39 @@ from saltlite import (
     Master,
     config_arguments,
     harden,
-    level_of,
     load_opts,
     log,
     log_arguments,
+    options_of,
     setup_log,
 )
+
+
+def level_of(args: argparse.Namespace) -> str:
+    """The level that -l names; Failure if it is none."""
+    level = str(args.log_level).lower()
+    kind = options_of("minion")["log_level"].kind
+    if not kind.right(level):
+        raise Failure(f"-l {level}: the level is {kind.wanted}.", EX_USAGE)
+    return level
 
 
 def daemon_arguments(parser: argparse.ArgumentParser) -> None:
     """-d, to be refused with a sentence that says what to use instead."""
     parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
+
+
+def say_where(number: int, frame: Any) -> None:
+    """SIGUSR1: write down where the program is, at the terminal or into a file of the temporary directory; go on."""
+    text = f"{time.ctime()}, process {os.getpid()}\n{''.join(traceback.format_stack(frame))}"
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+        return
+    path = f"{tempfile.gettempdir()}/salt-debug-{int(time.time())}-{os.getpid()}.log"
+    with contextlib.suppress(OSError):  # there is one already, or no room
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
 
 
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -38,6 +66,7 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     opts["__limits__"] = harden()
+    signal.signal(signal.SIGUSR1, say_where)
     return opts
 
 

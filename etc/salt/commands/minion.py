@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from saltlite import Command, Minion, config_arguments, log_arguments, minion_id_of, packed_leaf
+from saltlite import Command, Failure, Minion, config_arguments, find_id, log_arguments, packed_leaf, put
 
 daemon = packed_leaf("commands", "master")
+
+
+def minion_id_of(opts: dict[str, Any]) -> str:
+    """The id, written to minion_id when no option gives it."""
+    found = find_id(opts)
+    path = Path(opts["conf_dir"]) / "minion_id"
+    if opts["minion_id_caching"] and not opts["id"] and not path.exists():
+        try:
+            put(path, found, 0o644)
+        except OSError as error:
+            raise Failure(f"{path} cannot be written: {error.strerror}.") from None
+    return found
 
 
 def main(args: argparse.Namespace) -> int:

@@ -1,9 +1,12 @@
-"""Run a function on minions: publish, print the returns as they come, name who is silent."""
+"""Run a function on minions: publish, print the returns as they come, name who is silent.
+
+What the words of a command line mean, and how states are shown, is here for `call` too."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saltlite import (
@@ -11,15 +14,17 @@ from saltlite import (
     EX_MINION,
     EX_NO_MATCH,
     EX_OK,
+    KWARG,
     Command,
     all_well,
+    check,
     config_arguments,
-    load_yaml_args,
     log_arguments,
+    options_of,
     out_arguments,
     say,
     show,
-    state_style,
+    yaml_word,
 )
 from saltlite import client as client_class
 
@@ -57,6 +62,40 @@ def target_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
 
 
+def load_yaml_args(words: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a function as written on the command line: words become values by YAML, `name=value` a keyword
+    argument. A number that may be a jid stays text."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        if found := KWARG.match(word):
+            kwargs[found[1]] = yaml_word(found[2])
+            continue
+        value = yaml_word(word)
+        args.append(str(value) if isinstance(value, int) and len(str(value)) == 20 else value)
+    return args, kwargs
+
+
+STATE_FLAGS = ("state_verbose", "state_output_pct", "state_compress_ids")  # options that are True or False
+
+
+def state_arguments(parser: argparse.ArgumentParser) -> None:
+    """How states are shown, each as the option of the same name in the configuration."""
+    options = options_of("master")
+    parser.add_argument("--state-output", metavar="HOW", help=options["state_output"].kind.wanted)
+    for name in STATE_FLAGS:
+        how: dict[str, Any] = {"type": str.capitalize, "choices": ["True", "False"], "help": options[name].help}
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="BOOL", **how)
+
+
+def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
+    """Put together for `show` what the command line says of states, and behind it the configuration."""
+    how = check("--state-output", args.state_output, options_of("master")["state_output"], "the command line")
+    args.states = {"state_output": how if args.state_output else opts["state_output"]}
+    for name in STATE_FLAGS:
+        args.states[name] = getattr(args, name) == "True" if getattr(args, name) else opts[name]
+
+
 def job_words(args: argparse.Namespace) -> tuple[str | list[str], list[Any], dict[str, Any]]:
     """fun, arg and kwarg from the words of the command line; `a.b,c.d X , Y` is two functions, parted by a comma."""
     if "," not in args.fun:
@@ -78,6 +117,13 @@ def job_words(args: argparse.Namespace) -> tuple[str | list[str], list[Any], dic
     return functions, lists, {}
 
 
+def target_of(args: argparse.Namespace) -> str | list[str]:
+    """The target; of a list its ids, which commas part, or blanks where there is no comma."""
+    if args.tgt_type != "list":
+        return str(args.tgt)
+    return args.tgt.replace(" ", "").split(",") if "," in args.tgt else args.tgt.split()
+
+
 def silence(line: dict[str, Any]) -> str:
     """What is printed for a minion that did not return."""
     since = line.get("since")
@@ -90,6 +136,7 @@ def show_job(args: argparse.Namespace, client: Any, jid: str) -> int:
     """Print a job's returns; gives the exit code."""
     bad: set[int] = set()
     everything: dict[str, Any] = {}
+    out = None  # the outputter of what comes at once
     silent: dict[str, str] = {}
     count, wanted, began = 0, 0, time.monotonic()
     progress = sys.stderr.isatty() and sys.stdout.isatty()
@@ -104,6 +151,7 @@ def show_job(args: argparse.Namespace, client: Any, jid: str) -> int:
                 bad.add(EX_MINION if line.get("success") is False and line.get("out") == "nested" else EX_FAILED)
             if args.static or args.fun == "sys.doc":
                 everything[line["id"]] = line["return"]
+                out = line["out"] if line.get("out", "nested") != "nested" else out
             else:
                 show({line["id"]: line["return"]}, args, line.get("out"), not well)
         elif line["event"] == "silent":
@@ -119,7 +167,7 @@ def show_job(args: argparse.Namespace, client: Any, jid: str) -> int:
         show(everything, args, "docs")
         everything = {}
     if everything or args.static:
-        show(everything | (silent if args.static else {}), args, None)
+        show(everything | (silent if args.static else {}), args, out)
     if silent:
         bad.add(EX_FAILED)
         if not args.static:
@@ -132,7 +180,7 @@ def main(args: argparse.Namespace) -> int:
     client = client_class("LocalClient")(args.config_dir)
     state_style(args, client.opts)
     fun, arg, kwarg = job_words(args)
-    jid = client.submit(args.tgt, fun, arg, kwarg, args.tgt_type or "glob", args.timeout)
+    jid = client.submit(target_of(args), fun, arg, kwarg, args.tgt_type or "glob", args.timeout)
     if args.is_async:
         next(iter(client.follow(jid)))
         say(f"Executed command with job ID: {jid}")
@@ -146,4 +194,5 @@ def main(args: argparse.Namespace) -> int:
         return EX_FAILED
 
 
-COMMAND = Command("run a function on minions", main, (config_arguments, log_arguments, out_arguments, target_arguments))
+arguments = (config_arguments, log_arguments, out_arguments, state_arguments)
+COMMAND = Command("run a function on minions", main, (*arguments, target_arguments))

@@ -25,8 +25,12 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
+from saltlite import packed_leaf
+
 __context__: dict[str, Any]
+__grains__: dict[str, Any]
 __opts__: dict[str, Any]
+__pillar__: dict[str, Any]
 __salt__: Mapping[str, Any]
 
 OPTIONS: dict[str, Any] = {  # the keywords of all functions that run a command
@@ -50,9 +54,14 @@ OPTIONS: dict[str, Any] = {  # the keywords of all functions that run a command
     "ignore_retcode": False,  # a non-zero retcode is not the job's failure
     "raise_err": False,  # cmd.run: it is an error with the output as its message
     "success_retcodes": None,  # number, list, or text with commas: what counts as 0
+    "success_stdout": None,  # list, or text with commas: with one of these in stdout the return code counts as 0
+    "success_stderr": None,  # the same for stderr
+    "template": None,  # jinja: cmd and cwd are templates; of a script, its text
+    "pillar": None,  # map laid over the pillar for that
+    "saltenv": None,  # the environment of that, and of a script's address
     "bg": False,  # do not wait, keep no output
 }
-WITHOUT_EFFECT = {"encoded_cmd", "log_callback", "output_loglevel", "password", "saltenv", "use_vt"}  # Salt's callers
+WITHOUT_EFFECT = {"encoded_cmd", "log_callback", "output_loglevel", "password", "use_vt", "windows_codepage"}
 LOCALE = """LANGUAGE LC_ADDRESS LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME
     LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME""".split()
 LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -60,6 +69,16 @@ LOGIN_SECONDS = 10  # for a login shell to say what its environment is
 LOGIN_MARK = "--environment--"
 HELD = {signal.SIGINT}
 RETURN_SIZE = 16 * 1024 * 1024
+VERSIONS = {  # cmd.shell_info: what says the version, and where it stands in that
+    "bash": ("--version", r"version (\d\S*)"),
+    "zsh": ("--version", r"^zsh (\d\S*)"),
+    "tcsh": ("--version", r"^tcsh (\d\S*)"),
+    "perl": ("-v", r"\(v(\d[^)\s]*)\)"),
+    "python": ("-V", r"^Python (\d\S*)"),
+    "ruby": ("-v", r"^ruby (\d\S*)"),
+    "php": ("-v", r"^PHP (\d\S*)"),
+}
+VERSION_SECONDS = 10  # for such a program to say its version
 
 
 class Stream:
@@ -268,6 +287,8 @@ def _wanted(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         want["python_shell"] = "__pub_jid" in given  # Salt's rule: what another module puts together is no shell code
     if want["timeout"] and type(want["timeout"]) not in (int, float):
         raise CommandExecutionError(f"Error: timeout {want['timeout']} must be a number")
+    for name in ("success_stdout", "success_stderr"):
+        want[name] = _words(want[name])
     try:
         want["success_retcodes"] = [int(each) for each in _words(want["success_retcodes"])]
     except ValueError:
@@ -301,19 +322,37 @@ def _finish(process: subprocess.Popen[bytes], line: str, want: Mapping[str, Any]
         out, err = _communicate(process, stdin, want["timeout"], limit)
     except subprocess.TimeoutExpired:
         return {"retcode": 1, "stdout": f"{line} : Timed out after {want['timeout']} seconds", "stderr": ""}
-    retcode = 0 if process.returncode in want["success_retcodes"] else process.returncode
-    if want["hide_output"]:
-        return {"retcode": retcode, "stdout": "", "stderr": ""}
     how = want["output_encoding"], want["rstrip"]
     room = max(limit // 2, limit - len(out.data))
-    stderr = err.result(*how, room)
-    return {"retcode": retcode, "stdout": out.result(*how, limit - min(room, len(err.data))), "stderr": stderr}
+    said = {"stdout": out.result(*how, limit - min(room, len(err.data))), "stderr": err.result(*how, room)}
+    well = process.returncode in want["success_retcodes"]
+    for name, text in said.items():
+        plain = text.decode(errors="replace") if isinstance(text, bytes) else text
+        well = well or any(word in plain for word in want[f"success_{name}"])
+    if want["hide_output"]:
+        said = dict.fromkeys(said, "")
+    return {"retcode": 0 if well else process.returncode, **said}
+
+
+def _filled(text: str, options: Mapping[str, Any], what: str) -> str:
+    """A text with its template filled in, where `options` say that it is one."""
+    if not options.get("template"):
+        return text
+    facts: dict[str, Any] = {"salt": __salt__, "opts": __opts__, "grains": __grains__}
+    facts |= {"pillar": {**__pillar__, **(options.get("pillar") or {})}, "saltenv": options.get("saltenv") or "base"}
+    filled: str = packed_leaf("modules", "cp")._filled(text, options["template"], facts, what)
+    return filled
 
 
 def _run(cmd: Any, given: Mapping[str, Any], **own: Any) -> dict[str, Any]:
     """Run a command for a function whose defaults are `own`: {pid, retcode, stdout, stderr}; its retcode becomes the
     job's. Raises CommandExecutionError if it cannot be started."""
     want = _wanted(given, own)
+    if isinstance(cmd, (list, tuple)):
+        cmd = [_filled(str(each), want, "the command") for each in cmd]
+    else:
+        cmd = _filled(str(cmd), want, "the command")
+    want["cwd"] = _filled(str(want["cwd"]), want, "cwd") if want["cwd"] else None
     shell = str(want["shell"] or _default_shell())
     if not os.path.isfile(shell) or not os.access(shell, os.X_OK):
         raise CommandExecutionError(f"The shell {shell} is not available")
@@ -364,13 +403,30 @@ def _local_copy(source: str, saltenv: str) -> str:
     return path if os.path.isabs(path) and os.path.isfile(path) else ""
 
 
+def _interpreter(path: str, code: bytes, shell: str) -> list[str]:
+    """What a script must be run by: its own first line names it where the file system lets nothing be executed."""
+    if code.startswith(b"\x7fELF"):
+        return []
+    first = os.fsdecode(code.split(b"\n", 1)[0])
+    if not first.startswith("#!"):
+        return [shell]  # the kernel would not run it
+    return first[2:].strip().split(None, 1) if os.statvfs(path).f_flag & os.ST_NOEXEC else []
+
+
 def exec_code(lang, code, cwd=None, args=None, **options):
     """Run `code` with the interpreter `lang` and return its output.
 
     CLI Example: salt '*' cmd.exec_code python3 'import sys; print(sys.version)'"""
+    return exec_code_all(lang, code, cwd, args, **options)["stdout"]
+
+
+def exec_code_all(lang, code, cwd=None, args=None, **options):
+    """Run `code` with the interpreter `lang` and return pid, retcode, stdout and stderr.
+
+    CLI Example: salt '*' cmd.exec_code_all python3 'import sys; sys.exit(3)'"""
     more = [args] if isinstance(args, str) else [str(each) for each in args or ()]
     with _temporary_script(str(code).encode(), options.get("runas")) as path:
-        return _run([lang, path, *more], {"cwd": cwd, **options})["stdout"]
+        return _run([lang, path, *more], {"cwd": cwd, **options})
 
 
 def has_exec(cmd):
@@ -392,7 +448,7 @@ def run(cmd, cwd=None, stdin=None, runas=None, **options):
 
     Keywords: cwd stdin stdin_raw_newlines runas group shell python_shell env clean_env prepend_path
     reset_system_locale umask timeout rstrip output_encoding hide_output redirect_stderr ignore_retcode raise_err
-    success_retcodes bg
+    success_retcodes success_stdout success_stderr template pillar saltenv bg
 
     The first max_return_size bytes are returned, as bytes if they are neither UTF-8 nor in output_encoding.
 
@@ -420,6 +476,28 @@ def run_bg(cmd, cwd=None, runas=None, **options):
     return {"pid": _run(cmd, {"cwd": cwd, "runas": runas, **options, "bg": True})["pid"]}
 
 
+def run_chroot(root, cmd, cwd=None, stdin=None, runas=None, group=None, binds=None, **options):
+    """Run a command in a shell that has another root directory; return pid, retcode, stdout and stderr.
+
+    /dev, /proc, /sys and the directories `binds` are mounted there, for the command alone. runas and group are looked
+    up inside.
+
+    CLI Example: salt '*' cmd.run_chroot /var/lib/lxc/web/rootfs 'sh /tmp/bootstrap.sh'"""
+    top = os.path.abspath(str(root))
+    if not os.path.isdir(top):
+        raise CommandExecutionError(f"{root} is no directory: name the one that is to be the root directory")
+    places = ["/dev", "/proc", "/sys", *(os.path.abspath(str(each)) for each in binds or ())]
+    mounts = [f"mount --rbind {shlex.quote(place)} {shlex.quote('.' + place)}" for place in places]
+    inside = "/bin/bash" if os.path.isfile(f"{top}/bin/bash") else "/bin/sh"
+    line = " ".join(map(str, cmd)) if isinstance(cmd, (list, tuple)) else str(cmd)
+    _check_permission(line)
+    user = [f"--userspec={runas}:{group or ''}"] if runas else []
+    enter = shlex.join(["exec", "chroot", *user, top, inside, "-c", line])
+    script = " && ".join([f"cd {shlex.quote(top)}", *mounts, "cd /", enter])
+    command = ["unshare", "--mount", "--", "/bin/sh", "-c", script]
+    return run_all(command, cwd, stdin, **{"python_shell": False, **options})
+
+
 def run_stderr(cmd, cwd=None, stdin=None, runas=None, **options):
     """Run a command in a shell and return only its standard error.
 
@@ -438,33 +516,59 @@ def script(source, args=None, cwd=None, stdin=None, runas=None, **options):
     """Run a private copy of a script and return pid, retcode, stdout and stderr. `args` is text or a list.
 
     CLI Example: salt '*' cmd.script /srv/scripts/runme.sh 'arg1 "arg 2"'"""
-    for name in ("bg", "template"):
-        if options.pop(name, None):
-            raise CommandExecutionError(f"cmd.script does not know {name} yet; leave it out")
+    if options.pop("bg", None):
+        raise CommandExecutionError("cmd.script waits for its script: leave bg out, or use cmd.run_bg")
     path = _local_copy(str(source), options.get("saltenv") or "base")
     if not path:
         __context__["retcode"] = 1
         return {"pid": 0, "retcode": 1, "stdout": "", "stderr": "", "cache_error": True}
     code = Path(path).read_bytes()
+    if options.get("template"):
+        code = _filled(code.decode("utf-8", "surrogateescape"), options, source).encode("utf-8", "surrogateescape")
+    options = {name: value for name, value in options.items() if name not in ("template", "pillar")}
     more = shlex.split(args) if isinstance(args, str) else [str(each) for each in args or ()]
     with _temporary_script(code, runas, Path(path).suffix) as copied:
-        plain = not code.startswith((b"#!", b"\x7fELF"))  # the kernel would not run it
-        interpreter = [options.get("shell") or _default_shell()] if plain else []
+        interpreter = _interpreter(copied, code, options.get("shell") or _default_shell())
         return run_all([*interpreter, copied, *more], cwd, stdin, runas, **options)
 
 
-def script_retcode(source, args=None, cwd=None, stdin=None, runas=None, **options):
-    """Run a private copy of a script and return only its return code.
+def script_retcode(source, args=None, cwd=None, stdin=None, runas=None, template="jinja", **options):
+    """Run a private copy of a script, which is a template unless template=None, and return only its return code.
 
     CLI Example: salt '*' cmd.script_retcode /srv/scripts/runme.sh"""
-    return script(source, args, cwd, stdin, runas, **options)["retcode"]
+    return script(source, args, cwd, stdin, runas, template=template, **options)["retcode"]
 
 
 def shell(cmd, cwd=None, stdin=None, runas=None, **options):
-    """Run a command as cmd.run does, always in a shell.
+    """Run a command as cmd.run does, in a shell unless python_shell=False.
 
     CLI Example: salt '*' cmd.shell "grep f" stdin='one\\ntwo\\nthree\\nfour\\nfive\\n'"""
-    return run(cmd, cwd, stdin, runas, **{**options, "python_shell": True})
+    return run(cmd, cwd, stdin, runas, **{"python_shell": True, **options})
+
+
+def shell_info(shell):
+    """Where a shell or an interpreter is and which version it has: bash, zsh, tcsh, perl, python, ruby, php.
+
+    CLI Example: salt '*' cmd.shell_info bash"""
+    if shell not in VERSIONS:
+        return {
+            "installed": None,
+            "error": f"The version of {shell} cannot be found out, only of {', '.join(VERSIONS)}",
+        }
+    option, pattern = VERSIONS[shell]
+    path = which(shell)
+    if not path:
+        return {"installed": False, "error": f"Unable to run command '{shell} {option}': it is not on this machine"}
+    given = {"python_shell": False, "timeout": VERSION_SECONDS, "ignore_retcode": True, "redirect_stderr": True}
+    said = _run([path, option], given)["stdout"]
+    found = re.search(pattern, str(said), re.IGNORECASE | re.MULTILINE)
+    numbers = re.match(r"\d[\d.]*", found[1]) if found else None
+    if not found or not numbers:
+        error = f"{shell} {option} does not say a version"
+        return {"installed": None, "path": path, "stdout": said, "error": error}
+    parts = numbers[0].split(".")[:3]
+    version = ".".join(parts if len(parts) > 1 else [*parts, "0"])
+    return {"installed": True, "path": path, "version_raw": found[1], "version": version}
 
 
 def shells():
@@ -473,6 +577,23 @@ def shells():
     CLI Example: salt '*' cmd.shells"""
     lines = Path("/etc/shells").read_text().split("\n") if os.path.exists("/etc/shells") else []
     return [line.strip() for line in lines if line.startswith("/")]
+
+
+def tty(device, echo=""):
+    """Write a text to a terminal, tty1 or pts3 say.
+
+    CLI Example: salt '*' cmd.tty pts3 'This is a test'"""
+    found = re.fullmatch(r"(tty|pts)(/?)(\w+)", str(device))
+    if not found:
+        return {"Error": "The specified device is not a valid TTY"}
+    path = f"/dev/pts/{found[3]}" if found[1] == "pts" else f"/dev/tty{found[3]}"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "wb") as terminal:
+            terminal.write(str(echo).encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        return {"Error": f"Echoing to {path} returned error: {error.strerror}"}
+    return {"Success": f"Message was successfully echoed to {path}"}
 
 
 def which(cmd):

@@ -20,6 +20,17 @@ def _sources(
     return [data for data, omit in stores if not omit]
 
 
+PROTOCOLS = ("salt", "http", "https", "ftp", "s3", "swift", "file")  # of addresses that Salt knows
+
+
+@with_minion
+def backup_mode(minion: Execution, backup=""):
+    """How states back files up: what is given, else the option backup_mode.
+
+    CLI Example: salt '*' config.backup_mode"""
+    return backup or option(minion, "backup_mode")
+
+
 @with_minion
 def dot_vals(minion: Execution, value):
     """The options whose names begin with a name and a dot, the minion's over the master's.
@@ -65,6 +76,13 @@ def items(minion: Execution):
     return minion.all_opts
 
 
+def manage_mode(mode):
+    """A file's mode as states write it: four octal digits as text.
+
+    CLI Example: salt '*' config.manage_mode 644"""
+    return None if mode is None else str(mode).removeprefix("0o").strip('"').lstrip("0").zfill(4)
+
+
 @with_minion
 def merge(minion: Execution, value, default="", omit_opts=False, omit_master=False, omit_pillar=False):
     """An option by its whole name: maps and lists of the minion, the master and the pillar put together.
@@ -104,3 +122,10 @@ def option(
         return next((data[value] for data in sources if value in data), "" if default is None else default)
     names = {key: data[key] for data in reversed(sources) for key in data if fnmatch.fnmatch(str(key), value)}
     return names or ({} if default is None else default)
+
+
+def valid_fileproto(uri):
+    """Whether this is the address of a file, in a scheme that Salt knows.
+
+    CLI Example: salt '*' config.valid_fileproto salt://path/to/file"""
+    return str(uri).partition("://")[0] in PROTOCOLS and "://" in str(uri)

@@ -13,9 +13,10 @@ import fnmatch
 import hashlib
 import os
 import re
+import shutil
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from saltlite import (
     as_bytes,
     as_text,
     below,
-    clear_way,
     in_a_sentence,
+    own_kwargs,
+    put,
     sync_directory,
     token,
     user_name,
@@ -95,6 +97,18 @@ def _put_copy(source: Path, dest: str) -> str:
     return dest
 
 
+def _clear_way(path: Path, root: Path) -> None:
+    """Make the directories from `root` down to a file to come; what else stands in their place, or in its own, goes."""
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for parent in reversed(path.relative_to(root).parents[:-1]):
+        directory = root / parent
+        if directory.is_symlink() or directory.is_file():
+            directory.unlink()
+        directory.mkdir(0o700, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
 @contextlib.contextmanager
 def _open_part(minion: Execution, origin: str) -> Iterator[tuple[int, Path]]:
     """The part of what comes from `origin`, held against other jobs that fetch the same."""
@@ -117,7 +131,7 @@ def _settle(minion: Execution, part: Path, place: Path, dest: str) -> str:
         _put_copy(part, dest)
         part.unlink()
         return dest
-    clear_way(place, minion.tree.cache)
+    _clear_way(place, minion.tree.cache)
     os.rename(part, place)
     return str(place)
 
@@ -148,6 +162,11 @@ def _source_of(minion: Execution, path: Any, saltenv: str | None) -> tuple[str, 
 def _cached(minion: Execution, path: str, saltenv: str, kind: str = "files") -> Path:
     """Where a file is kept in the cache, as Salt keeps it."""
     return below(below(minion.tree.cache / kind, saltenv), path.lstrip("|"))
+
+
+def _local(minion: Execution, path: Any) -> Path:
+    """Where a file of this machine is kept in the cache, as Salt keeps it."""
+    return below(minion.tree.cache / "localfiles", os.path.abspath(str(path)).lstrip("/"))
 
 
 def _listed(minion: Execution, cmd: str, saltenv: str, prefix: str = "") -> list[str]:
@@ -308,9 +327,42 @@ def _get_url(
     return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash)
 
 
-def _no_template(template: Any) -> None:
+def _filled(text: str, template: Any, facts: Mapping[str, Any], what: str) -> str:
+    """A Jinja template with its values filled in; CommandExecutionError says what is wrong with `what`."""
+    if template != "jinja":
+        raise CommandExecutionError(f"template={template!r} is not supported: jinja is.")
+    import jinja2.sandbox
+
+    opts = facts["opts"]
+    environment = jinja2.sandbox.SandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        keep_trailing_newline=True,
+        trim_blocks=bool(opts.get("jinja_trim_blocks")),
+        lstrip_blocks=bool(opts.get("jinja_lstrip_blocks")),
+    )
+    try:
+        return environment.from_string(text).render(facts)
+    except CommandExecutionError:
+        raise
+    except Exception as error:  # whatever the functions that a template calls may raise
+        line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise CommandExecutionError(f"The template in {what}{line} cannot be filled in: {error}.") from None
+
+
+def _facts(minion: Execution, saltenv: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template may use."""
+    facts = {"salt": minion.functions, "opts": minion.all_opts, "grains": minion.grains, "pillar": minion.pillar}
+    return facts | {"saltenv": saltenv, **own_kwargs(more)}
+
+
+def _named(minion: Execution, text: str, template: Any, saltenv: str | None, more: Mapping[str, Any]) -> str:
+    """A path, which may be a template, for which there may be `more` keywords."""
     if template:
-        raise CommandExecutionError("template is not supported: write the path as it is, and leave template out.")
+        return _filled(str(text), template, _facts(minion, _environment(minion, saltenv), more), str(text))
+    if unknown := ", ".join(own_kwargs(more)):
+        raise CommandExecutionError(f"There is no keyword {unknown}; only with template=jinja there may be others.")
+    return text
 
 
 @with_minion
@@ -332,16 +384,32 @@ def cache_dir(minion: Execution, path, saltenv=None, include_empty=False, includ
     if include_empty:
         empty = [n for n in _listed(minion, "_file_list_emptydirs", env, top.rstrip("/")) if n.startswith(top)]
         for directory in (_cached(minion, name, env) for name in empty):
-            clear_way(directory / "file", minion.tree.cache)
+            _clear_way(directory / "file", minion.tree.cache)
             found.append(str(directory))
     return found
 
 
 @with_minion
-def cache_file(minion: Execution, path, saltenv=None, source_hash=None):
-    """Bring one file into the cache; gives where it is, False if there is none.
+def cache_dest(minion: Execution, url, saltenv=None):
+    """Where a file would be in the cache.
+
+    CLI Example: salt '*' cp.cache_dest salt://path/to/file"""
+    address = str(url)
+    if address.startswith(("http://", "https://")):
+        return str(_cached_url(minion, address, saltenv))
+    if address.startswith("/"):
+        return address
+    return str(_cached(minion, *_source_of(minion, address, saltenv)))
+
+
+@with_minion
+def cache_file(minion: Execution, path, saltenv=None, source_hash=None, verify_ssl=True, use_etag=False):
+    """Bring one file into the cache; gives where it is, False if there is none. Certificates are always verified, and
+    no file is taken for another because of its etag.
 
     CLI Example: salt '*' cp.cache_file salt://path/to/file"""
+    if not verify_ssl:
+        raise CommandExecutionError("Certificates are always verified: leave verify_ssl out, or use an http address.")
     return _get_url(minion, path, "", saltenv, True, source_hash)
 
 
@@ -354,6 +422,28 @@ def cache_files(minion: Execution, paths, saltenv=None):
 
 
 @with_minion
+def cache_local_file(minion: Execution, path):
+    """Copy a file of this machine into the cache; gives where it is, "" if there is none.
+
+    CLI Example: salt '*' cp.cache_local_file /etc/hosts"""
+    if not os.path.isfile(path):
+        return ""
+    place = _local(minion, path)
+    with in_a_sentence(f"{path} cannot be copied to {place}"):
+        _clear_way(place, minion.tree.cache)
+        return _put_copy(Path(path), str(place))
+
+
+@with_minion
+def cache_master(minion: Execution, saltenv=None):
+    """Bring all files of the master's into the cache; gives where they are.
+
+    CLI Example: salt '*' cp.cache_master"""
+    env = _environment(minion, saltenv)
+    return [_fetch(minion, name, env) for name in list_master(minion, env)]
+
+
+@with_minion
 def envs(minion: Execution):
     """The environments that the master has.
 
@@ -362,11 +452,12 @@ def envs(minion: Execution):
 
 
 @with_minion
-def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=None):
-    """Copy a directory of the master's, with all below it, into the directory `dest`.
+def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=None, **kwargs):
+    """Copy a directory of the master's, with all below it, into the directory `dest`. With template=jinja both names
+    are templates.
 
     CLI Example: salt '*' cp.get_dir salt://path/to/dir/ /minion/dest"""
-    _no_template(template)
+    path, dest = (_named(minion, text, template, saltenv, kwargs) for text in (path, dest))
     top, env = _source_of(minion, path, saltenv)
     top = top.rstrip("/")
     above = len(top.rpartition("/")[0])
@@ -384,11 +475,12 @@ def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=Non
 
 
 @with_minion
-def get_file(minion: Execution, path, dest, saltenv=None, makedirs=False, template=None, gzip=None):
-    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there.
+def get_file(minion: Execution, path, dest, saltenv=None, makedirs=False, template=None, gzip=None, **kwargs):
+    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there. With
+    template=jinja both names are templates.
 
     CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
-    _no_template(template)
+    path, dest = (_named(minion, text, template, saltenv, kwargs) for text in (path, dest))
     name, env = _source_of(minion, path, saltenv)
     if (target := _destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
         return False
@@ -402,6 +494,29 @@ def get_file_str(minion: Execution, path, saltenv=None):
     CLI Example: salt '*' cp.get_file_str salt://path/to/file"""
     place = cache_file(minion, path, saltenv)
     return _content(minion, place) if place else False
+
+
+@with_minion
+def get_template(minion: Execution, path, dest, template="jinja", saltenv=None, makedirs=False, **kwargs):
+    """Fill in a template of the master's and put the text at `dest`, or with "" into the cache; gives where it is, ""
+    if there is no such file or directory. More keywords are values for the template.
+
+    CLI Example: salt '*' cp.get_template salt://path/to/template /minion/dest"""
+    source, env = cache_file(minion, path, saltenv), _environment(minion, saltenv)
+    name = str(path).partition("://")[2].partition("?")[0]
+    target = _destination(dest or "", name.rpartition("/")[2], makedirs)
+    if not source or target is None:
+        return ""
+    with in_a_sentence(f"{path} cannot be filled in"):
+        text = _filled(Path(source).read_text("utf-8"), template, _facts(minion, env, kwargs), str(path))
+        place = _cached(minion, name, env, "extrn_files")
+        _clear_way(place, minion.tree.cache)
+        put(place, text, 0o600)
+        if not target:
+            return str(place)
+        _put_copy(place, target)
+        place.unlink()
+    return target
 
 
 @with_minion
@@ -419,7 +534,7 @@ def hash_file(minion: Execution, path, saltenv=None):
 
     CLI Example: salt '*' cp.hash_file salt://path/to/file"""
     if not str(path).startswith("salt://"):
-        return {"hsum": _file_hash(path), "hash_type": "sha256"} if os.path.isfile(path) else {}
+        return {"hsum": _file_hash(path), "hash_type": "sha256"} if os.path.isfile(path) else [{}, None]
     name, env = _source_of(minion, path, saltenv)
     return minion.ask({"cmd": "_file_hash", "path": name, "saltenv": env})
 
@@ -431,6 +546,8 @@ def is_cached(minion: Execution, path, saltenv=None):
     CLI Example: salt '*' cp.is_cached salt://path/to/file"""
     if str(path).startswith(("http://", "https://")):
         place = _cached_url(minion, path, saltenv)
+    elif str(path).startswith("/"):
+        place = _local(minion, path)
     else:
         place = _cached(minion, *_source_of(minion, path, saltenv))
     return str(place) if place.exists() else ""

@@ -19,6 +19,14 @@ from saltlite import CommandExecutionError, Execution, merged, put, traverse, wi
 __func_alias__ = {"set_": "set"}
 
 MISSING: Any = object()
+SANITIZED = {  # what items and item show of these with sanitize=True
+    "domain": "DOMAINNAME",
+    "fqdn": "MINION.DOMAINNAME",
+    "host": "MINION",
+    "id": "MINION.DOMAINNAME",
+    "localhost": "MINION",
+    "nodename": "MINION",
+}
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -93,6 +101,22 @@ def _rooted(
     return {path: value}
 
 
+def _around(grains: dict[Any, Any], key: str, values: list[Any], delimiter: str) -> dict[Any, Any] | str:
+    """{top: value} of a list that stands at a path of `grains`, or is to stand there, or why it cannot; what is beside
+    it is kept. A list is entered as grains.get enters it, and gets no names."""
+    inner: Any = values
+    while delimiter in key:
+        key, name = key.rsplit(delimiter, 1)
+        parent = traverse(grains, key.split(delimiter), None)
+        parent = {} if parent is None else parent
+        if traverse(parent, [name]) is not inner:  # else it was changed where it stands
+            if not isinstance(parent, dict):
+                return f"The key {key} is not a map, so there can be no {name} in it"
+            parent[name] = inner
+        inner = parent
+    return {key: inner}
+
+
 @with_minion
 def append(minion: Execution, key, val, convert=False, delimiter=":"):
     """Append a value, or the values of a list, to a list grain; it is made if there is none. convert=True makes a list
@@ -107,8 +131,10 @@ def append(minion: Execution, key, val, convert=False, delimiter=":"):
             return f"The key {key} is not a valid list"
         if val in values:
             return f"The val {val} was already in the list {key}"
-        changes = _rooted(grains, key, values + (val if isinstance(val, list) else [val]), delimiter)
-        _store(minion, stored, changes)
+        values += val if isinstance(val, list) else [val]
+        changes = _around(grains, str(key), values, delimiter)
+        if isinstance(changes, dict):
+            _store(minion, stored, changes)
     return changes
 
 
@@ -136,13 +162,9 @@ def equals(minion: Execution, key, value):
     return str(value) == str(traverse(minion.grains, str(key).split(":"), ""))
 
 
-@with_minion
-def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, default="default", base=None):
-    """The entry of a map whose key, a glob, matches a grain; over it `merge`, under it the entry called `base`.
-
-    CLI Example: salt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'"""
+def _filtered(lookup_dict: Mapping[Any, Any], value: Any, merge: Any, default: Any, base: Any) -> Any:
+    """The entry of a map whose key, a glob, matches a value, or the first of a list of values that it matches."""
     found = None
-    value = traverse(minion.grains, str(grain).split(":"), [])
     for each in map(str, value if isinstance(value, list) else [value]):
         exact = [lookup_dict[key] for key in lookup_dict if str(key) == each]
         matching = [lookup_dict[key] for key in lookup_dict if fnmatch.fnmatchcase(each, str(key))]
@@ -154,6 +176,14 @@ def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, def
     if len(layers) > 1 and not all(isinstance(each, Mapping) for each in layers):
         raise CommandExecutionError("filter_by: what is found, merge and base must be maps to be put together")
     return functools.reduce(merged, layers) if layers else None
+
+
+@with_minion
+def filter_by(minion: Execution, lookup_dict, grain="os_family", merge=None, default="default", base=None):
+    """The entry of a map whose key, a glob, matches a grain; over it `merge`, under it the entry called `base`.
+
+    CLI Example: salt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'"""
+    return _filtered(lookup_dict, traverse(minion.grains, str(grain).split(":"), []), merge, default, base)
 
 
 @with_minion
@@ -174,20 +204,32 @@ def has_value(minion: Execution, key):
     return traverse(minion.grains, str(key).split(":"), MISSING) is not MISSING
 
 
+def _sanitized(grains: dict[Any, Any], sanitize: Any) -> dict[Any, Any]:
+    """Grains that may be shown to others, if that is wanted: without names, and with three quarters of a number."""
+    if str(sanitize).lower() not in ("true", "1", "yes", "on"):
+        return grains
+    shown = {name: SANITIZED.get(name, value) for name, value in grains.items()}
+    if "serialnumber" in shown:
+        number = str(shown["serialnumber"])
+        shown["serialnumber"] = number[: len(number) * 3 // 4].ljust(len(number), "X")
+    return shown
+
+
 @with_minion
-def item(minion: Execution, *args, default="", delimiter=":"):
-    """Some grains, as a map.
+def item(minion: Execution, *args, default="", delimiter=":", sanitize=False):
+    """Some grains, as a map; sanitize=True hides names and serial number.
 
     CLI Example: salt '*' grains.item os osrelease oscodename"""
-    return {arg: traverse(minion.grains, str(arg).split(delimiter), default) for arg in args}
+    found = {arg: traverse(minion.grains, str(arg).split(delimiter), default) for arg in args}
+    return _sanitized(found, sanitize)
 
 
 @with_minion
-def items(minion: Execution):
-    """All grains.
+def items(minion: Execution, sanitize=False):
+    """All grains; sanitize=True hides names and serial number.
 
     CLI Example: salt '*' grains.items"""
-    return dict(minion.grains)
+    return _sanitized(dict(minion.grains), sanitize)
 
 
 @with_minion
@@ -210,8 +252,9 @@ def remove(minion: Execution, key, val, delimiter=":"):
         if val not in values:
             return f"The val {val} was not in the list {key}"
         values.remove(val)
-        changes = _rooted(grains, key, values, delimiter)
-        _store(minion, stored, changes)
+        changes = _around(grains, str(key), values, delimiter)
+        if isinstance(changes, dict):
+            _store(minion, stored, changes)
     return changes
 
 

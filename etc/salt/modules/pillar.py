@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from saltlite import NOTHING, CommandExecutionError, Execution, merged, own_kwargs, pillar_load, traverse, with_minion
+from saltlite import (
+    NOTHING,
+    CommandExecutionError,
+    Execution,
+    below,
+    merged,
+    packed_leaf,
+    pillar_load,
+    traverse,
+    with_minion,
+)
 
 
 @with_minion
-def items(minion: Execution, *args, pillar=None, pillarenv=None, saltenv=None, unmask=True):
+def items(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
     """The pillar, fetched anew from the master; `pillar` is laid over it there. With keys: pillar.item.
 
     CLI Example: salt '*' pillar.items"""
+    if pillar_enc:
+        raise CommandExecutionError(f"pillar_enc={pillar_enc} is not supported: give the pillar in clear.")
     if args:
         return item(minion, *args, pillarenv=pillarenv, saltenv=saltenv)
     found = minion.ask(pillar_load(minion.opts, minion.grains, pillar, pillarenv))
@@ -26,10 +40,32 @@ def _pillar(minion: Execution, pillarenv: str | None, saltenv: str | None) -> An
 
 
 @with_minion
+def file_exists(minion: Execution, path, saltenv=None):
+    """Whether one of this machine's own pillar_roots has this file.
+
+    CLI Example: salt '*' pillar.file_exists web/init.sls"""
+    roots = minion.opts.get("pillar_roots")
+    if not roots:
+        raise CommandExecutionError("There are no pillar_roots here: the files of the pillar are the master's.")
+    places = [place for env, named in roots.items() if saltenv in (None, env) for place in named]
+    return any(below(Path(place), path).is_file() for place in places)
+
+
+@with_minion
+def filter_by(minion: Execution, lookup_dict, pillar, merge=None, default="default", base=None):
+    """The entry of a map whose key, a glob, matches a value of the pillar; over it `merge`, under it the entry called
+    `base`.
+
+    CLI Example: salt '*' pillar.filter_by '{web: nginx, db: mariadb}' role"""
+    value = traverse(minion.pillar, str(pillar).split(":"), [])
+    return packed_leaf("modules", "grains")._filtered(lookup_dict, value, merge, default, base)
+
+
+@with_minion
 def get(
     minion: Execution,
     key,
-    default="",
+    default=NOTHING,
     merge=False,
     merge_nested_lists=False,
     delimiter=":",
@@ -38,12 +74,15 @@ def get(
     unmask=True,  # of Salt 3008, which masks values; here they are shown, as in all releases before
 ):
     """A value of the pillar in memory, `a:b` of map in map, else the default; merge=True lays it over the default.
-    With pillarenv the master is asked for that environment's.
+    With pillarenv the master is asked for that environment's. Without either it is "", or with the option
+    pillar_raise_on_missing an error.
 
     CLI Example: salt '*' pillar.get pkg:apache"""
     found = traverse(_pillar(minion, pillarenv, saltenv), str(key).split(delimiter))
+    if found is NOTHING and default is NOTHING and minion.opts["pillar_raise_on_missing"]:
+        raise CommandExecutionError(f"Pillar key not found: {key}")
     if found is NOTHING:
-        return default
+        return "" if default is NOTHING else default
     if merge and isinstance(default, dict) and isinstance(found, dict):
         return merged(default, found, merge_nested_lists)
     if merge and isinstance(default, list) and isinstance(found, list):
@@ -61,7 +100,7 @@ def item(minion: Execution, *args, default="", delimiter=":", pillarenv=None, sa
 
 
 @with_minion
-def keys(minion: Execution, key, delimiter=":"):
+def keys(minion: Execution, key, delimiter=":", unmask=True):
     """The keys of a map in the pillar in memory.
 
     CLI Example: salt '*' pillar.keys web:sites"""
@@ -72,15 +111,30 @@ def keys(minion: Execution, key, delimiter=":"):
 
 
 @with_minion
-def ls(minion: Execution, *args, **kwargs):
+def ls(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
     """The keys of the pillar, fetched anew from the master.
 
     CLI Example: salt '*' pillar.ls"""
-    return list(items(minion, *args, **own_kwargs(kwargs)))
+    return list(items(minion, *args, pillar=pillar, pillar_enc=pillar_enc, pillarenv=pillarenv, saltenv=saltenv))
+
+
+def _types(value: Any) -> Any:
+    """Maps and lists as they are, with the type of each value in its place."""
+    if isinstance(value, Mapping):
+        return {key: _types(each) for key, each in value.items()}
+    return [_types(each) for each in value] if isinstance(value, list | tuple) else f"<{type(value).__name__}>"
 
 
 @with_minion
-def raw(minion: Execution, key=None):
+def obfuscate(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
+    """The pillar, fetched anew from the master, or some keys of it, with types in place of values.
+
+    CLI Example: salt '*' pillar.obfuscate"""
+    return _types(items(minion, *args, pillar=pillar, pillar_enc=pillar_enc, pillarenv=pillarenv, saltenv=saltenv))
+
+
+@with_minion
+def raw(minion: Execution, key=None, unmask=True):
     """The pillar in memory, or what it has under one key.
 
     CLI Example: salt '*' pillar.raw key=roles"""

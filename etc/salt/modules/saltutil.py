@@ -16,10 +16,11 @@ from saltlite import (
     CommandExecutionError,
     Execution,
     below,
-    clear_way,
     collect_grains,
     in_a_sentence,
     names,
+    own_kwargs,
+    packed_leaf,
     pillar_load,
     put,
     with_minion,
@@ -33,8 +34,8 @@ SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of
 
 
 @with_minion
-def refresh_grains(minion: Execution, **kwargs):
-    """Collect the grains anew and show them to the master.
+def refresh_grains(minion: Execution, refresh_pillar=True, clean_pillar_cache=False):
+    """Collect the grains anew and show them to the master, which makes another pillar of them.
 
     CLI Example: salt '*' saltutil.refresh_grains"""
     minion.grains = collect_grains(minion.opts)
@@ -47,6 +48,8 @@ def refresh_modules(minion: Execution, **kwargs):
     """True: every job reads the module files that are there.
 
     CLI Example: salt '*' saltutil.refresh_modules"""
+    if unknown := [name for name in own_kwargs(kwargs) if name != "async"]:
+        raise CommandExecutionError(f"There is no keyword {', '.join(unknown)}; there is async.")
     for name in ("functions", "utils"):
         vars(minion).pop(name, None)
     return True
@@ -73,8 +76,22 @@ def _same(one: Path, other: Path) -> bool:
     return one.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
-def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list[str]:
+def _barred(minion: Execution, kind: str, lists: tuple[Any, Any]) -> Callable[[str], bool]:
+    """Whether the white list or the black list of a call, or else of the configuration, keeps a file from coming, by
+    its name without an ending."""
+    found = []
+    for option, given in zip(("extmod_whitelist", "extmod_blacklist"), lists, strict=True):
+        value = minion.opts[option] if given is None else {kind: given.split(",")} if isinstance(given, str) else given
+        if not isinstance(value, dict):
+            raise CommandExecutionError(f"{option} must be a text, or a map of kinds to lists of names.")
+        found.append(value.get(kind))
+    allowed, denied = found
+    return lambda name: allowed is not None and name not in allowed or name in (denied or ())
+
+
+def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None, lists: tuple[Any, Any]) -> list[str]:
     """Make CACHE/extmods/KIND what salt://_KIND is in the environments, the later winning; gives what is new."""
+    barred = _barred(minion, kind, lists)
     envs = saltenv if isinstance(saltenv, list) else str(saltenv or minion.opts["saltenv"] or "base").split(",")
     home = minion.tree.cache / "extmods" / kind
     remote: dict[Path, Path] = {}
@@ -82,6 +99,8 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list
         for name in minion.functions["cp.list_master"](env, f"_{kind}"):
             if name.startswith(f"_{kind}/") and re.search(r"\.(pyx?|so|zip)$", name):
                 target = below(home, name[len(kind) + 2 :])
+                if barred(".".join(target.relative_to(home).with_suffix("").parts)):
+                    continue
                 if place := minion.functions["cp.cache_file"](f"salt://{name}", env):
                     remote[target] = Path(place)
     with in_a_sentence(f"{home} cannot be written"):
@@ -93,14 +112,14 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None) -> list
                 path.unlink()
         changed = [target for target, place in remote.items() if not _same(target, place)]
         for target in changed:
-            clear_way(target, minion.tree.cache)
+            packed_leaf("modules", "cp")._clear_way(target, minion.tree.cache)
             put(target, remote[target].read_bytes())
     return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
 
 
 def _sync_function(name: str, kind: str) -> Callable[..., Any]:
-    def function(minion: Execution, saltenv=None, refresh=True):
-        new = _sync(minion, kind, saltenv)
+    def function(minion: Execution, saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None):
+        new = _sync(minion, kind, saltenv, (extmod_whitelist, extmod_blacklist))
         if new and refresh and kind == "grains":
             refresh_grains(minion)
         refresh_modules(minion)
@@ -116,11 +135,13 @@ globals().update({f"sync_{name}": _sync_function(name, kind) for name, kind in S
 
 
 @with_minion
-def sync_all(minion: Execution, saltenv=None, refresh=True):
-    """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind.
+def sync_all(minion: Execution, saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None):
+    """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind. The lists are maps of
+    kinds to names, of files that are, or are not, to come.
 
     CLI Example: salt '*' saltutil.sync_all"""
-    new = {name: globals()[f"sync_{name}"](minion, saltenv, refresh) for name in SYNCED}
+    lists = extmod_whitelist, extmod_blacklist
+    new = {name: globals()[f"sync_{name}"](minion, saltenv, refresh, *lists) for name in SYNCED}
     if refresh:
         refresh_pillar(minion)
     return new
@@ -141,9 +162,46 @@ def clear_cache(minion: Execution):
     """Remove the files that were fetched; running jobs, returns on their way and the keys stay.
 
     CLI Example: salt '*' saltutil.clear_cache"""
-    for name in ("files", "extrn_files", "parts", "extmods"):
+    for name in ("files", "extrn_files", "localfiles", "parts", "extmods"):
         shutil.rmtree(minion.tree.cache / name, ignore_errors=True)
     return True
+
+
+@with_minion
+def clear_job_cache(minion: Execution, hours=24):
+    """True: a minion keeps no jobs, but those whose return is on its way.
+
+    CLI Example: salt '*' saltutil.clear_job_cache hours=12"""
+    return True
+
+
+@with_minion
+def find_cached_job(minion: Execution, jid):
+    """The return of a job that has run here, while it waits for the master.
+
+    CLI Example: salt '*' saltutil.find_cached_job 20261123205107331456"""
+    waiting = minion.tree.get_return(str(jid)) if re.fullmatch(r"\d{20}", str(jid)) else None
+    return waiting or f"Job {jid} has no return here that waits for the master, which keeps all others in jobs/done."
+
+
+def _signal_all(minion: Execution, function: str) -> list[str]:
+    return [minion.functions[function](job["jid"]) for job in minion.tree.jobs() if job["jid"] != minion.jid]
+
+
+@with_minion
+def kill_all_jobs(minion: Execution):
+    """Send SIGKILL to all jobs but this one, and all processes they have started.
+
+    CLI Example: salt '*' saltutil.kill_all_jobs"""
+    return _signal_all(minion, "saltutil.kill_job")
+
+
+@with_minion
+def term_all_jobs(minion: Execution):
+    """Send SIGTERM to all jobs but this one, and all processes they have started.
+
+    CLI Example: salt '*' saltutil.term_all_jobs"""
+    return _signal_all(minion, "saltutil.term_job")
 
 
 @with_minion

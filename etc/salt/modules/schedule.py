@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -15,10 +15,12 @@ import yaml
 from saltlite import (
     MISTAKES,
     SCHEDULE_SETTINGS,
+    CommandExecutionError,
     Execution,
     Failure,
     checked_entry,
     make_directory,
+    own_kwargs,
     put,
     safe_yaml,
     whens_of,
@@ -32,6 +34,8 @@ SCHEDULE_WORDS = (
     "enabled return_job metadata cron until after return_config return_kwargs run_on_start skip_during_range "
     "run_after_skip_range name"
 ).split()
+KEYWORDS = ("offline", "where")  # of Salt's; a file is all there is here, so they change nothing
+ENTRY_KEYWORDS = (*KEYWORDS, "job_args", "job_kwargs", *SCHEDULE_WORDS)
 
 
 def _text(entries: Mapping[str, Any]) -> str:
@@ -41,20 +45,32 @@ def _text(entries: Mapping[str, Any]) -> str:
     )
 
 
+def _refuse(kwargs: Mapping[str, Any], known: Collection[str] = KEYWORDS) -> None:
+    """CommandExecutionError for a keyword that is none."""
+    if unknown := [name for name in own_kwargs(kwargs) if name not in known]:
+        raise CommandExecutionError(f"There is no keyword {', '.join(unknown)}; there are: {', '.join(known)}")
+
+
 @contextlib.contextmanager
-def _changed(minion: Execution) -> Iterator[dict[str, Any]]:
-    """Gives the saved entries and saves what was made of them; of two jobs, one waits for the other."""
-    path = minion.tree.schedule_path()
+def _changed(minion: Execution, persist: Any = True) -> Iterator[dict[str, Any]]:
+    """Gives the entries to change, and saves what was made of them, with what was not saved before; or keeps in the
+    cache how they differ from what is saved. Of two jobs, one waits for the other."""
+    path = minion.tree.schedule_path(bool(persist))
     make_directory(minion.tree.cache)
     fd = os.open(minion.tree.cache / ".schedule.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        entries = minion.tree.schedule()
-        before = _text(entries)
+        saved, entries = minion.tree.schedule(True), minion.tree.schedule()
         yield entries
-        if _text(entries) != before:
-            path.parent.mkdir(exist_ok=True)
-            put(path, _text(entries), 0o644)
+        if not persist:
+            gone = dict.fromkeys(name for name in saved if name not in entries)
+            differ = {name: entry for name, entry in entries.items() if name not in saved or saved[name] != entry}
+            put(path, _text(gone | differ), sync=False)
+        else:
+            if _text(entries) != _text(saved):
+                path.parent.mkdir(exist_ok=True)
+                put(path, _text(entries), 0o644)
+            minion.tree.schedule_path(False).unlink(missing_ok=True)
     except OSError as error:
         raise Failure(f"{path} cannot be changed: {error.strerror}.") from None
     finally:
@@ -93,7 +109,7 @@ def list_(minion: Execution, show_all=False, show_disabled=True, where=None, ret
 
     CLI Example: salt '*' schedule.list show_disabled=False"""
     found: dict[str, Any] = {}
-    saved = minion.tree.schedule()
+    saved = minion.tree.schedule(True)
     for name, entry in (_entries(minion, where) if not offline else saved).items():
         if not isinstance(entry, dict):
             found[name] = entry
@@ -119,6 +135,7 @@ def build_schedule_item(minion: Execution, name, **kwargs):
     """The entry that schedule.add would add.
 
     CLI Example: salt '*' schedule.build_schedule_item job1 function=test.ping seconds=3600"""
+    _refuse(kwargs, ENTRY_KEYWORDS)
     words = {"job_args": "args", "job_kwargs": "kwargs"}
     entry = {words.get(word, word): value for word, value in kwargs.items()}
     given = {word: value for word, value in entry.items() if word in SCHEDULE_WORDS}
@@ -133,8 +150,9 @@ def build_schedule_item(minion: Execution, name, **kwargs):
 
 
 @with_minion
-def add(minion: Execution, name, test=False, **kwargs):
-    """Add a job to the schedule and save it; `job_args` and `job_kwargs` are the function's.
+def add(minion: Execution, name, test=False, persist=True, **kwargs):
+    """Add a job to the schedule and save it; `job_args` and `job_kwargs` are the function's. With persist=False it is
+    gone when the minion starts again.
 
     CLI Example: salt '*' schedule.add job1 function=cmd.run job_args="['date >> /tmp/log']" seconds=60"""
     if name in _entries(minion):
@@ -144,13 +162,13 @@ def add(minion: Execution, name, test=False, **kwargs):
         return _answer(entry["comment"], False)
     if test:
         return _answer(f"Job: {name} would be added to schedule.")
-    with _changed(minion) as saved:
+    with _changed(minion, persist) as saved:
         saved[name] = entry
     return _answer(f"Added job: {name} to schedule.", True, {name: "added"})
 
 
 @with_minion
-def modify(minion: Execution, name, test=False, **kwargs):
+def modify(minion: Execution, name, test=False, persist=True, **kwargs):
     """Replace a job of the schedule; its function stays unless another is given.
 
     CLI Example: salt '*' schedule.modify job1 seconds=3600"""
@@ -167,19 +185,20 @@ def modify(minion: Execution, name, test=False, **kwargs):
     changes = {name: {"old": before, "new": entry}}
     if test:
         return _answer(f"Job: {name} would be modified in schedule.", True, changes)
-    with _changed(minion) as saved:
+    with _changed(minion, persist) as saved:
         saved[name] = entry
     return _answer(f"Modified job: {name} in schedule.", True, changes)
 
 
 @with_minion
-def delete(minion: Execution, name, test=False, **kwargs):
+def delete(minion: Execution, name, test=False, persist=True, **kwargs):
     """Delete a saved job from the schedule; those of pillar and of configuration files are deleted there.
 
     CLI Example: salt '*' schedule.delete job1"""
+    _refuse(kwargs)
     if test:
         return _answer(f"Job: {name} would be deleted from schedule.")
-    with _changed(minion) as saved:
+    with _changed(minion, persist) as saved:
         deleted = name not in SCHEDULE_SETTINGS and saved.pop(name, None) is not None
     if name in _entries(minion):
         place = "a configuration file" if name in minion.opts["schedule"] else "the pillar"
@@ -190,74 +209,83 @@ def delete(minion: Execution, name, test=False, **kwargs):
 
 
 @with_minion
-def purge(minion: Execution, test=False, **kwargs):
+def purge(minion: Execution, test=False, persist=True, **kwargs):
     """Delete all saved jobs from the schedule, Salt's own excepted.
 
     CLI Example: salt '*' schedule.purge"""
+    _refuse(kwargs)
     found = [name for name in _entries(minion) if not name.startswith("__") and name not in SCHEDULE_SETTINGS]
-    answers = {name: delete(minion, name, test=test) for name in found}
+    answers = {name: delete(minion, name, test, persist) for name in found}
     changes = {name: change for answer in answers.values() for name, change in answer["changes"].items()}
     said = [f"Deleted job: {name} from schedule." if name in changes else a["comment"] for name, a in answers.items()]
     return _answer(said, True, changes)
 
 
-def _switch(minion: Execution, name: str, on: bool, test: bool) -> dict[str, Any]:
+def _switch(
+    minion: Execution, name: str, on: bool, test: bool, persist: bool, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    _refuse(kwargs)
     verb, done = ("enable", "enabled") if on else ("disable", "disabled")
     if test:
         return _answer(f"Job: {name} would be {done} in schedule.")
     if refusal := _unchangeable(minion, name, verb):
         return refusal
-    with _changed(minion) as saved:
+    with _changed(minion, persist) as saved:
         saved[name] = {**minion.opts["schedule"].get(name, {}), **saved.get(name, {}), "enabled": on}
     return _answer(f"{done.capitalize()} Job {name} in schedule.", True, {name: done})
 
 
 @with_minion
-def enable_job(minion: Execution, name, test=False, **kwargs):
+def enable_job(minion: Execution, name, test=False, persist=True, **kwargs):
     """Let a job of the schedule run again.
 
     CLI Example: salt '*' schedule.enable_job job1"""
-    return _switch(minion, name, True, test)
+    return _switch(minion, name, True, test, persist, kwargs)
 
 
 @with_minion
-def disable_job(minion: Execution, name, test=False, **kwargs):
+def disable_job(minion: Execution, name, test=False, persist=True, **kwargs):
     """Keep a job of the schedule from running.
 
     CLI Example: salt '*' schedule.disable_job job1"""
-    return _switch(minion, name, False, test)
+    return _switch(minion, name, False, test, persist, kwargs)
 
 
-def _switch_all(minion: Execution, on: bool, test: bool) -> dict[str, Any]:
+def _switch_all(minion: Execution, on: bool, test: bool, persist: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
+    _refuse(kwargs)
     done = "enabled" if on else "disabled"
     if test:
         return _answer(f"Schedule would be {done}.")
-    with _changed(minion) as saved:
+    with _changed(minion, persist) as saved:
         saved["enabled"] = on
     return _answer(f"{done.capitalize()} schedule on minion.", True, {"schedule": done})
 
 
 @with_minion
-def enable(minion: Execution, test=False, **kwargs):
+def enable(minion: Execution, test=False, persist=True, **kwargs):
     """Let the jobs of the schedule run again.
 
     CLI Example: salt '*' schedule.enable"""
-    return _switch_all(minion, True, test)
+    return _switch_all(minion, True, test, persist, kwargs)
 
 
 @with_minion
-def disable(minion: Execution, test=False, **kwargs):
+def disable(minion: Execution, test=False, persist=True, **kwargs):
     """Keep all jobs of the schedule from running.
 
     CLI Example: salt '*' schedule.disable"""
-    return _switch_all(minion, False, test)
+    return _switch_all(minion, False, test, persist, kwargs)
 
 
 @with_minion
 def save(minion: Execution, test=False, **kwargs):
-    """Save the schedule, which every change of it has done already.
+    """Save the schedule: every change of it has done that already, but for those with persist=False.
 
     CLI Example: salt '*' schedule.save"""
+    _refuse(kwargs)
+    if not test:
+        with _changed(minion):
+            pass
     comment = "Schedule would be saved." if test else "Schedule (non-pillar items) saved."
     return {"comment": comment, "result": True}
 

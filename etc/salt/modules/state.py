@@ -67,6 +67,7 @@ def _configuration(minion: Execution) -> Path:
     (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
     own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
+    own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
     files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
     for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
@@ -87,6 +88,7 @@ def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, 
     words = [_word(arg) for arg in args]
     words += [f"{name}={_word(value)}" for name, value in kwargs.items() if not name.startswith("__")]
     command = [program, "-c", str(_configuration(minion)), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
+    command += ["--local"] * minion.local
     command += ["--no-return-event", "--no-color", "--log-level=error", "--", fun, *words]
     # a bundled interpreter must not meet the modules of the one that runs the minion
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+from collections.abc import Callable
+from typing import Any
 
-from saltlite import Execution, with_minion
+from saltlite import Execution, packed_leaf, with_minion
 
 
 def _selected(minion: Execution, word: str) -> list[str]:
@@ -60,3 +62,31 @@ def list_modules(minion: Execution, *args):
     CLI Example: salt '*' sys.list_modules 'c*'"""
     modules = {name.partition(".")[0] for name in minion.functions}
     return sorted(m for m in modules if not args or any(fnmatch.fnmatchcase(m, str(arg)) for arg in args))
+
+
+@with_minion
+def reload_modules(minion: Execution):
+    """True: every job reads the module files that are there.
+
+    CLI Example: salt '*' sys.reload_modules"""
+    return minion.functions["saltutil.refresh_modules"]()
+
+
+STATES = {  # what Salt alone knows of states: name, what it says, the arguments of its example
+    "list_state_functions": ("The names of state functions", "pkg"),
+    "list_state_modules": ("The names of state modules", "'p*'"),
+    "state_argspec": ("The arguments of state functions", "pkg.installed"),
+    "state_doc": ("The documentation of state functions", "pkg.installed"),
+    "state_schema": ("The JSON schema of state functions", "pkg.installed"),
+}
+
+
+def _of_states(name: str, sentence: str, example: str) -> Callable[..., Any]:
+    def function(minion: Execution, /, *args: Any) -> Any:
+        return packed_leaf("modules", "state")._call(minion, f"sys.{name}", args, {})
+
+    function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' sys.{name} {example}"
+    return with_minion(function)
+
+
+globals().update({name: _of_states(name, *row) for name, row in STATES.items()})

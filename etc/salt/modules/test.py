@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import hashlib
 import importlib.metadata
 import locale
 import os
 import random
+import secrets
 import sys
 import time
 import traceback
@@ -18,6 +21,7 @@ __opts__: dict[str, Any]
 __salt__: Mapping[str, Any]
 
 __func_alias__ = {"false_": "false", "true_": "true", "try_": "try"}
+__outputter__ = {"outputter": "txt"}
 
 PACKAGES = ("cryptography", "distro", "msgpack", "psutil", "PyYAML", "pyzmq", "watchdog")
 
@@ -34,6 +38,13 @@ def arg(*args, **kwargs):
 
     CLI Example: salt '*' test.arg 1 "two" 3.1 txt="hello" wow='{a: 1, b: "hello"}'"""
     return {"args": list(args), "kwargs": kwargs}
+
+
+def arg_clean(*args, **kwargs):
+    """Return the arguments, without what a job says of itself.
+
+    CLI Example: salt '*' test.arg_clean 1 two txt=hello"""
+    return {"args": list(args), "kwargs": {key: value for key, value in kwargs.items() if not key.startswith("__")}}
 
 
 def arg_repr(*args, **kwargs):
@@ -72,6 +83,20 @@ def collatz(start):
     return [steps, time.time() - begin]
 
 
+def conf_test():
+    """The option test.foo, or what stands in for it.
+
+    CLI Example: salt '*' test.conf_test"""
+    return __salt__["config.option"]("test.foo")
+
+
+def cross_test(func, args=None):
+    """Call another function, as a module does.
+
+    CLI Example: salt '*' test.cross_test test.echo '[hello]'"""
+    return __salt__[func](*(args or ()))
+
+
 def exception(message="Test Exception"):
     """Raise an exception.
 
@@ -91,11 +116,26 @@ def fib(num):
     return [current, time.time() - start]
 
 
+def get_opts():
+    """The options of the minion.
+
+    CLI Example: salt '*' test.get_opts"""
+    return __opts__
+
+
 def kwarg(**kwargs):
     """Return the keyword arguments.
 
     CLI Example: salt '*' test.kwarg num=1 txt="two" env='{a: 1, b: "hello"}'"""
     return kwargs
+
+
+def not_loaded():
+    """The module files whose functions are not there.
+
+    CLI Example: salt '*' test.not_loaded"""
+    everything = list(__salt__)
+    return sorted(name for name, why in getattr(__salt__, "why", {}).items() if why and everything)
 
 
 def opts_pkg():
@@ -105,12 +145,41 @@ def opts_pkg():
     return {**__opts__, "grains": dict(__grains__)}
 
 
+def outputter(data):
+    """Return the data, to be printed by an outputter.
+
+    CLI Example: salt '*' test.outputter '{a: 1}' --out=yaml"""
+    return data
+
+
+def raise_exception(name, *args, **kwargs):
+    """Raise an exception of Python's, or one that is named with its module; False if there is none of this name.
+
+    CLI Example: salt '*' test.raise_exception OSError 2 'No such file' /etc/x"""
+    module, _, word = str(name).rpartition(".")
+    kind = getattr(sys.modules.get(module) if module else builtins, word, None)  # nothing is imported for this
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        return False
+    raise kind(*args)
+
+
 def rand_sleep(max=60):
     """Sleep for a random number of seconds.
 
     CLI Example: salt '*' test.rand_sleep 60"""
     time.sleep(random.randint(0, int(max)))
     return True
+
+
+def random_hash(size=9999999999, hash_type=None):
+    """The hash of a random number up to `size`.
+
+    CLI Example: salt '*' test.random_hash hash_type=sha512"""
+    kind = hash_type or __opts__.get("hash_type") or "sha256"
+    return hashlib.new(kind, str(secrets.randbelow(int(size) + 1)).encode()).hexdigest()
+
+
+rand_str = random_hash
 
 
 def retcode(code=42):

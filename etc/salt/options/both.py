@@ -71,6 +71,7 @@ OPTIONS = {
     ),
     "permissive_pki_access": Option(False, BOOL, "trust autosign files that their group may write"),
     "sign_pub_messages": Option(True, BOOL, "publications are signed, and unsigned ones ignored; cannot be off"),
+    "hash_type": Option("sha256", HASH, "how minions compare files, and of what kind fingerprints are"),
     "timeout": Option(5, NUMBER, "seconds to wait for returns before the silent minions are asked (find_job)"),
     "gather_job_timeout": Option(10, NUMBER, "seconds to wait for the answers to find_job"),
     "zmq_filtering": Option(
@@ -85,4 +86,6 @@ OPTIONS = {
     "nodegroups": Option({}, MAP, "named compound targets", told="state"),
     "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),
+    "state_output_pct": Option(False, BOOL, "say behind the counts of states how many in a hundred that is"),
+    "state_compress_ids": Option(False, BOOL, "show the states of one ID that ended alike as one"),
 }

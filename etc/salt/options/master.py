@@ -74,7 +74,6 @@ OPTIONS = {
     "file_roots": Option(
         {"base": ["/srv/salt"]}, both.ROOTS, "environment: the directories its files are served from", private=True
     ),
-    "hash_type": Option("sha256", both.HASH, "how minions compare files"),
     "file_buffer_size": Option(262144, both.INT, "bytes of a file in one reply, up to 16 MiB"),
     "file_ignore_regex": Option([], both.REGEXES, "files that are not served: these are found in their path"),
     "file_ignore_glob": Option([], both.LIST, "files that are not served: one of these globs is their path"),

@@ -45,6 +45,11 @@ OPTIONS = {
     "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
     "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
     "module_dirs": Option([], both.LIST, "directories with modules/ of your own"),
+    "pillar_raise_on_missing": Option(False, both.BOOL, "pillar.get of what is not there is an error"),
+    "disable_modules": Option([], both.LIST, "modules whose functions nobody may run"),
+    "whitelist_modules": Option([], both.LIST, "the only modules that there are; empty: all"),
+    "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
+    "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
     "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
     "mine_functions": Option(
         {}, both.FUNCTIONS, "functions whose returns other minions may ask for, with their arguments"

@@ -3,6 +3,7 @@ changes …}}}, or a list of errors, or a text in place of the states."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -60,14 +61,43 @@ def full_state(
         yield f"   {color['LIGHT_RED']} Warnings: {filled.lstrip()}{color['END']}"
 
 
+def compressed(states: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The states of one ID, SLS file and result as one, with their number behind the ID: its start is the first of
+    theirs, its duration all of theirs, its changes theirs by name. KeyError or TypeError for what is no such state."""
+    groups: dict[tuple[str, ...], list[tuple[str, dict[str, Any]]]] = {}
+    for tag, state in states.items():
+        kind, own = tag.split("_|-")[0], (str(state["__sls__"]), str(state["__id__"]), str(state["result"]))
+        groups.setdefault((kind, *own, tag.split("_|-")[-1]), []).append((tag, state))
+    found: dict[str, dict[str, Any]] = {}
+    for (kind, sls, own_id, result, function), group in groups.items():
+        if len(group) == 1:
+            found[group[0][0]] = group[0][1]
+            continue
+        one = dict(group[0][1])
+        changes = {state["name"]: state["changes"] for _, state in group if state["changes"]}
+        if changes and (len(changes) > 1 or not one["changes"]):
+            one["changes"] = {"compressed changes": changes}
+        for word, of in (("__run_num__", min), ("start_time", min), ("duration", sum)):
+            one[word] = of(state[word] for _, state in group)
+        one["duration"], one["__count__"] = round(one["duration"], 3), len(group)
+        name = f"state_compressed_{sls}_{own_id}_{result}"
+        found["_|-".join((kind, f"{own_id} ({len(group)})", name, function))] = one
+    return found
+
+
 def summary(
-    minion_id: str, states: Mapping[str, dict[str, Any]], counts: dict[Any, int], color: Mapping[str, str]
+    minion_id: str,
+    states: Mapping[str, dict[str, Any]],
+    counts: dict[Any, int],
+    color: Mapping[str, str],
+    pct: bool = False,
 ) -> Iterator[str]:
-    """How many states did what, and how long they took; those that ran in parallel as long as the longest."""
+    """How many states did what, with `pct` also of a hundred, and how long they took; those that ran in parallel as
+    long as the longest."""
     changed, warned = counts.pop("changed", 0), counts.pop("warnings", 0)
     width = 11 + max((len(str(count)) for count in [*counts.values(), *[warned] * bool(warned)]), default=0)
 
-    def count(word: str, number: int) -> str:
+    def count(word: str, number: float) -> str:
         return f"{word}: {number:>{width - len(word) - 2}}"
 
     failed, dry = counts.get(False, 0), counts.get(None, 0)
@@ -78,15 +108,18 @@ def summary(
         f" ({', '.join(notes)})" if notes else ""
     )
     yield f"{color['RED' if failed else 'CYAN']}{count('Failed', failed)}{color['END']}"
+    if pct and (total := sum(counts.values())):
+        yield f"{color['GREEN']}{count('Success %', round((counts.get(True, 0) + dry) / total * 100, 2))}{color['END']}"
+        yield f"{color['RED' if failed else 'CYAN']}{count('Failure %', round(failed / total * 100, 2))}{color['END']}"
     if warned:
         yield f"{color['LIGHT_RED']}{count('Warnings', warned)}{color['END']}"
     yield f"{color['CYAN']}{'-' * width}\nTotal states run: {sum(counts.values()):>{width - 7}}{color['END']}"
     took: dict[bool, list[float]] = {True: [0.0], False: []}
     for state in states.values():
         took["__parallel__" in state].append(float(str(state.get("duration", 0)).removesuffix(" ms") or 0))
-    total = sum(took[False]) + max(took[True])
-    run_time = f"{total / 1000 if total > 999 else total:.3f}"
-    yield f"{color['CYAN']}Total run time: {run_time:>{width - 5}} {'s' if total > 999 else 'ms'}{color['END']}"
+    seconds = sum(took[False]) + max(took[True])
+    run_time = f"{seconds / 1000 if seconds > 999 else seconds:.3f}"
+    yield f"{color['CYAN']}Total run time: {run_time:>{width - 5}} {'s' if seconds > 999 else 'ms'}{color['END']}"
 
 
 def highstate(minion_id: str, data: Any, opts: Mapping[str, Any]) -> str:
@@ -105,11 +138,15 @@ def highstate(minion_id: str, data: Any, opts: Mapping[str, Any]) -> str:
         states = {tag: state for tag, state in (data or {}).items() if isinstance(state, dict) and "result" in state}
         if any("__run_num__" not in state for state in states.values()):
             raise ValueError("these are no states")
+        if opts.get("state_compress_ids"):
+            with contextlib.suppress(KeyError, TypeError):  # then they are shown as they are
+                states = compressed(states)
         counts: dict[Any, int] = {}
         for tag, state in sorted(states.items(), key=lambda item: item[1]["__run_num__"]):
             result, changes = state["result"], state["changes"]
-            counts[result] = counts.get(result, 0) + 1
-            counts["changed"] = counts.get("changed", 0) + bool(changes)
+            counts[result] = counts.get(result, 0) + state.get("__count__", 1)
+            many = len(changes.get("compressed changes", [0])) if "__count__" in state and changes else bool(changes)
+            counts["changed"] = counts.get("changed", 0) + many
             if result and not changes and not opts.get("state_verbose", True):
                 continue
             own = color[{False: "RED", None: "LIGHT_YELLOW"}.get(result, "CYAN" if changes else "GREEN")]
@@ -123,7 +160,7 @@ def highstate(minion_id: str, data: Any, opts: Mapping[str, Any]) -> str:
             else:
                 counts["warnings"] = counts.get("warnings", 0) + ("warnings" in state)
                 lines += full_state(state, parts, name, own, opts)
-        lines += summary(minion_id, states, counts, color)
+        lines += summary(minion_id, states, counts, color, bool(opts.get("state_output_pct")))
     return "\n".join([f"{shade}{minion_id}:{color['END']}", *lines])
 
 
