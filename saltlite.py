@@ -112,12 +112,11 @@ only what stands above it, so the script can be read from top to bottom, and `te
         26. Link: the connections to one master
         27. Minion loop
     Person
-        28. Output: what a terminal or a pipe gets
-        29. Commands
+        28. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
 below etc/salt (section 8): options, requests (pillar, files, the mine), transports (the master's ports), commands,
-clients, outputters, modules, grains.
+clients, terminal, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -1623,6 +1622,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
     "commands": "",  # COMMAND: a Command
     "clients": "",  # a class of the file's own name, for Python programs
+    "terminal": "",  # what commands and outputters share: colours, texts without controls, `show`
     "outputters": "output",  # output(data, opts) -> text
     "modules": "modules",  # every public function: an execution function
     "_grains": "grains",  # every public function gives grains
@@ -3017,7 +3017,7 @@ class Jobs:
     def _probed(self, job: Job, minion_id: str, answer: Any, now: float) -> None:
         """An answer to find_job: {} for no, the running record for yes. The last one ends the wait."""
         if job.parts.get(minion_id) == ASKED:
-            job.step(minion_id, RUNS if answer else RUNS_NOT)
+            job.step(minion_id, RUNS if isinstance(answer, dict) and answer else RUNS_NOT)
             if not job.counts[ASKED]:
                 job.deadline = min(job.deadline, now)
 
@@ -6283,85 +6283,11 @@ class Minion:
 
 
 # ==== Person =========================================================================================================
-# What stands between a person and the two daemons: words from the command line, text to the terminal, `main`. The
-# commands themselves and the outputters are leaves; what they share is here. What a minion has said is data: on a
-# terminal it moves no cursor, changes no colour and looks like no other minion's words.
+# What stands between a person and the two daemons: `main`, and how a command is found. The commands themselves, the
+# outputters and what brings text to a terminal are leaves.
 
 
-# ---- 28. Output: what a terminal or a pipe gets ---------------------------------------------------------------------
-# An outputter makes the text that Salt 3008 prints for the same data. Its `opts` (see `style`): color (bool), terminal
-# (bool), output_indent (int, "pretty" or None: not given), retcode (int, colours a failed return), conf_dir.
-#
-# json and yaml are for programs: what goes to stdout there is data and nothing else. On a terminal every control that
-# came with the data is shown as an escape; in a pipe only what no UTF-8 can carry is.
-
-COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
-COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
-COLORS |= {f"LIGHT_{name}": code.replace("0;", "0;1;") for name, code in COLORS.items()} | {"END": "\x1b[0;0m"}
-PLAIN = dict.fromkeys(COLORS, "")
-# Controls (C0 but tab and line end, DEL, C1), marks that reorder text, line separators, halves of surrogate pairs
-UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be written as UTF-8
-
-
-def style(terminal: bool, no_color: bool = False, force_color: bool = False, indent: Any = None) -> dict[str, Any]:
-    """The opts of the outputters, from the command line's options and whether stdout is a terminal."""
-    color = force_color or terminal and not no_color
-    return {"color": color, "terminal": terminal, "output_indent": indent, "retcode": 0}
-
-
-def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
-    """Names to escape sequences, all empty without colour."""
-    return COLORS if opts.get("color") else PLAIN
-
-
-def no_escape(value: Any) -> str:
-    """A value's text without ESC, so that in coloured output every ESC is ours."""
-    return str(value).replace("\x1b", "?")
-
-
-def one_line(value: Any) -> str:
-    """The same on one line: what a minion says must not look like what another one says."""
-    return no_escape(value).replace("\n", "\\n").replace("\r", "\\r")
-
-
-Outputter = Callable[[Any, Mapping[str, Any]], str]
-
-
-@functools.cache
-def outputter(name: str | None, conf_dir: str = "") -> Outputter:
-    """The function `output` of an outputter's file, of one below `conf_dir` if there is one. Without a name, or with a
-    wrong one: nested. Failure if the file cannot be read."""
-    files = leaf_files("outputters", {"conf_dir": conf_dir} if conf_dir else None)
-    path = files[name if name in files else "nested"]
-    try:
-        return read_leaf(path).output
-    except Exception as error:  # whatever a site's file may raise
-        raise Failure(f"{why_not(path, error)}.") from None
-
-
-def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
-    """The text for stdout, which gets a line end behind it, and nothing at all if it is empty.
-
-    For data that the outputter cannot show: nested. On a terminal, nothing that a minion sent can move the cursor,
-    change colours or reorder the text.
-
-    `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
-    output = outputter(out, opts.get("conf_dir", ""))
-    try:
-        text = output(data, opts)
-    except (LookupError, AttributeError, TypeError, ValueError):
-        output = outputter("nested")
-        text = output(data, opts)
-    ours = output.__globals__.get("COLORED", False)  # its ESCs are its own: it has made `?` of all others
-
-    def escape(found: re.Match[str]) -> str:
-        return found[0] if ours and found[0] == "\x1b" else f"\\u{ord(found[0]):04x}"
-
-    return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
-
-
-# ---- 29. Commands ---------------------------------------------------------------------------------------------------
+# ---- 28. Commands ---------------------------------------------------------------------------------------------------
 # A command is a row with its options; argparse is made from it. Called by a link named salt, salt-key, salt-call … the
 # script is that command. Options come behind the command, as in `saltlite key -c DIR -L`.
 
@@ -6385,15 +6311,6 @@ def log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
 
 
-def out_arguments(parser: argparse.ArgumentParser) -> None:
-    """How data is printed."""
-    known = ", ".join(leaf_files("outputters"))
-    parser.add_argument("--out", "--output", metavar="OUT", help=f"{known}, or one of your own")
-    parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
-    parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
-    parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
-
-
 def check_out(args: argparse.Namespace) -> None:
     """Failure if --out names no outputter, packed or below the configuration directory."""
     out = getattr(args, "out", None)
@@ -6404,18 +6321,6 @@ def check_out(args: argparse.Namespace) -> None:
 def say(text: str) -> None:
     """A line for stdout, at once."""
     print(text, flush=True)
-
-
-def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
-    """Print with the outputter that was asked for, or the one that fits."""
-    terminal = sys.stdout.isatty()
-    opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
-        "retcode": retcode,
-        "conf_dir": args.config_dir,
-        **getattr(args, "states", {}),
-    }
-    if text := printed(data, args.out or out, opts):
-        say(text)
 
 
 def command(name: str) -> Command:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaves import TERMINAL
 from live import command, write_config
 
-from saltlite import outputter, printed
+outputter, printed = TERMINAL.outputter, TERMINAL.printed
 
 EXPECTED = Path(__file__).parent / "expected" / "highstate"
 RECORDED: dict[str, tuple[dict[str, Any], str]] = {  # the text's file: options, the data's file

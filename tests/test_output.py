@@ -7,8 +7,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from leaves import TERMINAL as SCREEN
 
-from saltlite import leaf_files, packed_leaf, printed, style
+from saltlite import leaf_files, packed_leaf
+
+printed, style = SCREEN.printed, SCREEN.style
 
 load_yaml_args = packed_leaf("commands", "salt").load_yaml_args
 RECORDED = [

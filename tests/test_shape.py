@@ -59,7 +59,6 @@ RINGS = {
     "The forker": IO,
     "Link: the connections to one master": IO,
     "Minion loop": IO,
-    "Output: what a terminal or a pipe gets": IO,
     "Commands": IO,
 }
 REFUSED = {  # what a ring may not name

@@ -31,12 +31,14 @@ from saltlite import (
     pillar_load,
     read_private_key,
     setup_log,
-    show,
     tcp,
 )
 
 if TYPE_CHECKING:
     import argparse
+
+terminal = packed_leaf("terminal", "text")
+show = terminal.show
 
 words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
 caller = packed_leaf("clients", "LocalClient").caller

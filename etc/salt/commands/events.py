@@ -17,12 +17,15 @@ from saltlite import (
     client,
     config_arguments,
     load_opts,
-    printed,
+    packed_leaf,
     say,
 )
 
 if TYPE_CHECKING:
     import argparse
+
+terminal = packed_leaf("terminal", "text")
+printed = terminal.printed
 
 
 def event_arguments(parser: argparse.ArgumentParser) -> None:

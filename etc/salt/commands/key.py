@@ -33,12 +33,14 @@ from saltlite import (
     make_key_pair,
     move,
     names,
-    out_arguments,
+    packed_leaf,
     printable,
     read,
     say,
-    show,
 )
+
+terminal = packed_leaf("terminal", "text")
+out_arguments, show = terminal.out_arguments, terminal.show
 
 
 class KeyVerb(NamedTuple):

@@ -21,12 +21,15 @@ from saltlite import (
     config_arguments,
     log_arguments,
     options_of,
-    out_arguments,
+    packed_leaf,
     say,
-    show,
     yaml_word,
 )
 from saltlite import client as client_class
+
+terminal = packed_leaf("terminal", "text")
+out_arguments, show = terminal.out_arguments, terminal.show
+
 
 if TYPE_CHECKING:
     import argparse

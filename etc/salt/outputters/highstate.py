@@ -9,7 +9,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from saltlite import colors, no_escape, one_line, outputter
+from saltlite import packed_leaf
+
+terminal = packed_leaf("terminal", "text")
+colors, no_escape, one_line, outputter = terminal.colors, terminal.no_escape, terminal.one_line, terminal.outputter
+
 
 COLORED = True
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import colors, no_escape
+from saltlite import packed_leaf
+
+terminal = packed_leaf("terminal", "text")
+colors, no_escape = terminal.colors, terminal.no_escape
+
 
 COLORED = True
 KEY_STATES = {  # directory: heading, colour

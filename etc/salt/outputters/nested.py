@@ -6,7 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import colors, no_escape, one_line
+from saltlite import packed_leaf
+
+terminal = packed_leaf("terminal", "text")
+colors, no_escape, one_line = terminal.colors, terminal.no_escape, terminal.one_line
+
 
 COLORED = True
 

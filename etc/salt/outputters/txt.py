@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saltlite import outputter
+from saltlite import packed_leaf
+
+terminal = packed_leaf("terminal", "text")
+outputter = terminal.outputter
 
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:

@@ -1,0 +1,106 @@
+"""What commands and outputters share: colours, texts that a terminal can be given, how data is printed.
+
+An outputter makes the text that Salt 3008 prints for the same data. Its `opts` (see `style`): color (bool), terminal
+(bool), output_indent (int, "pretty" or None: not given), retcode (int, colours a failed return), conf_dir.
+
+json and yaml are for programs: what goes to stdout there is data and nothing else. What a minion has said is data: on a
+terminal it moves no cursor, changes no colour and looks like no other minion's words; every control that came with it
+is shown as an escape. In a pipe only what no UTF-8 can carry is."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from saltlite import Failure, leaf_files, read_leaf, say, why_not
+
+COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
+COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
+COLORS |= {f"LIGHT_{name}": code.replace("0;", "0;1;") for name, code in COLORS.items()} | {"END": "\x1b[0;0m"}
+PLAIN = dict.fromkeys(COLORS, "")
+# Controls (C0 but tab and line end, DEL, C1), marks that reorder text, line separators, halves of surrogate pairs
+UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be written as UTF-8
+
+
+def style(terminal: bool, no_color: bool = False, force_color: bool = False, indent: Any = None) -> dict[str, Any]:
+    """The opts of the outputters, from the command line's options and whether stdout is a terminal."""
+    color = force_color or terminal and not no_color
+    return {"color": color, "terminal": terminal, "output_indent": indent, "retcode": 0}
+
+
+def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
+    """Names to escape sequences, all empty without colour."""
+    return COLORS if opts.get("color") else PLAIN
+
+
+def no_escape(value: Any) -> str:
+    """A value's text without ESC, so that in coloured output every ESC is ours."""
+    return str(value).replace("\x1b", "?")
+
+
+def one_line(value: Any) -> str:
+    """The same on one line: what a minion says must not look like what another one says."""
+    return no_escape(value).replace("\n", "\\n").replace("\r", "\\r")
+
+
+Outputter = Callable[[Any, Mapping[str, Any]], str]
+
+
+@functools.cache
+def outputter(name: str | None, conf_dir: str = "") -> Outputter:
+    """The function `output` of an outputter's file, of one below `conf_dir` if there is one. Without a name, or with a
+    wrong one: nested. Failure if the file cannot be read."""
+    files = leaf_files("outputters", {"conf_dir": conf_dir} if conf_dir else None)
+    path = files[name if name in files else "nested"]
+    try:
+        return read_leaf(path).output
+    except Exception as error:  # whatever a site's file may raise
+        raise Failure(f"{why_not(path, error)}.") from None
+
+
+def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
+    """The text for stdout, which gets a line end behind it, and nothing at all if it is empty.
+
+    For data that the outputter cannot show: nested. On a terminal, nothing that a minion sent can move the cursor,
+    change colours or reorder the text.
+
+    `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
+    output = outputter(out, opts.get("conf_dir", ""))
+    try:
+        text = output(data, opts)
+    except (LookupError, AttributeError, TypeError, ValueError):
+        output = outputter("nested")
+        text = output(data, opts)
+    ours = output.__globals__.get("COLORED", False)  # its ESCs are its own: it has made `?` of all others
+
+    def escape(found: re.Match[str]) -> str:
+        return found[0] if ours and found[0] == "\x1b" else f"\\u{ord(found[0]):04x}"
+
+    return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
+
+
+def out_arguments(parser: argparse.ArgumentParser) -> None:
+    """How data is printed."""
+    known = ", ".join(leaf_files("outputters"))
+    parser.add_argument("--out", "--output", metavar="OUT", help=f"{known}, or one of your own")
+    parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
+    parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
+    parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
+
+
+def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
+    """Print with the outputter that was asked for, or the one that fits."""
+    terminal = sys.stdout.isatty()
+    opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
+        "retcode": retcode,
+        "conf_dir": args.config_dir,
+        **getattr(args, "states", {}),
+    }
+    if text := printed(data, args.out or out, opts):
+        say(text)
