@@ -1930,6 +1930,8 @@ class Loop:
     the monotonic clock, which nobody sets. Signals and `ring` write a byte into a pipe that the loop reads: so a
     handler is never interrupted by another, and what a signal does is done in the loop."""
 
+    LONG = 0.05  # seconds: a step that takes longer is told, with log_level debug
+
     def __init__(self, poller: Any) -> None:
         self._poller = poller
         self._handlers: dict[Any, Callable[[], None]] = {}
@@ -2019,10 +2021,13 @@ class Loop:
 
     def _guard(self, call: Callable[[], None]) -> None:
         """Call it; whatever it raises is ours to mend, and no reason to end."""
+        began = time.monotonic()
         try:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
+        if (took := time.monotonic() - began) > self.LONG:
+            log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
 
 
 class Doorbell:
@@ -3761,22 +3766,39 @@ class Admission:
 # real master. There is no command of an administrator: who may publish writes into jobs/new.
 #
 # A request has exactly one reply, which is sealed as its row says and carries its nonce: a client that gets none waits
-# out its whole timeout. Handlers raise; `_dispatch` answers for them: with an empty text where a real master's handler
+# out its whole timeout. Handlers raise; `_answer` answers for them: with an empty text where a real master's handler
 # fails, and not at all where a return could not be written, for then it must come again.
+#
+# A handler that may take long is a generator, which yields where others may have their turn, every few milliseconds,
+# and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
+# each call of `go_on`. Whoever is waited for there holds nothing but its request until its turn has come.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
+MAX_UNDER_WAY = 16  # requests of one minion that take several steps
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
 
 class Request(NamedTuple):
-    """A row of the table of requests: the handler (peer, load, now) -> object, and how its reply is sealed: AES in the
-    session box; PRIVATE under a key of its own; ACK None in the session box, once the jid it gave is on disk."""
+    """A row of the table of requests: the handler (peer, load, now) -> object, or a generator that returns it, and how
+    its reply is sealed: AES in the session box; PRIVATE under a key of its own; ACK None in the session box, once the
+    jid it gave is on disk."""
 
     handler: Callable[[Peer, dict[str, Any], float], Any]
     seal: str = AES
+
+
+class Asked(NamedTuple):
+    """A request that is being answered, with all that its reply needs; `steps` if it takes several."""
+
+    envelope: Any
+    message: dict[str, Any]
+    peer: Peer
+    load: dict[str, Any]
+    request: Request
+    steps: Iterator[Any] | None = None
 
 
 def constant(value: Any) -> Request:
@@ -3796,6 +3818,7 @@ class MasterProtocol:
         self.admission = Admission(opts, tree, key, peers, self.shared)
         self.events = self.admission.events
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
+        self.under_way: collections.deque[Asked] = collections.deque()
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
             "_return": Request(self.ret, ACK),
@@ -3851,22 +3874,42 @@ class MasterProtocol:
         self, envelope: Any, message: dict[str, Any], peer: Peer, load: dict[str, Any], now: float
     ) -> Reply | None:
         """Have the handler of a command answer a peer, and seal what it gives as its row says."""
-        cmd, nonce = load.get("cmd"), load["nonce"]
+        cmd = load.get("cmd")
         request = self.requests.get(cmd) if isinstance(cmd, str) else None
         if request is None:
-            return Reply(envelope, pack(peer.crypticle.dumps({}, nonce)))
+            return Reply(envelope, pack(peer.crypticle.dumps({}, load["nonce"])))
+        return self._answer(Asked(envelope, message, peer, load, request), now)
+
+    def _answer(self, asked: Asked, now: float) -> Reply | None:
+        """Call the handler, or have it take its next step; None if it is under way."""
+        peer, load, request = asked.peer, asked.load, asked.request
         try:
-            result = request.handler(peer, load, now)
+            result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
+            if asked.steps:
+                self.under_way.append(asked)
+                return None
+            if isinstance(result, types.GeneratorType):
+                if sum(other.peer is peer for other in self.under_way) >= MAX_UNDER_WAY:
+                    raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
+                return self._answer(asked._replace(steps=result), now)
+        except StopIteration as end:
+            result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
-            log.warning("%s of %s failed: %s: %s", cmd, peer.id, type(error).__name__, error)
+            log.warning("%s of %s failed: %s: %s", load.get("cmd"), peer.id, type(error).__name__, error)
             if request.seal == ACK and not isinstance(error, SaltError):
                 return None  # not on disk, so not acknowledged: it will come again
-            return Reply(envelope, pack(peer.crypticle.dumps("", nonce)))
+            return Reply(asked.envelope, pack(peer.crypticle.dumps("", load["nonce"])))
         if request.seal == ACK:
-            return Reply(envelope, pack(peer.crypticle.dumps(None, nonce)), result)
+            return Reply(asked.envelope, pack(peer.crypticle.dumps(None, load["nonce"])), result)
         if request.seal == PRIVATE:
-            return Reply(envelope, self._private(peer, message, nonce, result))
-        return Reply(envelope, pack(peer.crypticle.dumps(result, nonce)))
+            return Reply(asked.envelope, self._private(peer, asked.message, load["nonce"], result))
+        return Reply(asked.envelope, pack(peer.crypticle.dumps(result, load["nonce"])))
+
+    def go_on(self, now: float) -> list[Reply]:
+        """One more step of each request under way, unless who has asked is accepted no more; gives what is answered."""
+        asked, self.under_way = self.under_way, collections.deque()
+        known = [each for each in asked if self.peers.known.get(each.peer.id) is each.peer]
+        return [reply for each in known if (reply := self._answer(each, now))]
 
     def _private(self, peer: Peer, message: dict[str, Any], nonce: str, result: Any) -> bytes:
         """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets.
@@ -4124,6 +4167,8 @@ class Master:
             self.loop.at("held", 0, self.held)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
+        if self.protocol.under_way:
+            self.loop.at("under way", 0, self.go_on)
 
     def storm(self) -> None:
         """Many keys move: leave the bell off, and look twenty times a second until nothing has moved for a second."""
@@ -4148,6 +4193,11 @@ class Master:
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
         self.reply(self.admission.answer_held(time.time()))
+        self.work()
+
+    def go_on(self) -> None:
+        """Take the next step of what is under way."""
+        self.reply(self.protocol.go_on(time.time()))
         self.work()
 
     def publish(self, now: float) -> None:

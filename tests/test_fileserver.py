@@ -5,6 +5,7 @@ import hashlib
 import os
 import socket
 import stat
+import types
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,17 @@ def write(root, files):
 
 
 def ask(server, method, path="", now=NOW, **load):
-    return method(server, None, {"path": path, "saltenv": "base", "loc": 0} | load, now)
+    result = method(server, None, {"path": path, "saltenv": "base", "loc": 0} | load, now)
+    return finished(result) if isinstance(result, types.GeneratorType) else result
+
+
+def finished(steps):
+    """What a request that takes several steps gives in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.fixture
@@ -470,3 +481,102 @@ def test_an_environment_that_minions_would_name_is_a_warning(tmp_path):
     (tmp_path / "master").write_text("file_roots: {__env__: [/srv/__env__]}")
     opts = load_opts("master", str(tmp_path))
     assert opts["file_roots"] == {} and "__env__" in opts["__warnings__"][0]
+
+
+# Long work, a step at a time
+
+
+def count(steps):
+    """How many steps come before the end, and the result."""
+    number = 0
+    while True:
+        try:
+            next(steps)
+            number += 1
+        except StopIteration as end:
+            return number, end.value
+
+
+def load(path=""):
+    return {"path": path, "saltenv": "base"}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_file_is_hashed_in_steps(root, more):
+    (root / "large").write_bytes(data := bytes(3 * LEAF.HASHED_AT_ONCE + more))
+    server = server_of(root)
+    number, reply = count(server.hash(None, load("large"), NOW))
+    assert reply == {"hash_type": "sha256", "hsum": hashlib.sha256(data).hexdigest()}
+    assert number == (2 if more < 0 else 3)
+    assert count(server.hash(None, load("large"), NOW)) == (0, reply)
+
+
+def test_who_wants_the_hash_of_a_file_that_is_being_read_waits_for_it(root, monkeypatch):
+    (root / "large").write_bytes(bytes(5 * LEAF.HASHED_AT_ONCE))
+    server, reads = server_of(root), []
+    read = os.read
+    first = server.hash(None, load("large"), NOW)
+    next(first)
+    others = [server.hash(None, load("large"), NOW) for _ in range(3)]
+    for each in others:
+        next(each)
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "read", lambda *args: reads.append(args) or read(*args))
+    answer = finished(first)
+    assert len(reads) == 5 and before - len(os.listdir("/proc/self/fd")) == 1, "who waits holds no descriptor"
+    assert [finished(each) for each in others] == [answer] * 3
+    assert len(reads) == 5
+
+
+def test_so_many_files_are_read_in_turn_and_others_wait(root):
+    server = server_of(root)
+    for number in range(LEAF.MAX_HASHING + 1):
+        (root / f"large{number}").write_bytes(bytes(2 * LEAF.HASHED_AT_ONCE))
+    steps = [server.hash(None, load(f"large{number}"), NOW) for number in range(LEAF.MAX_HASHING + 1)]
+    for each in steps:
+        next(each)
+    assert len(server._hashing) == LEAF.MAX_HASHING
+    steps[0].close()  # whoever asked has gone
+    assert [finished(each)["hash_type"] for each in steps[1:]] == ["sha256"] * LEAF.MAX_HASHING
+    assert server._hashing == set()
+
+
+def test_a_large_tree_is_listed_in_steps_and_once_for_all(root):
+    for number in range(2 * LEAF.LISTED_AT_ONCE):
+        path = root / f"many{number % 10}/f{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    server, looked = server_of(root), []
+    entries = server._entries
+    server._entries = lambda *args: looked.append(args) or entries(*args)
+    steps = [server.file_list(None, load(), NOW + number / 10) for number in range(5)]
+    for each in steps:
+        next(each)
+    lists = [finished(each) for each in steps]
+    assert len(lists[0]) > 2 * LEAF.LISTED_AT_ONCE and all(each == lists[0] for each in lists)
+    assert len(looked) == len({args[0] for args in looked})
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_requests_of_one_minion_that_are_under_way(tmp_path, more):
+    site = Site(tmp_path)
+    write(tmp_path / "srv/salt", {f"f{number}": bytes(2 * LEAF.HASHED_AT_ONCE) for number in range(20)})
+    minion, other = site.joined("m"), site.joined("other", 1)
+    most = saltlite.MAX_UNDER_WAY
+    requests = [minion.request({"cmd": "_file_hash"} | load(f"f{number}"), site.now) for number in range(most + more)]
+    replies = [site.master.receive(number, request, site.now) for number, request in enumerate(requests)]
+    assert sum(reply is None for reply in replies) == min(most, most + more)
+    assert site.master.receive("other", other.request({"cmd": "_file_hash"} | load("f0"), site.now), site.now) is None
+    while site.master.under_way:
+        replies += site.master.go_on(site.now)
+    assert {reply.envelope for reply in replies if reply} == {*range(most + more), "other"}
+
+
+def test_work_for_who_is_accepted_no_more_ends(tmp_path):
+    site = Site(tmp_path)
+    write(tmp_path / "srv/salt", {"large": bytes(5 * LEAF.HASHED_AT_ONCE)})
+    minion = site.joined("m")
+    assert site.master.receive(1, minion.request({"cmd": "_file_hash"} | load("large"), site.now), site.now) is None
+    site.move("m", "minions", "minions_rejected")
+    site.look()
+    assert site.master.go_on(site.now) == [] and not site.master.under_way

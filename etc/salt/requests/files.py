@@ -12,7 +12,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from saltlite import RACY, MasterTree, Peer, Request, constant, options_of
@@ -22,6 +22,9 @@ LISTING_AGE = 1.0  # seconds a listing is good for: a thousand minions ask at on
 LISTED_A_SECOND = 20_000  # a larger listing is good for longer: this many of its paths are looked at in a second
 MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
 MAX_HASHES = 100_000
+HASHED_AT_ONCE = 1 << 20  # bytes of a file in one step of the loop
+LISTED_AT_ONCE = 500  # paths in one step of the loop
+MAX_HASHING = 4  # files that are read in turn; who wants another waits
 LEAF = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -61,6 +64,7 @@ def open_beneath(root: str, path: str, flags: int = LEAF) -> int:
     return fd
 
 
+Steps = Generator[None, None, Any]  # yields where others may have their turn, and returns the reply
 Place = tuple[str, str]  # one of the real roots, and a path below it on which there is no link
 Listed = tuple[str, Place | None, str]  # a name, its place if it is a directory, its target if it is a link
 
@@ -106,31 +110,47 @@ class Requests:
         }
         self._listings: dict[str, tuple[float, float, Listing]] = {}
         self._hashes: dict[str, tuple[tuple[Any, ...], str]] = {}
+        self._hashing: set[str] = set()  # files that are being read
+        self._listing_now: set[str] = set()  # environments that are being listed
 
     def envs(self, peer: Peer, load: dict[str, Any], now: float) -> list[str]:
         return sorted(self.opts["file_roots"])
 
-    def file_list(self, peer: Peer, load: dict[str, Any], now: float) -> list[str]:
-        return self._chosen(self._listing(load, now).files, load)
+    def file_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
+        return self._chosen((yield from self._listing(load, now)).files, load)
 
-    def dir_list(self, peer: Peer, load: dict[str, Any], now: float) -> list[str]:
-        return self._chosen(self._listing(load, now).dirs, load)
+    def dir_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
+        return self._chosen((yield from self._listing(load, now)).dirs, load)
 
-    def empty_dirs(self, peer: Peer, load: dict[str, Any], now: float) -> list[str]:
-        return self._chosen(self._listing(load, now).empty_dirs, load)
+    def empty_dirs(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
+        return self._chosen((yield from self._listing(load, now)).empty_dirs, load)
 
-    def symlink_list(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, str]:
-        links = self._listing(load, now).links
+    def symlink_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
+        links = (yield from self._listing(load, now)).links
         return {path: links[path] for path in self._chosen(links, load)}
 
-    def hash(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, str] | str:
+    def hash(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
         """{hash_type, hsum: hex}; "" if there is no such file."""
-        return self.hash_and_stat(peer, load, now)[0]
+        return (yield from self.hash_and_stat(peer, load, now))[0]
 
-    def hash_and_stat(self, peer: Peer, load: dict[str, Any], now: float) -> list[Any]:
-        """[the same, the ten integers of stat]; ["", None] if there is no such file."""
-        with self._open(load) as found:
-            return [self._hash(found, now), list(found.info)] if found else ["", None]
+    def hash_and_stat(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
+        """[the same, the ten integers of stat]; ["", None] if there is no such file.
+
+        Who waits for a file that another is reading holds no descriptor, and finds it hashed."""
+        while True:
+            with self._open(load) as found:
+                if found is None:
+                    return ["", None]
+                kind, info = self.opts["hash_type"], found.info
+                stamp = (kind, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+                known, hsum = self._hashes.get(found.real, ((), ""))
+                if known == stamp:
+                    return [{"hash_type": kind, "hsum": hsum}, list(info)]
+                if found.real not in self._hashing and len(self._hashing) < MAX_HASHING:
+                    hsum = yield from self._hash(found, stamp, now)
+                    return [{"hash_type": kind, "hsum": hsum}, list(info)]
+            while found.real in self._hashing or len(self._hashing) >= MAX_HASHING:
+                yield
 
     def find(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
         """{path: on the master, rel, stat: ten integers, back}; both paths "" if there is no such file."""
@@ -205,22 +225,24 @@ class Requests:
             for path in (rel, f"/{rel}")
         )
 
-    def _hash(self, found: Found, now: float) -> dict[str, str]:
-        kind, info = self.opts["hash_type"], found.info
-        stamp = (kind, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        known, hsum = self._hashes.get(found.real, ((), ""))
-        if known != stamp:
-            import hashlib
+    def _hash(self, found: Found, stamp: tuple[Any, ...], now: float) -> Generator[None, None, str]:
+        """A file's hash in hex, read in steps; kept while the file is as its stamp says."""
+        import hashlib
 
-            digest = hashlib.new(kind, usedforsecurity=False)
-            while chunk := os.read(found.fd, 1 << 20):
+        digest = hashlib.new(stamp[0], usedforsecurity=False)
+        self._hashing.add(found.real)
+        try:
+            while chunk := os.read(found.fd, HASHED_AT_ONCE):
                 digest.update(chunk)
-            hsum = digest.hexdigest()
-            if len(self._hashes) >= MAX_HASHES:
-                self._hashes.clear()
-            if abs(now - info.st_ctime) >= RACY:
-                self._hashes[found.real] = stamp, hsum
-        return {"hash_type": kind, "hsum": hsum}
+                if len(chunk) == HASHED_AT_ONCE:
+                    yield
+        finally:
+            self._hashing.discard(found.real)
+        if len(self._hashes) >= MAX_HASHES:
+            self._hashes.clear()
+        if abs(now - found.info.st_ctime) >= RACY:
+            self._hashes[found.real] = stamp, digest.hexdigest()
+        return digest.hexdigest()
 
     # all files
 
@@ -230,31 +252,44 @@ class Requests:
         prefix = os.fsdecode(prefix).strip("/") if isinstance(prefix, str | bytes) else ""
         return [path for path in paths if path.startswith(prefix)]
 
-    def _listing(self, load: dict[str, Any], now: float) -> Listing:
+    def _listing(self, load: dict[str, Any], now: float) -> Generator[None, None, Listing]:
+        """What is in an environment. One that is being listed for another is waited for."""
         env, roots = str(load.get("saltenv")), self._roots(load)
         listing = Listing({}, {}, {}, {})
         if not roots:
             return listing
-        made, until, known = self._listings.get(env, (0.0, 0.0, listing))
-        if made <= now < until:
+        waited, before = env in self._listing_now, self._listings.get(env)
+        while env in self._listing_now:
+            yield
+        made, until, known = after = self._listings.get(env, (0.0, 0.0, listing))
+        if made <= now < until or waited and after is not before:
             return known
         places = [os.path.realpath(root) for root in roots]
-        for place in places:
-            self._walk(listing, place, self._may_lead_to(place, places))
+        self._listing_now.add(env)
+        try:
+            for place in places:
+                yield from self._walk(listing, place, self._may_lead_to(place, places))
+        finally:
+            self._listing_now.discard(env)
         listing = Listing(*(dict(sorted(paths.items())) for paths in listing))
         # a tree that takes long to list must not be listed all the time
         age = max(LISTING_AGE, (len(listing.files) + len(listing.dirs)) / LISTED_A_SECOND)
         self._listings[env] = now, now + age, listing
         return listing
 
-    def _walk(self, listing: Listing, place: str, places: list[str]) -> None:
+    def _walk(self, listing: Listing, place: str, places: list[str]) -> Generator[None, None, None]:
         """Add what one root holds. A directory that a link leads back into is not gone through again."""
         follow = self.opts["fileserver_followsymlinks"]
         todo: list[tuple[str, Place, tuple[Place, ...]]] = [("", (place, ""), ())]
+        seen = 0
         while todo:
             rel, here, above = todo.pop()
             above = (*above, here)
             entries = self._entries(here, places)
+            seen += 1 + len(entries or ())
+            if seen > LISTED_AT_ONCE:
+                seen = 0
+                yield
             if entries == [] and rel in listing.dirs:
                 listing.empty_dirs[rel] = ""
             for name, there, link in entries or []:
