@@ -115,7 +115,7 @@ only what stands above it, so the script can be read from top to bottom, and `te
         29. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options, requests (pillar, files, the mine), commands, clients, outputters, modules, grains.
+below etc/salt (section 8): options, requests, renderers, pillars, commands, clients, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -1571,6 +1571,8 @@ PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
     "options": "",  # OPTIONS: {name: Option}
     "requests": "",  # Requests: a class of handlers of what minions ask
+    "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
+    "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
     "clients": "",  # a class of the file's own name, for Python programs
     "outputters": "output",  # output(data, opts) -> text

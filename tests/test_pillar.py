@@ -212,7 +212,8 @@ ERRORS = [
     ({"a.sls": "a: {% if %}\n"}, SAFE.format("a")),
     ({"a.sls": "a: {{ salt['cmd.run']('id') }}\n"}, SAFE.format("a")),
     ({"a.sls": "#!py\ndef run(): return {}\n"}, SAFE.format("a")),
-    ({"a.sls": "#!jinja|gpg\na: 1\n"}, SAFE.format("a")),
+    ({"a.sls": "#!jinja|gpg\na: 1\n"}, "SLS 'a' does not render to a dictionary"),
+    ({"a.sls": "#!nope|yaml\na: 1\n"}, SAFE.format("a")),
     ({"a.sls": "x: 1\nx: 2\n"}, SAFE.format("a")),
     ({"a.sls": "- a\n"}, "SLS 'a' does not render to a dictionary"),
     ({"a.sls": "include: x\n"}, "Include Declaration in SLS 'a' is not formed as a list"),
@@ -333,7 +334,8 @@ ORDINARY = {
     "', '.join(['x']|map('upper'))": "X",
     "17179869184|default(99999999999)": 17179869184,
     "'[1, {a: 2}]'|load_yaml|tojson": [1, {"a": 2}],
-    "salt is defined": False,
+    "salt is defined": True,
+    "salt['cmd.run'] is defined": False,
 }
 
 

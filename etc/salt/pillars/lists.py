@@ -1,0 +1,227 @@
+"""Salt's filters and tests of lists and maps."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from saltlite import Failure, packed_leaf, traverse
+
+few: Callable[[Iterable[Any]], list[Any]] = packed_leaf("pillars", "sandbox").few
+
+
+def hashable(*values: Any) -> bool:
+    """Whether Salt takes the values for sets, not for lists."""
+    return all(isinstance(value, Hashable) for value in values)
+
+
+def unique(values: Any) -> Any:
+    if hashable(values):
+        return set(values)
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def union(one: Any, other: Any) -> Any:
+    return set(one) | set(other) if hashable(one, other) else unique(one + other)
+
+
+def intersect(one: Any, other: Any) -> Any:
+    return set(one) & set(other) if hashable(one, other) else unique([each for each in one if each in other])
+
+
+def difference(one: Any, other: Any) -> Any:
+    return set(one) - set(other) if hashable(one, other) else unique([each for each in one if each not in other])
+
+
+def symmetric_difference(one: Any, other: Any) -> Any:
+    if hashable(one, other):
+        return set(one) ^ set(other)
+    both = intersect(one, other)
+    return unique([each for each in union(one, other) if each not in both])
+
+
+def avg(values: Any) -> float:
+    return float(values) if hashable(values) else float(sum(values) / len(values))
+
+
+def sequence(value: Any) -> Any:
+    return value if isinstance(value, list | tuple | set | dict) else [value]
+
+
+def is_iter(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, "__iter__")
+
+
+def flatten(values: Any, levels: Any = None, preserve_nulls: bool = False) -> list[Any]:
+    """All that lies in lists in lists; nothings are left out, and so are texts that mean nothing."""
+    found: list[Any] = []
+    for value in values:
+        if not preserve_nulls and value in (None, "None", "null"):
+            continue
+        if is_iter(value) and (levels is None or levels >= 1):
+            found += flatten(value, None if levels is None else int(levels) - 1, preserve_nulls)
+        else:
+            found.append(value)
+    return found
+
+
+def compare_dicts(old: Any = None, new: Any = None) -> dict[Any, Any]:
+    found = {}
+    for key in set(new or {}) | set(old or {}):
+        if key not in old:
+            found[key] = {"old": "", "new": new[key]}
+        elif key not in new:
+            found[key] = {"new": "", "old": old[key]}
+        elif new[key] != old[key]:
+            found[key] = {"old": old[key], "new": new[key]}
+    return found
+
+
+def compare_lists(old: Any = None, new: Any = None) -> dict[str, Any]:
+    sides = {"new": [each for each in new if each not in old], "old": [each for each in old if each not in new]}
+    return {name: values for name, values in sides.items() if values}
+
+
+def exactly(iterable: Any, amount: int = 1) -> bool:
+    return sum(1 for value in iterable if value) == amount
+
+
+def to_entries(data: Any) -> list[dict[str, Any]]:
+    if not isinstance(data, dict | list):
+        raise Failure("to_entries takes a map or a list.")
+    return [
+        {"key": key, "value": value} for key, value in (data.items() if isinstance(data, dict) else enumerate(data))
+    ]
+
+
+def from_entries(entries: Any) -> dict[Any, Any]:
+    """A map of entries that have a key, or a name, and a value, in whatever case."""
+    found = {}
+    for entry in entries:
+        lowered = {str(key).lower(): value for key, value in entry.items()}
+        if key := lowered.get("key") or lowered.get("name"):
+            found[key] = lowered.get("value")
+    return found
+
+
+def mysql_to_dict(lines: Any, key: str) -> dict[Any, Any]:
+    """What the mysql client prints as a table, as maps by the values of one column."""
+    to_num = packed_leaf("pillars", "text").to_num
+    found: dict[Any, Any] = {}
+    names: list[str] = []
+    for line in lines:
+        if not line or line.startswith("+"):
+            continue
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(names) < 2:
+            names = cells
+            continue
+        row = {names[at]: to_num(cells[at]) for at in range(1, len(names) - 1)}
+        found[row[key]] = row
+    return found
+
+
+def sample(values: Any, size: int, seed: Any = None) -> list[Any]:
+    return (random if seed is None else random.Random(hash(seed))).sample(values, size)
+
+
+def found_in(data: Any, key: Any, default: Any = None, delimiter: str = ":") -> Any:
+    """The filter `traverse`."""
+    keys: list[Any] = key.split(delimiter) if isinstance(key, str) else [key] if isinstance(key, int) else list(key)
+    return traverse(data, keys, default)
+
+
+def place(data: Any, keys: str, delimiter: str) -> tuple[Any, str]:
+    """The map that the last of a path of keys stands in, made where it is not there, and that key."""
+    *path, last = keys.split(delimiter)
+    for key in path:
+        if not isinstance(data.get(key), dict):
+            data[key] = {}
+        data = data[key]
+    return data, last
+
+
+def changed(how: str, data: Any, keys: str, value: Any, delimiter: str = ":", ordered_dict: bool = False) -> Any:
+    """A map in which the value under a path of keys is set, updated, appended to or extended; itself is changed."""
+    inside, last = place(data, keys, delimiter)
+    if how == "set":
+        inside[last] = value
+        return data
+    kind: type = dict if how == "update" else list
+    if inside.get(last) is None:
+        inside[last] = kind()
+    if not isinstance(inside[last], kind):
+        raise Failure(f"{keys} holds a {type(inside[last]).__name__}, which cannot {how}.")
+    try:
+        getattr(inside[last], how)(value)
+    except (TypeError, ValueError):
+        raise Failure(f"{keys} cannot {how} by a {type(value).__name__}.") from None
+    return data
+
+
+def as_bytes_inside(data: Any) -> Any:
+    """The filters `json_encode_dict` and `json_encode_list`, and the two that share their name: all texts as bytes."""
+    if isinstance(data, dict):
+        return {as_bytes_inside(key): as_bytes_inside(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [as_bytes_inside(value) for value in data]
+    return data.encode() if isinstance(data, str) else data
+
+
+def called(context: Any, value: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """The filter `method_call`: what the sandbox lets a template call; None where there is no such method."""
+    environment = context.environment
+    if name.startswith("_") or not hasattr(value, name):
+        return None
+    return environment.call(context, environment.getattr(value, name), *args, **kwargs)
+
+
+def lazily(make: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
+    return lambda *args, **kwargs: few(make(*args, **kwargs))
+
+
+CONTEXT_FILTERS = {"method_call": called}
+FILTERS: dict[str, Any] = {
+    "unique": unique,
+    "union": union,
+    "intersect": intersect,
+    "difference": difference,
+    "symmetric_difference": symmetric_difference,
+    "min": min,
+    "max": max,
+    "avg": avg,
+    "sequence": sequence,
+    "skip": lambda value: "",
+    "is_list": lambda value: isinstance(value, list),
+    "is_iter": is_iter,
+    "flatten": flatten,
+    "compare_dicts": compare_dicts,
+    "compare_lists": compare_lists,
+    "exactly_n_true": exactly,
+    "exactly_one_true": exactly,
+    "substring_in_list": lambda text, values: any(text in value for value in values),
+    "sorted_ignorecase": lambda values: sorted(values, key=lambda value: value.lower()),
+    "to_entries": to_entries,
+    "from_entries": from_entries,
+    "mysql_to_dict": mysql_to_dict,
+    "random_sample": sample,
+    "random_shuffle": lambda values, seed=None: sample(values, len(values), seed),
+    "traverse": found_in,
+    "combinations": lazily(itertools.combinations),
+    "combinations_with_replacement": lazily(itertools.combinations_with_replacement),
+    "compress": lazily(itertools.compress),
+    "permutations": lazily(itertools.permutations),
+    "product": lazily(itertools.product),
+    "zip": lazily(zip),
+    "zip_longest": lazily(itertools.zip_longest),
+}
+FILTERS |= {f"{how}_dict_key_value": functools.partial(changed, how) for how in ("set", "update", "append", "extend")}
+FILTERS |= {f"json_{way}_{kind}": as_bytes_inside for way in ("encode", "decode") for kind in ("dict", "list")}
+TESTS = {"list": lambda value: isinstance(value, list), "equalto": lambda value, other: value == other}
