@@ -8,6 +8,7 @@ A result has the pillar with its order, or why there is none."""
 import copy
 import json
 import logging
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -51,9 +52,12 @@ def pillar(case):
         for name, text in case["files"].items():
             path = root / "srv/pillar" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text.replace("@ROOT@", directory))
         minion = case.get("id", "web1")
         opts = master_opts(root, json.loads(json.dumps(case.get("opts", {})).replace("@ROOT@", directory)))
+        accepted = Path(opts["pki_dir"]) / "minions" / minion  # nodegroups are of accepted minions
+        accepted.parent.mkdir(parents=True, exist_ok=True)
+        accepted.touch()
         grains = {**case.get("grains", {}), "id": minion}
         load = case.get("load", {})
         try:
@@ -70,24 +74,30 @@ def pillar(case):
             return {"failed": str(error)[:200]}
 
 
+def filtered(expression, opts):
+    signal.alarm(5)  # network_hosts of a network of IPv6
+    values = {"opts": opts, "saltenv": "", "sls": "", "grains": {}, "salt": {}}
+    try:
+        return salt.utils.templates.render_jinja_tmpl("{{ " + expression + " }}", values)
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"[:200]}
+    finally:
+        signal.alarm(0)
+
+
+def too_long(*_):
+    raise TimeoutError
+
+
 def main():
+    signal.signal(signal.SIGALRM, too_long)
     cases = json.load(sys.stdin)
     if sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
     else:
-        files = {f"e{at}.sls": f"#!jinja|yaml\nv: |\n  {{{{ {e} }}}}\n" for at, e in enumerate(cases)}
-        results = []
         with tempfile.TemporaryDirectory() as directory:
             opts = master_opts(Path(directory), {})
-            for at in range(len(cases)):
-                try:
-                    text = salt.utils.templates.render_jinja_tmpl(
-                        "{{ " + cases[at] + " }}", {"opts": opts, "saltenv": "", "sls": "", "grains": {}, "salt": {}}
-                    )
-                    results.append(text)
-                except Exception as error:
-                    results.append({"failed": f"{type(error).__name__}: {error}"[:200]})
-        del files
+            results = [filtered(expression, opts) for expression in cases]
     json.dump(results, sys.stdout)
 
 

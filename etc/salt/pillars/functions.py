@@ -20,7 +20,8 @@ KINDS = {"f": os.path.isfile, "d": os.path.isdir, "l": os.path.islink}
 
 
 def under(data: Any, key: Any, default: Any, delimiter: str = ":") -> Any:
-    return copy.deepcopy(traverse(data, str(key).split(delimiter), default))
+    found = traverse(data, str(key).split(delimiter), default)
+    return found if found is default else copy.deepcopy(found)
 
 
 # What the minion says of itself

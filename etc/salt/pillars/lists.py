@@ -133,9 +133,29 @@ def sample(values: Any, size: int, seed: Any = None) -> list[Any]:
 
 
 def found_in(data: Any, key: Any, default: Any = None, delimiter: str = ":") -> Any:
-    """The filter `traverse`."""
+    """The filter `traverse`: what lies under a path of keys; of a text or a tuple too, by index."""
     keys: list[Any] = key.split(delimiter) if isinstance(key, str) else [key] if isinstance(key, int) else list(key)
-    return traverse(data, keys, default)
+    for at, each in enumerate(keys):
+        if isinstance(data, dict | list) and isinstance(each, str):
+            missing = object()
+            data = traverse(data, [each], missing)
+            if data is missing:
+                return default
+            continue
+        holder = next((one for one in data if isinstance(one, dict) and each in one), data) if is_list(data) else data
+        try:
+            data = holder[each]
+        except (KeyError, TypeError):
+            return default
+        except IndexError:
+            if not is_list(data):
+                raise Failure(f"traverse: there is no {keys[: at + 1]} in a {type(data).__name__}.") from None
+            return default
+    return data
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def place(data: Any, keys: str, delimiter: str) -> tuple[Any, str]:
@@ -166,13 +186,22 @@ def changed(how: str, data: Any, keys: str, value: Any, delimiter: str = ":", or
     return data
 
 
-def as_bytes_inside(data: Any) -> Any:
-    """The filters `json_encode_dict` and `json_encode_list`, and the two that share their name: all texts as bytes."""
-    if isinstance(data, dict):
-        return {as_bytes_inside(key): as_bytes_inside(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [as_bytes_inside(value) for value in data]
-    return data.encode() if isinstance(data, str) else data
+def encoded(value: Any) -> Any:
+    """All texts in data as bytes."""
+    if isinstance(value, dict):
+        return {encoded(key): encoded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [encoded(each) for each in value]
+    return value.encode() if isinstance(value, str) else value
+
+
+def encode_dict(data: Any) -> Any:
+    """The filters `json_encode_dict` and, in Salt the same, `json_decode_dict`."""
+    return {encoded(key): encoded(value) for key, value in data.items()}
+
+
+def encode_list(data: Any) -> Any:
+    return [encoded(value) for value in data]
 
 
 def called(context: Any, value: Any, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -199,7 +228,7 @@ FILTERS: dict[str, Any] = {
     "avg": avg,
     "sequence": sequence,
     "skip": lambda value: "",
-    "is_list": lambda value: isinstance(value, list),
+    "is_list": is_list,
     "is_iter": is_iter,
     "flatten": flatten,
     "compare_dicts": compare_dicts,
@@ -216,12 +245,13 @@ FILTERS: dict[str, Any] = {
     "traverse": found_in,
     "combinations": lazily(itertools.combinations),
     "combinations_with_replacement": lazily(itertools.combinations_with_replacement),
-    "compress": lazily(itertools.compress),
+    "compress": lambda values, which: list(itertools.compress(values, which)),
     "permutations": lazily(itertools.permutations),
     "product": lazily(itertools.product),
     "zip": lazily(zip),
     "zip_longest": lazily(itertools.zip_longest),
 }
 FILTERS |= {f"{how}_dict_key_value": functools.partial(changed, how) for how in ("set", "update", "append", "extend")}
-FILTERS |= {f"json_{way}_{kind}": as_bytes_inside for way in ("encode", "decode") for kind in ("dict", "list")}
-TESTS = {"list": lambda value: isinstance(value, list), "equalto": lambda value, other: value == other}
+FILTERS |= {f"json_{way}_dict": encode_dict for way in ("encode", "decode")}
+FILTERS |= {f"json_{way}_list": encode_list for way in ("encode", "decode")}
+TESTS = {"list": is_list, "equalto": lambda value, other: value == other}

@@ -102,7 +102,9 @@ def ipwrap(value: Any) -> Any:
     """IPv6 addresses in brackets, as they stand before a port; all else as it is."""
     if isinstance(value, list | tuple):
         return [ipwrap(each) for each in value]
-    return f"[{str(value).strip('[]')}]" if address(value, 6) else value
+    if address(value, 6) is None:
+        return value
+    return f"[{ipaddress.ip_address(str(value).strip('[]'))}]"
 
 
 FILTERS = {

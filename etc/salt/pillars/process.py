@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from saltlite import Failure
@@ -18,6 +18,9 @@ MAX_SECONDS = 10.0  # of one program; the master answers nobody else meanwhile
 MAX_OUTPUT = 16 << 20  # bytes of what it prints, and of a file that it writes
 MAX_MEMORY = 2 << 30  # bytes of its address space
 CHUNK = 1 << 16
+
+
+Answer = Callable[[bytes], bytes]
 
 
 class Ended(NamedTuple):
@@ -38,14 +41,22 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             stream.close()
 
 
-def run(what: str, words: Sequence[str] | str, data: bytes = b"", seconds: float = MAX_SECONDS, **how: Any) -> Ended:
+def run(
+    what: str,
+    words: Sequence[str] | str,
+    data: bytes = b"",
+    seconds: float | None = None,
+    answer: Answer | None = None,
+    **how: Any,
+) -> Ended:
     """Run a program to its end; Failure, with `what` as its name, if it cannot be started or goes beyond a bound.
 
-    A text is given to the shell, a list of words is not."""
+    A text is given to the shell, a list of words is not. `answer` gives what is to be said to a line of its output."""
+    seconds = MAX_SECONDS if seconds is None else seconds
     end = time.monotonic() + seconds
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             words, shell=isinstance(words, str), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, **how
         )
     except OSError as error:
@@ -54,44 +65,67 @@ def run(what: str, words: Sequence[str] | str, data: bytes = b"", seconds: float
         for limit, most in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_FSIZE, MAX_OUTPUT)):
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(process.pid, limit, (most, most))
-        said = exchange(what, process, data, end)
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{what} takes more than {seconds:g} seconds.") from None
+        said = Exchange(what, process, data, answer).until(end)
+        process.wait(max(0.0, end - time.monotonic()))
         return Ended(process.returncode, *said)
-    except TimeoutError:
+    except (TimeoutError, subprocess.TimeoutExpired):
         raise Failure(f"{what} takes more than {seconds:g} seconds.") from None
     finally:
         stop(process)
 
 
-def exchange(what: str, process: subprocess.Popen[bytes], data: bytes, end: float) -> tuple[bytes, bytes]:
-    """Give a program its input and take what it prints, until it closes both; TimeoutError, Failure."""
-    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-    assert stdin and stdout and stderr
-    said: dict[Any, bytearray] = {stdout: bytearray(), stderr: bytearray()}
-    with selectors.DefaultSelector() as selector:
-        for pipe in (stdin, stdout, stderr):
-            os.set_blocking(pipe.fileno(), False)
-            selector.register(pipe, selectors.EVENT_WRITE if pipe is stdin else selectors.EVENT_READ)
-        while selector.get_map():
-            if (left := end - time.monotonic()) <= 0:
-                raise TimeoutError
-            for key, _ in selector.select(left):
-                stream: Any = key.fileobj
-                if stream is stdin:
-                    try:
-                        data = data[os.write(stdin.fileno(), data[:CHUNK]) :] if data else b""
-                    except BrokenPipeError:
-                        data = b""
-                    if not data:
-                        selector.unregister(stdin)
-                        stdin.close()
-                elif chunk := os.read(key.fd, CHUNK):
-                    said[stream] += chunk
-                    if len(said[stream]) > MAX_OUTPUT:
-                        raise Failure(f"{what} prints more than {MAX_OUTPUT >> 20} MiB.")
-                else:
-                    selector.unregister(stream)
-    return bytes(said[stdout]), bytes(said[stderr])
+class Exchange:
+    """What is said to a program and by it, until it closes its output."""
+
+    def __init__(self, what: str, process: subprocess.Popen[bytes], data: bytes, answer: Answer | None) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self.what, self.answer, self.data = what, answer, data
+        self.stdin, self.streams = process.stdin, (process.stdout, process.stderr)
+        self.said = {stream: bytearray() for stream in self.streams}
+        self.selector = selectors.DefaultSelector()
+        self.taken = 0  # bytes of its lines that were answered
+        for stream in (self.stdin, *self.streams):
+            os.set_blocking(stream.fileno(), False)
+
+    def until(self, end: float) -> tuple[bytes, bytes]:
+        """All that it prints on its two streams; TimeoutError, Failure."""
+        with self.selector:
+            for stream in self.streams:
+                self.selector.register(stream, selectors.EVENT_READ)
+            self.selector.register(self.stdin, selectors.EVENT_WRITE)
+            while self.selector.get_map().keys() - {self.stdin.fileno() if not self.stdin.closed else -1}:
+                if (left := end - time.monotonic()) <= 0:
+                    raise TimeoutError
+                for key, _ in self.selector.select(left):
+                    if key.fileobj is self.stdin:
+                        self.write()
+                    else:
+                        self.read(key.fileobj)
+        output, complaint = (bytes(self.said[stream]) for stream in self.streams)
+        return output, complaint
+
+    def write(self) -> None:
+        try:
+            self.data = self.data[os.write(self.stdin.fileno(), self.data[:CHUNK]) :] if self.data else b""
+        except BrokenPipeError:
+            self.data = b""
+        if not self.data:
+            self.selector.unregister(self.stdin)
+            if self.answer is None:
+                self.stdin.close()
+
+    def read(self, stream: Any) -> None:
+        chunk = os.read(stream.fileno(), CHUNK)
+        if not chunk:
+            self.selector.unregister(stream)
+            return
+        said = self.said[stream]
+        said += chunk
+        if len(said) > MAX_OUTPUT:
+            raise Failure(f"{self.what} prints more than {MAX_OUTPUT >> 20} MiB.")
+        while self.answer and stream is self.streams[0] and (end := said.find(b"\n", self.taken) + 1):
+            line, self.taken = bytes(said[self.taken : end]), end
+            if reply := self.answer(line):
+                if not self.data:
+                    self.selector.register(self.stdin, selectors.EVENT_WRITE)
+                self.data += reply

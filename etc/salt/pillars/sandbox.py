@@ -8,7 +8,6 @@ function of the Pillar that is compiled, and then of what the template says)."""
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import re
 import types
@@ -76,10 +75,14 @@ def growth(operator: str, left: Any, right: Any) -> int:
 
 
 def few(items: Iterable[Any]) -> list[Any]:
-    """The items that a filter makes of a few, as a list; Failure if they are too many."""
-    found = list(itertools.islice(items, MAX_ITEMS + 1))
-    if len(found) > MAX_ITEMS:
-        raise Failure(f"a filter makes a list of more than {MAX_ITEMS:,} items.")
+    """The items that a filter makes of a few, as a list; Failure if they are too many, or too large together."""
+    found: list[Any] = []
+    size = 0
+    for item in items:
+        found.append(item)
+        size += 8 * len(item)
+        if len(found) > MAX_ITEMS or size > MAX_PILLAR:
+            raise Failure(f"a filter makes a list of more than {MAX_ITEMS:,} items or {MAX_PILLAR >> 20} MiB.")
     return found
 
 
@@ -178,19 +181,20 @@ class Tags:
     tags = frozenset("load_yaml load_json load_text import_yaml import_json import_text profile".split())
 
     def parse(self, parser: Any) -> Any:
-        word = next(parser.stream)
+        word = parser.stream.current
         how = f"load_{word.value.partition('_')[2]}"
         if word.value.startswith("load"):
+            next(parser.stream)
             parser.stream.expect("name:as")
             target = parser.parse_assign_target()
             body = parser.parse_statements(("name:endload",), drop_needle=True)
             read = jinja2_nodes.Filter(None, how, [], [], None, None, lineno=word.lineno)
             return jinja2_nodes.AssignBlock(target, read, body, lineno=word.lineno)
         if word.value == "profile":
+            next(parser.stream)
             parser.stream.expect("name:as")
             parser.parse_expression()
             return parser.parse_statements(("name:endprofile",), drop_needle=True)
-        parser.stream.push(word)
         node = parser.parse_import()
         target = jinja2_nodes.Name(node.target, "store", lineno=word.lineno)
         read = jinja2_nodes.Filter(

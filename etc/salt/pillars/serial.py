@@ -65,14 +65,22 @@ def marked(value: Any) -> Any:
     return MarkedMap(value) if isinstance(value, dict) else MarkedList(value if isinstance(value, list) else [value])
 
 
+def textual(value: Any) -> Any:
+    """A text, or a template that was imported as one; Failure for anything else."""
+    text = load_text(value)
+    if not isinstance(text, str | bytes):
+        raise Failure(f"a text is wanted, to be read as data, and not a {type(value).__name__}.")
+    return text
+
+
 def load_yaml(text: Any) -> Any:
     """The filter and tag `load_yaml`, and the renderer: data, None for nothing; YAMLError, ValueError."""
-    return yaml.load(str(text), loader())
+    return yaml.load(textual(text), loader())
 
 
 def load_json(text: Any) -> Any:
     try:
-        return json.loads(text if isinstance(text, bytes) else str(text))
+        return json.loads(textual(text))
     except ValueError as error:
         raise Failure(f"this is not JSON: {error}.") from None
 
@@ -148,8 +156,10 @@ def to_xml(value: Any) -> Any:
     def grow(pairs: Any, parent: Any) -> Any:
         element = None
         for tag, held in pairs:
-            for each in held if isinstance(held, list) else ():
-                grow([(tag, each)], parent)
+            if isinstance(held, list):
+                for each in held:
+                    grow([(tag, each)], parent)
+                continue
             element = etree.Element(tag) if parent is None else etree.SubElement(parent, tag)
             if isinstance(held, str | int | float):
                 element.text = str(held)
@@ -159,7 +169,10 @@ def to_xml(value: Any) -> Any:
             grow([pair for pair in inside(held) if isinstance(pair[1], dict | list)], element)
         return element
 
-    text = etree.tostring(grow(inside(value), None))
+    root = grow(inside(value), None)
+    if root is None:
+        raise Failure("the filter xml finds no one element that holds all others.")
+    text = etree.tostring(root)
     return markupsafe.Markup(xml.dom.minidom.parseString(text).toprettyxml(indent=" "))
 
 

@@ -138,8 +138,9 @@ def to_num(value: Any) -> Any:
 def human_to_bytes(value: Any, default_unit: str = "B", handle_metric: bool = False) -> int:
     """Bytes of `2GB` or `2GiB`; 0 for what is no size. With `handle_metric` a `GB` is 1000 MB."""
     found = re.match(r"([0-9.]*)\s*(.*)$", str(value).strip())
-    number = to_num(found[1]) if found else ""
-    unit = (found[2].lower() if found else "") or default_unit.lower()
+    if not found:
+        raise Failure("human_to_bytes wants a text of one line.")
+    number, unit = to_num(found[1]), found[2].lower() or default_unit.lower()
     metric = re.match("[kmgtpezy]b$", unit)
     if isinstance(number, str) or not metric and not re.match("(b|[kmgtpezy](ib)?)$", unit):
         return 0

@@ -36,7 +36,7 @@ class Secrets:
 
     def decrypt(self, messages: list[str], keydir: str) -> dict[str, bytes]:
         """The texts of messages, without those that cannot be decrypted; Failure if gpg cannot be asked."""
-        stamps = [_stamp(f"{keydir}/{name}") for name in ("", "private-keys-v1.d", "pubring.kbx", "secring.gpg")]
+        stamps = [_stamp(f"{keydir}/{name}") for name in ("private-keys-v1.d", "pubring.kbx", "secring.gpg")]
         keys = {each: hashlib.sha256(f"{keydir} {stamps} {each}".encode()).digest() for each in messages}
         known = {each: self._texts[key] for each, key in keys.items() if key in self._texts}
         wanted = [each for each in keys if each not in known]

@@ -10,6 +10,7 @@ from typing import Any
 
 from saltlite import Failure, Lazy, log, packed_leaf, printable
 
+jinja2: Any = Lazy("jinja2")
 jinja2_defaults: Any = Lazy("jinja2.defaults")
 
 TAGS = ("{{", "{%", "{#")
@@ -54,6 +55,8 @@ def render(pillar: Any, sls: Any, data: Any, words: str, defaults: Any) -> str:
     environment = sandbox.sandbox(options).overlay(cache_size=0)
     environment.meter, environment.files, environment.templates = pillar.meter, pillar.files, {}
     environment.path = functools.partial(pillar.used_path, sls.saltenv)
+    if getattr(sls, "lenient", False):
+        environment.undefined = jinja2.Undefined
     values = {**copy.deepcopy(dict(defaults)), "grains": pillar.shown, "pillar": pillar.known, "opts": pillar.public}
     values["salt"] = sandbox.functions_for(pillar)
     environment.globals = environment.globals | values | sls.variables()

@@ -249,14 +249,6 @@ def external_leaf(kind: str) -> Any:
     return leaf
 
 
-def texts_in(data: Any) -> list[str]:
-    """All texts in data."""
-    if isinstance(data, str | bytes):
-        return [data if isinstance(data, str) else data.decode("latin-1")]
-    inside = data.values() if isinstance(data, dict) else data if isinstance(data, list | tuple) else ()
-    return [text for each in inside for text in texts_in(each)]
-
-
 def replace_under(data: dict[Any, Any], keys: list[str], value: Any) -> None:
     """Set what lies under a path of keys, or take it away: in new maps, for the old ones are other pillars' too."""
     for key in keys[:-1]:
@@ -321,7 +313,7 @@ class Pillar:
         self.meter = [sandbox.MAX_STEPS, MAX_PILLAR]  # the steps and bytes that are left to its templates
         self.known: dict[Any, Any] = {}  # the pillar so far, as templates see it
         self.used: set[str] = set()  # the files that this pillar is made of
-        self.outside: list[str] = []  # the texts of ext_pillar
+        self.outside: list[str] = []  # what commands and file trees have given, for ext_pillar
         self.seen: dict[tuple[str, str], dict[Any, Any]] = {}  # what an SLS file itself has rendered to
         self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
         self.directories: dict[tuple[str, str], tuple[str, str]] = {}
@@ -339,6 +331,20 @@ class Pillar:
 
     def compile(self) -> dict[str, Any]:
         """The pillar; what went wrong stands in it under `_errors`, as sentences."""
+        try:
+            pillar = self.compiled()
+            size = weigh(pillar)
+        except RecursionError:  # an include in a loop, under a key, may have put a map into itself
+            size = MAX_PILLAR + 1
+        if size > MAX_PILLAR:
+            log.error(
+                "the pillar of %s is larger than %s bytes or too deep, so it gets none", self.minion_id, MAX_PILLAR
+            )
+            return {"_errors": [f"The pillar is larger than {MAX_PILLAR >> 20} MiB or nested too deeply."]}
+        return pillar
+
+    def compiled(self) -> dict[str, Any]:
+        """The same, however large."""
         top = self.top()
         top_errors, self.errors = self.errors, []
         if self.opts["ext_pillar_first"]:
@@ -354,11 +360,6 @@ class Pillar:
         pillar = self.merge(pillar, self.override) if self.override else pillar
         if self.opts["decrypt_pillar"] and (failures := self.decrypt(pillar)):
             pillar["_errors"] = [*self.errors, *failures]
-        if weigh(pillar) > MAX_PILLAR:
-            log.error(
-                "the pillar of %s is larger than %s bytes or too deep, so it gets none", self.minion_id, MAX_PILLAR
-            )
-            return {"_errors": [f"The pillar is larger than {MAX_PILLAR >> 20} MiB or nested too deeply."]}
         return pillar
 
     def external(self, pillar: dict[Any, Any]) -> dict[Any, Any]:
@@ -373,7 +374,6 @@ class Pillar:
                 if not isinstance(found, dict):
                     raise Failure(f"it gives a {type(found).__name__}, not a map.")
                 self.files.weighed(found)
-                self.outside += texts_in(found)
                 pillar = self.merge(pillar, found) if found else pillar
             except Exception as error:
                 said = printable(f"{type(error).__name__}: {str(error)[:1000]}")
@@ -568,7 +568,7 @@ class Pillar:
         return found
 
     def stands(self, message: str) -> bool:
-        """Whether a text stands in a file that this pillar is made of, or in what ext_pillar has given."""
+        """Whether a text stands in a file that this pillar is made of, or in what the operator's commands have given."""
         wanted, texts = squeezed(message), [*map(self.files.text, self.used), *self.outside]
         return any(wanted in squeezed(text) for text in texts)
 
@@ -667,6 +667,8 @@ class Requests:
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
         self.opts, self.tree, self.files = opts, tree, PillarFiles()
         self.stored = packed_leaf("requests", "mine").Requests(opts, tree)
+        if opts.get("pillar_py"):
+            log.warning("pillar_py: True: who may write into pillar_roots runs programs as the user of this master")
         for kind, _ in externals(opts.get("ext_pillar", [])):
             try:
                 external_leaf(kind)
