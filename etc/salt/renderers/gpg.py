@@ -168,3 +168,37 @@ def render(pillar: Any, sls: Any, data: Any, words: str, defaults: Any) -> Any:
     if shutil.which("gpg") is None:
         raise Failure("GPG unavailable: install gpg, or take gpg out of the render pipe.")
     return decrypt(pillar, data)
+
+
+def wanted(listed: Any) -> list[tuple[str, Any]]:
+    """The paths in decrypt_pillar, each with what is to decrypt it."""
+    maps = (
+        [listed] if isinstance(listed, dict) else [each if isinstance(each, dict) else {each: None} for each in listed]
+    )
+    return [(str(path), how) for each in maps for path, how in each.items()]
+
+
+def decrypt_pillar(pillar: Any, made: dict[Any, Any]) -> list[str]:
+    """Decrypt what decrypt_pillar lists, in place; what cannot be decrypted is taken away, and a sentence given."""
+    errors = []
+    for path, how in wanted(pillar.opts["decrypt_pillar"]):
+        *parents, last = path.split(pillar.opts["decrypt_pillar_delimiter"])
+        inside: Any = made
+        for key in parents:
+            inside = inside.get(key) if isinstance(inside, dict) else None
+        if not isinstance(inside, dict) or inside.get(last) is None:
+            continue
+        inside = made
+        for key in parents:  # in new maps, for the old ones are other pillars' too
+            inside[key] = dict(inside[key])
+            inside = inside[key]
+        try:
+            how = how or pillar.opts["decrypt_pillar_default"]
+            if how != "gpg":
+                raise Failure(f"decrypt_pillar: {how!r} decrypts nothing here; it may be gpg.")
+            inside[last] = decrypt(pillar, inside[last])
+        except Exception as error:
+            del inside[last]
+            log.error("pillar of %s: %s is left out: %s", pillar.minion_id, path, printable(str(error)[:1000]))
+            errors.append(f"Failed to decrypt pillar key '{path}': {error}")
+    return errors

@@ -46,7 +46,6 @@ weigh: Callable[..., int] = sandbox.weigh
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
-MISSING = object()
 OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
 OLD_PIPES = {f"{data}_jinja": f"jinja|{data}" for data in ("yaml", "json", "yamlex")}
 
@@ -227,14 +226,10 @@ def public_options(opts: Mapping[str, Any], made_up: bool = True) -> dict[str, A
     return copy.deepcopy(shown | {name: opts[name] for name in opts if name in own and not name.startswith("__")})
 
 
-def pairs_in(item: Any) -> list[tuple[Any, Any]]:
-    return list(item.items()) if isinstance(item, dict) else [(item, None)]
-
-
 def externals(listed: Any) -> Iterator[tuple[str, Any]]:
     """The kinds of ext_pillar that are configured, each with what it is told."""
     for item in listed:
-        yield from ((str(kind), told) for kind, told in pairs_in(item))
+        yield from ((str(kind), told) for kind, told in (item.items() if isinstance(item, dict) else [(item, None)]))
 
 
 def external_leaf(kind: str) -> Any:
@@ -247,17 +242,6 @@ def external_leaf(kind: str) -> Any:
             "Keep a checkout of a repository below pillar_roots instead of git."
         )
     return leaf
-
-
-def replace_under(data: dict[Any, Any], keys: list[str], value: Any) -> None:
-    """Set what lies under a path of keys, or take it away: in new maps, for the old ones are other pillars' too."""
-    for key in keys[:-1]:
-        data[key] = copy.copy(data[key])
-        data = data[key]
-    if value is MISSING:
-        del data[keys[-1]]
-    else:
-        data[keys[-1]] = value
 
 
 class Sls(NamedTuple):
@@ -283,6 +267,57 @@ def _order(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         return 0
+
+
+class Looked:
+    """What is found in the roots, looked up once: a compilation sees one state of the tree."""
+
+    def __init__(self, files: PillarFiles, roots: Mapping[str, list[str]]) -> None:
+        self.files, self.roots = files, roots
+        self.paths: dict[tuple[str, str], str] = {}
+        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(self, name: str, saltenv: str) -> Sls:
+        base = name.replace(".", "/")
+        files = [f"{base}.sls", f"{base}/init.sls"]
+        found = ((self.path(saltenv, file), file) for file in files)
+        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
+
+    def path(self, saltenv: str, name: str) -> str:
+        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it."""
+        if (saltenv, name) not in self.paths:
+            parts = name.split("/")
+            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
+            roots = self.roots.get(saltenv, []) if known else []
+            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
+        return self.paths[saltenv, name]
+
+    def _path(self, root: str, name: str) -> str:
+        directory, _, file = name.rpartition("/")
+        if (root, directory) not in self.directories:
+            top = os.path.realpath(root)
+            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
+        top, real = self.directories[root, directory]
+        try:
+            path = f"{real}/{file}"
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                path = os.path.realpath(path)
+                mode = os.stat(path).st_mode
+        except OSError:
+            return ""
+        if not path.startswith(f"{top}/"):
+            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
+            return ""
+        return path if stat.S_ISREG(mode) else ""
+
+    def named(self, pattern: str, saltenv: str) -> list[str]:
+        """The SLS names that a glob stands for."""
+        if "/" in pattern:
+            return []
+        if not set(pattern) & set("*?["):
+            return [pattern] if self.find(pattern, saltenv).path else []
+        return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
 
 
 class Pillar:
@@ -315,13 +350,13 @@ class Pillar:
         self.used: set[str] = set()  # the files that this pillar is made of
         self.outside: list[str] = []  # what commands and file trees have given, for ext_pillar
         self.seen: dict[tuple[str, str], dict[Any, Any]] = {}  # what an SLS file itself has rendered to
-        self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
-        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
         self.roots = dict(opts["pillar_roots"])
         if "__env__" in self.roots:
             env, dynamic = self.pillarenv or self.saltenv or "base", self.roots.pop("__env__")
             if env not in self.roots and re.fullmatch(r"\w[\w.-]*", env):
                 self.roots[env] = [root.replace("__env__", env) for root in dynamic]
+        looked = Looked(files, self.roots)
+        self.find, self.path, self.named = looked.find, looked.path, looked.named
 
     def merge(self, ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
         strategy, last = self.opts["pillar_source_merging_strategy"], self.opts["renderer"].rpartition("|")[2]
@@ -348,62 +383,20 @@ class Pillar:
         top = self.top()
         top_errors, self.errors = self.errors, []
         if self.opts["ext_pillar_first"]:
-            self.known = self.external(dict(self.override))
+            self.known = with_externals(self, dict(self.override))
             pillar = self.merge(self.known, self.render(self.matches(top)))
         else:
-            pillar = self.external(self.render(self.matches(top)))
+            pillar = with_externals(self, self.render(self.matches(top)))
         self.errors += top_errors
         if self.opts["pillar_opts"]:
             pillar["master"] = public_options(self.opts) | {"saltversion": SALT_VERSION}
         if self.errors:
             pillar["_errors"] = self.errors
         pillar = self.merge(pillar, self.override) if self.override else pillar
-        if self.opts["decrypt_pillar"] and (failures := self.decrypt(pillar)):
-            pillar["_errors"] = [*self.errors, *failures]
+        if self.opts["decrypt_pillar"]:
+            failures = packed_leaf("renderers", "gpg").decrypt_pillar(self, pillar)
+            pillar |= {"_errors": [*self.errors, *failures]} if failures else {}
         return pillar
-
-    def external(self, pillar: dict[Any, Any]) -> dict[Any, Any]:
-        """A pillar with what the kinds of ext_pillar add to it."""
-        if self.opts["ext_pillar"] and self.override:
-            pillar = self.merge(pillar, self.override)
-        for kind, told in externals(self.opts["ext_pillar"]):
-            try:
-                words = told if isinstance(told, list) else [] if isinstance(told, dict) else [told]
-                named = told if isinstance(told, dict) else {}
-                found = external_leaf(kind).ext_pillar(self, pillar, *words, **named)
-                if not isinstance(found, dict):
-                    raise Failure(f"it gives a {type(found).__name__}, not a map.")
-                self.files.weighed(found)
-                pillar = self.merge(pillar, found) if found else pillar
-            except Exception as error:
-                said = printable(f"{type(error).__name__}: {str(error)[:1000]}")
-                log.error("pillar of %s: ext_pillar %s: %s", self.minion_id, kind, said)
-                sentence = f"Failed to load ext_pillar {kind}"
-                safe = f"{sentence}. Please see master log for details."
-                self.errors.append(safe if self.opts["pillar_safe_render_error"] else f"{sentence}: {error}")
-        return pillar
-
-    def decrypt(self, pillar: dict[Any, Any]) -> list[str]:
-        """Decrypt what decrypt_pillar lists, in place; what cannot be decrypted is taken away, and a sentence given."""
-        errors, listed = [], self.opts["decrypt_pillar"]
-        items = listed.items() if isinstance(listed, dict) else [pair for item in listed for pair in pairs_in(item)]
-        for path, renderer in items:
-            *parents, last = str(path).split(self.opts["decrypt_pillar_delimiter"])
-            inside: Any = pillar
-            for key in parents:
-                inside = inside.get(key) if isinstance(inside, dict) else None
-            if not isinstance(inside, dict) or inside.get(last) is None:
-                continue
-            try:
-                if (renderer or self.opts["decrypt_pillar_default"]) != "gpg":
-                    raise Failure(f"decrypt_pillar: {renderer!r} decrypts nothing here; it may be gpg.")
-                value = packed_leaf("renderers", "gpg").decrypt(self, inside[last])
-            except Exception as error:
-                log.error("pillar of %s: %s is left out: %s", self.minion_id, path, printable(str(error)[:1000]))
-                errors.append(f"Failed to decrypt pillar key '{path}': {error}")
-                value = MISSING
-            replace_under(pillar, [*parents, last], value)
-        return errors
 
     def failed(self, what: str, error: Exception, sentence: str) -> None:
         """Take down an error: its cause for the master's log, a sentence for the minion."""
@@ -509,48 +502,6 @@ class Pillar:
 
     # SLS files
 
-    def find(self, name: str, saltenv: str) -> Sls:
-        base = name.replace(".", "/")
-        files = [f"{base}.sls", f"{base}/init.sls"]
-        found = ((self.path(saltenv, file), file) for file in files)
-        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
-
-    def path(self, saltenv: str, name: str) -> str:
-        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it."""
-        if (saltenv, name) not in self.paths:
-            parts = name.split("/")
-            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
-            roots = self.roots.get(saltenv, []) if known else []
-            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
-        return self.paths[saltenv, name]
-
-    def _path(self, root: str, name: str) -> str:
-        directory, _, file = name.rpartition("/")
-        if (root, directory) not in self.directories:
-            top = os.path.realpath(root)
-            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
-        top, real = self.directories[root, directory]
-        try:
-            path = f"{real}/{file}"
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode):
-                path = os.path.realpath(path)
-                mode = os.stat(path).st_mode
-        except OSError:
-            return ""
-        if not path.startswith(f"{top}/"):
-            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
-            return ""
-        return path if stat.S_ISREG(mode) else ""
-
-    def named(self, pattern: str, saltenv: str) -> list[str]:
-        """The SLS names that a glob stands for."""
-        if "/" in pattern:
-            return []
-        if not set(pattern) & set("*?["):
-            return [pattern] if self.find(pattern, saltenv).path else []
-        return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
-
     def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
         """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
         self.used.add(sls.path)
@@ -568,7 +519,7 @@ class Pillar:
         return found
 
     def stands(self, message: str) -> bool:
-        """Whether a text stands in a file that this pillar is made of, or in what the operator's commands have given."""
+        """Whether a text stands in a file of this pillar, or in what the operator's commands have given."""
         wanted, texts = squeezed(message), [*map(self.files.text, self.used), *self.outside]
         return any(wanted in squeezed(text) for text in texts)
 
@@ -659,6 +610,28 @@ class Pillar:
                 if isinstance(state := self.state(name, saltenv, {}), dict):
                     pillar = self.merge(pillar, state)
         return pillar
+
+
+def with_externals(compiling: Pillar, pillar: dict[Any, Any]) -> dict[Any, Any]:
+    """A pillar with what the kinds of ext_pillar add to it."""
+    if compiling.opts["ext_pillar"] and compiling.override:
+        pillar = compiling.merge(pillar, compiling.override)
+    for kind, told in externals(compiling.opts["ext_pillar"]):
+        try:
+            words = told if isinstance(told, list) else [] if isinstance(told, dict) else [told]
+            named = told if isinstance(told, dict) else {}
+            found = external_leaf(kind).ext_pillar(compiling, pillar, *words, **named)
+            if not isinstance(found, dict):
+                raise Failure(f"it gives a {type(found).__name__}, not a map.")
+            compiling.files.weighed(found)
+            pillar = compiling.merge(pillar, found) if found else pillar
+        except Exception as error:
+            said = printable(f"{type(error).__name__}: {str(error)[:1000]}")
+            log.error("pillar of %s: ext_pillar %s: %s", compiling.minion_id, kind, said)
+            sentence = f"Failed to load ext_pillar {kind}"
+            safe = f"{sentence}. Please see master log for details."
+            compiling.errors.append(safe if compiling.opts["pillar_safe_render_error"] else f"{sentence}: {error}")
+    return pillar
 
 
 class Requests:
