@@ -1,8 +1,9 @@
 """Records what real Salt makes of pillar trees and of its Jinja filters, for the tests to hold ours against:
 
-    python tests/expected/record.py PYTHON_OF_AN_ENVIRONMENT_WITH_SALT
+    python tests/expected/record.py [--check] PYTHON_OF_AN_ENVIRONMENT_WITH_SALT
 
-writes filters.json (expression -> what is printed, null for an error) and trees.json (cases with their results)."""
+writes filters.json (expression -> what is printed, null for an error) and trees.json (constructs.json and random cases,
+with their results); with --check it only says whether Salt answers as it did."""
 
 import json
 import os
@@ -274,19 +275,26 @@ def by_salt(python, what, cases):
     return json.loads(done.stdout)
 
 
-def main(python):
+def main(python, check):
     asked = expressions()
     printed = [None if isinstance(each, dict) else each for each in by_salt(python, "filters", asked)]
-    (HERE / "filters.json").write_text(json.dumps(dict(zip(asked, printed, strict=True)), indent=0) + "\n")
     cases = [{"name": name, **case} for name, case in CONSTRUCTS.items()]
     cases += [{"name": f"tree {n}", **tree(random.Random(n))} for n in range(TREES)]
     results = by_salt(python, "pillar", cases)
     # with some options, a list among the includes makes Salt forget what was included before
     results = [each if "render to a dict" not in str(each) else {"failed": ""} for each in results]
     kept = [case | {"result": result} for case, result in zip(cases, results, strict=True) if "failed" not in result]
-    (HERE / "trees.json").write_text("[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+    texts = {
+        "filters.json": json.dumps(dict(zip(asked, printed, strict=True)), indent=0) + "\n",
+        "trees.json": "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n",
+    }
     print(f"{len(asked)} expressions, {len(kept)} trees")
+    if check:
+        other = [name for name, text in texts.items() if (HERE / name).read_text() != text]
+        sys.exit(f"Salt answers otherwise than it did: {', '.join(other)}" if other else 0)
+    for name, text in texts.items():
+        (HERE / name).write_text(text)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[-1], "--check" in sys.argv)

@@ -326,15 +326,12 @@ class Module:
     """The functions of one module in that table, as attributes."""
 
     def __init__(self, name: str, functions: Functions) -> None:
-        self.__dict__ = {
-            each.partition(".")[2]: function for each, function in functions.items() if each.startswith(f"{name}.")
-        }
-        self.__dict__["_missing"] = lambda attribute: functions.__missing__(f"{name}.{attribute}")
+        self._name, self._functions = name, functions
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self._missing(name)
+        return self._functions[f"{self._name}.{name}"]
 
 
 def functions_for(pillar: Any) -> Functions:

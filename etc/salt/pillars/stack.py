@@ -3,6 +3,7 @@ a map or list decides how."""
 
 from __future__ import annotations
 
+import copy
 import glob
 import os
 import re
@@ -123,10 +124,10 @@ def one_config(pillar: Any, compiled: Any, config: str, stack: dict[Any, Any]) -
     own = {
         "__opts__": pillar.public,
         "__grains__": pillar.shown,
-        "__salt__": packed_leaf("pillars", "sandbox").functions_for(pillar),
+        "__salt__": pillar.table,
         "__stack__": {"traverse": lambda *words: found_in(*words), "cfg_path": config},
         "minion_id": pillar.minion_id,
-        "pillar": compiled,
+        "pillar": copy.deepcopy(compiled),  # what is remembered of files is in it
         "pillarenv": pillar.pillarenv or None,
     }
     listing = own | {"stack": as_name(stack), "pillar": as_name(compiled), "__grains__": as_name(pillar.shown)}

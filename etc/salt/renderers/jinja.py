@@ -57,8 +57,13 @@ def render(pillar: Any, sls: Any, data: Any, words: str, defaults: Any) -> str:
     environment.path = functools.partial(pillar.used_path, sls.saltenv)
     if getattr(sls, "lenient", False):
         environment.undefined = jinja2.Undefined
-    values = {**copy.deepcopy(dict(defaults)), "grains": pillar.shown, "pillar": pillar.known, "opts": pillar.public}
-    values["salt"] = sandbox.functions_for(pillar)
+    values = {
+        **copy.deepcopy(dict(defaults)),
+        "grains": pillar.shown,
+        "pillar": copy.deepcopy(pillar.known),
+        "opts": pillar.public,
+    }
+    values["salt"] = pillar.table
     environment.globals = environment.globals | values | sls.variables()
     code = pillar.files.code(sls.path, sls.file, text, options)
     template = environment.template_class.from_code(environment, code, environment.globals, None)

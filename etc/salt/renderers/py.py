@@ -27,7 +27,7 @@ class Talk:
     """What is said to a program: all it must know, and the results of the functions that it calls."""
 
     def __init__(self, pillar: Any) -> None:
-        self.functions, self.calls = packed_leaf("pillars", "sandbox").functions_for(pillar), 0
+        self.functions, self.calls = pillar.table, 0
         self.names = sorted(pillar.functions)
         self.last: dict[str, Any] = {}
 

@@ -529,6 +529,11 @@ class Pillar:
         return any(word in sandbox.literals(text) for text in texts)
 
     @functools.cached_property
+    def table(self) -> Any:
+        """What templates find in `salt`."""
+        return sandbox.functions_for(self)
+
+    @functools.cached_property
     def public(self) -> dict[str, Any]:
         """What templates find in `opts`."""
         opts = public_options(self.opts) | {"id": self.minion_id, "minion_id": self.minion_id, "grains": self.shown}
