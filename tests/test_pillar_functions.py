@@ -82,7 +82,11 @@ def test_a_link_or_a_grain_does_not_lead_out_of_the_roots(tmp_path):
 BOMBS = """
 range(99999)|list|permutations
 range(9999)|list|product(range(9999)|list)
-['x' * 99]|combinations_with_replacement(9999999)
+['x' * 99]|combinations_with_replacement(9999999999)
+[1]|product(repeat=9999999999)
+range(99999)|list|xml
+range(99999)|list|python
+range(9999)|map('string')|map('list')|list|unique
 '10.0.0.0/8'|network_hosts
 'fe80::/64'|network_hosts
 99999999999|random_str
@@ -112,6 +116,38 @@ def test_a_filter_makes_a_bounded_list(compiled, monkeypatch, more):
     monkeypatch.setattr(SANDBOX, "MAX_ITEMS", 12)
     found = compiled(sls(f"(range({12 + more})|list)|zip(range(99)|list)|length"))
     assert found == ({"a": 12 + more} if more <= 0 else {"_errors": [SAFE]})
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize(
+    "bound, leaf, expression",
+    [
+        ("MAX_COMPARED", "lists", "range({})|batch(1)|list|unique|length"),
+        ("MAX_LONG", "lists", "([1]|combinations_with_replacement({}))[0]|length"),
+        ("MAX_RANDOM", "text", "({}|random_str)|length"),
+        ("MAX_HOSTS", "network", "('10.0.0.0/24'|network_hosts)|length - 254 + {}"),
+    ],
+)
+def test_bounds_of_filters(compiled, monkeypatch, more, bound, leaf, expression):
+    most = 256 - (more if bound == "MAX_HOSTS" else 0)
+    monkeypatch.setattr(saltlite.packed_leaf("pillars", leaf), bound, most)
+    found = compiled(sls(expression.format(256 + (0 if bound == "MAX_HOSTS" else more))))
+    wanted = 256 + (0 if bound == "MAX_HOSTS" else more)
+    assert found == ({"a": wanted} if more <= 0 else {"_errors": [SAFE]})
+
+
+def test_long_lists_of_a_minion_are_no_long_work(compiled):
+    files = sls("[grains.x|unique|length, grains.x|difference(grains.x)|length, grains.x|union([1])|length]")
+    assert compiled(files, grains={"x": list(range(40_000))}) == {"a": [40_000, 0, 40_000]}
+
+
+def test_an_ordered_map_keeps_its_order(compiled):
+    text = (
+        "{% set d = odict([('z', 1), ('a', {'y': 2, 'b': 3})]) %}a: {{ d|yaml }}\nb: {{ [d|json]|yaml }}\nc: {{ d }}\n"
+    )
+    found = compiled({"top.sls": TOP, "a.sls": text})
+    assert list(found["a"]) == list(found["c"]) == ["z", "a"] and list(found["a"]["a"]) == ["b", "y"]
+    assert isinstance(found["b"][0], str)
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

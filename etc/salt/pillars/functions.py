@@ -128,12 +128,10 @@ def beneath(pillar: Any, path: Any) -> str:
         root for kind in ("pillar_roots", "file_roots") for listed in pillar.opts[kind].values() for root in listed
     ]
     if "\0" not in name and len(name) < 4096:
-        top, real = os.path.normpath(name), os.path.realpath(name)
+        written, real = os.path.normpath(name), os.path.realpath(name)
         for root in roots:
-            inside = f"{os.path.normpath(root)}/", f"{os.path.realpath(root)}/"
-            if f"{top}/".startswith(inside[0]) and f"{real}/".startswith(inside[1]):
-                return real if top != os.path.normpath(root) else top
-            if f"{real}/".startswith(inside[1]) and f"{top}/".startswith(inside[1]):
+            tops = os.path.normpath(root), os.path.realpath(root)
+            if any(f"{written}/".startswith(f"{top}/") for top in tops) and f"{real}/".startswith(f"{tops[1]}/"):
                 return real
     raise Failure(f"{name[:200]!r} is not beneath pillar_roots or file_roots, and templates see no other files.")
 

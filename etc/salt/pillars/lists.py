@@ -12,18 +12,49 @@ from saltlite import Failure, packed_leaf, traverse
 
 few: Callable[[Iterable[Any]], list[Any]] = packed_leaf("pillars", "sandbox").few
 
+MAX_COMPARED = 1000  # lists and maps, each with each other
+MAX_LONG = 1000  # items of one combination
+
 
 def hashable(*values: Any) -> bool:
     """Whether Salt takes the values for sets, not for lists."""
     return all(isinstance(value, Hashable) for value in values)
 
 
+class Among:
+    """Values that others are looked for in, quickly: a minion's list may be long."""
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self.hashed: set[Any] = set()
+        self.others: list[Any] = []
+        self.text = values if isinstance(values, str) else None
+        for value in () if self.text is not None else values:
+            self.add(value)
+
+    def __contains__(self, value: Any) -> bool:
+        if self.text is not None:
+            return value in self.text  # which raises for what is no text
+        try:
+            return value in self.hashed
+        except TypeError:
+            return value in self.others
+
+    def add(self, value: Any) -> None:
+        try:
+            self.hashed.add(value)
+        except TypeError:
+            self.others.append(value)
+            if len(self.others) > MAX_COMPARED:
+                raise Failure(f"more than {MAX_COMPARED:,} lists and maps are not compared with one another.") from None
+
+
 def unique(values: Any) -> Any:
     if hashable(values):
         return set(values)
-    found: list[Any] = []
+    found, known = [], Among()
     for value in values:
-        if value not in found:
+        if value not in known:
+            known.add(value)
             found.append(value)
     return found
 
@@ -33,17 +64,19 @@ def union(one: Any, other: Any) -> Any:
 
 
 def intersect(one: Any, other: Any) -> Any:
-    return set(one) & set(other) if hashable(one, other) else unique([each for each in one if each in other])
+    known = Among(other)
+    return set(one) & set(other) if hashable(one, other) else unique([each for each in one if each in known])
 
 
 def difference(one: Any, other: Any) -> Any:
-    return set(one) - set(other) if hashable(one, other) else unique([each for each in one if each not in other])
+    known = Among(other)
+    return set(one) - set(other) if hashable(one, other) else unique([each for each in one if each not in known])
 
 
 def symmetric_difference(one: Any, other: Any) -> Any:
     if hashable(one, other):
         return set(one) ^ set(other)
-    both = intersect(one, other)
+    both = Among(intersect(one, other))
     return unique([each for each in union(one, other) if each not in both])
 
 
@@ -85,7 +118,8 @@ def compare_dicts(old: Any = None, new: Any = None) -> dict[Any, Any]:
 
 
 def compare_lists(old: Any = None, new: Any = None) -> dict[str, Any]:
-    sides = {"new": [each for each in new if each not in old], "old": [each for each in old if each not in new]}
+    was, now = Among(old), Among(new)
+    sides = {"new": [each for each in new if each not in was], "old": [each for each in old if each not in now]}
     return {name: values for name, values in sides.items() if values}
 
 
@@ -213,7 +247,14 @@ def called(context: Any, value: Any, name: str, *args: Any, **kwargs: Any) -> An
 
 
 def lazily(make: Callable[..., Iterable[Any]]) -> Callable[..., list[Any]]:
-    return lambda *args, **kwargs: few(make(*args, **kwargs))
+    """A function of itertools as a filter, which makes no long tuples of few values either."""
+
+    def made(*args: Any, **kwargs: Any) -> list[Any]:
+        if any(isinstance(arg, int) and arg > MAX_LONG for arg in [*args, *kwargs.values()]):
+            raise Failure(f"a filter makes lists of more than {MAX_LONG:,} items.")
+        return few(make(*args, **kwargs))
+
+    return made
 
 
 CONTEXT_FILTERS = {"method_call": called}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import io
 import json
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from saltlite import Failure, Lazy, safe_yaml, yaml_loader
+from saltlite import Failure, Lazy, packed_leaf, safe_yaml, yaml_loader
 
 if TYPE_CHECKING:
     import markupsafe
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 else:
     yaml, emitter, representer = Lazy("yaml"), Lazy("yaml.emitter"), Lazy("yaml.representer")
     markupsafe = Lazy("markupsafe")
+
+MAX_SLOW = 1 << 18  # bytes, as `weigh` counts them
 
 
 @functools.cache
@@ -90,8 +93,31 @@ def load_text(text: Any) -> Any:
     return str(text) if type(text).__name__ == "TemplateModule" else text
 
 
+@functools.cache
+def dumper() -> Any:
+    """The dumper of the filter `yaml`: an ordered map keeps its order, what another filter has printed is a text."""
+
+    class Dumper(safe_yaml("Dumper")):  # type: ignore[misc]
+        def ordered(self, value: Any) -> Any:
+            return self.represent_dict(list(value.items()))
+
+        def text(self, value: str) -> Any:
+            return self.represent_str(str.__str__(value))
+
+    Dumper.add_representer(collections.OrderedDict, Dumper.ordered)
+    Dumper.add_multi_representer(str, Dumper.text)
+    return Dumper
+
+
+def small(value: Any) -> Any:
+    """A value that is written slowly; Failure if it is large."""
+    if packed_leaf("pillars", "sandbox").weigh(value, MAX_SLOW) > MAX_SLOW:
+        raise Failure(f"the filters xml and python write no more than {MAX_SLOW >> 10} KiB.")
+    return value
+
+
 def dumped(value: Any, flow_style: Any) -> str:
-    text: str = yaml.dump(value, Dumper=safe_yaml("Dumper"), default_flow_style=flow_style, allow_unicode=True)
+    text: str = yaml.dump(value, Dumper=dumper(), default_flow_style=flow_style, allow_unicode=True)
     return text
 
 
@@ -120,7 +146,7 @@ def tojson(value: Any, indent: Any = None, **options: Any) -> str:
 
 
 def to_python(value: Any) -> Any:
-    return markupsafe.Markup(pprint.pformat(value).strip())
+    return markupsafe.Markup(pprint.pformat(small(value)).strip())
 
 
 def scalar(style: str, text: Any) -> str:
@@ -169,7 +195,7 @@ def to_xml(value: Any) -> Any:
             grow([pair for pair in inside(held) if isinstance(pair[1], dict | list)], element)
         return element
 
-    root = grow(inside(value), None)
+    root = grow(inside(small(value)), None)
     if root is None:
         raise Failure("the filter xml finds no one element that holds all others.")
     text = etree.tostring(root)
@@ -190,3 +216,4 @@ FILTERS = {
     "yaml_dquote": functools.partial(scalar, '"'),
     "yaml_squote": functools.partial(scalar, "'"),
 }
+GLOBALS = {"odict": collections.OrderedDict}
