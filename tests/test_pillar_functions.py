@@ -123,6 +123,7 @@ def test_a_filter_makes_a_bounded_list(compiled, monkeypatch, more):
     "bound, leaf, expression",
     [
         ("MAX_COMPARED", "lists", "range({})|batch(1)|list|unique|length"),
+        ("MAX_SLOW", "serial", "(['x' * ({} - 16)]|python)|length - 4 + 16"),
         ("MAX_LONG", "lists", "([1]|combinations_with_replacement({}))[0]|length"),
         ("MAX_RANDOM", "text", "({}|random_str)|length"),
         ("MAX_HOSTS", "network", "('10.0.0.0/24'|network_hosts)|length - 254 + {}"),
@@ -296,6 +297,14 @@ def test_what_a_template_has_made_is_no_program(compiled):
         assert compiled(files, {"pillar_py": True}) == {"_errors": [SAFE]}
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_python_file_calls_a_bounded_number_of_functions(compiled, monkeypatch, more):
+    monkeypatch.setattr(saltlite.packed_leaf("renderers", "py"), "MAX_CALLS", 20)
+    body = f"return {{'a': sum(__salt__['grains.get']('n') for _ in range({20 + more}))}}"
+    found = compiled({"top.sls": TOP, "a.sls": PY.format(body)}, {"pillar_py": True})
+    assert found == ({"a": 5 * (20 + more)} if more <= 0 else {"_errors": [SAFE]})
+
+
 # Errors
 
 
@@ -384,3 +393,20 @@ def test_a_stack_reads_no_file_beside_its_directory(tmp_path):
     os.symlink(tmp_path / "x.yml", tmp_path / "s/link.yml")
     roots = Roots(tmp_path, {}, ext_pillar=[{"stack": str(tmp_path / "s/s.cfg")}])
     assert roots.pillar() == {"_errors": [FAILED.format("stack")]}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_file_trees_and_stacks_have_a_bounded_number_of_files(tmp_path, monkeypatch, more):
+    for leaf, bound in (("file_tree", "MAX_FILES"), ("stack", "MAX_PATHS")):
+        monkeypatch.setattr(saltlite.packed_leaf("pillars", leaf), bound, 5)
+    names = [f"k{n}" for n in range(5 + more)]
+    write(
+        tmp_path, {f"t/hosts/web1/{name}": "x" for name in names} | {f"s/d/{name}.yml": f"{name}: x" for name in names}
+    )
+    write(tmp_path, {"s/s.cfg": "d/*.yml\n"})
+    for kind, told, value in (
+        ("file_tree", {"root_dir": f"{tmp_path}/t"}, b"x"),
+        ("stack", f"{tmp_path}/s/s.cfg", "x"),
+    ):
+        found = Roots(tmp_path, {}, ext_pillar=[{kind: told}]).pillar()
+        assert found == (dict.fromkeys(names, value) if more <= 0 else {"_errors": [FAILED.format(kind)]})

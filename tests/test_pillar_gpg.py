@@ -61,8 +61,8 @@ def test_messages_are_decrypted_wherever_they_stand(tmp_path, keydir, message, h
 def test_a_text_is_decrypted_before_it_is_data(tmp_path, keydir, message):
     sls = f"#!gpg|yaml\n{message('k: v')}"
     assert trees(tmp_path, keydir, sls).pillar() == {"k": "v"}
-    sls = f"#!gpg|jinja|yaml\n{message('k: {{ grains.n }}')}"
-    assert trees(tmp_path / "x", keydir, sls).pillar() == {"k": 5}
+    sls = f"#!gpg|jinja|yaml\n{message('k: {{ grains.n }}')}"  # nor does Salt do that
+    assert trees(tmp_path / "x", keydir, sls).pillar() == {"_errors": [SAFE]}
 
 
 def test_the_option_renderer_may_have_gpg(tmp_path, keydir, message):
@@ -145,6 +145,18 @@ def test_a_message_of_a_minion_is_not_decrypted(tmp_path, keydir, message, writt
     roots = trees(tmp_path / "x", keydir, "#!yaml\na: 1\n", decrypt_pillar=["b"])
     found = roots.pillar(pillar_override={"b": message("of another")})
     assert "b" not in found and "Failed to decrypt pillar key 'b'" in found["_errors"][0]
+
+
+@pytest.mark.parametrize("bound, most", [("MAX_KEPT", 3), ("MAX_KEPT_SIZE", 15)])
+@pytest.mark.parametrize("count, asked", [(2, 1), (3, 1), (4, 2)])
+def test_what_is_remembered_is_bounded(tmp_path, keydir, message, monkeypatch, bound, most, count, asked):
+    """Of four messages of five bytes three are remembered; then all are forgotten, and the last is put in."""
+    monkeypatch.setattr(GPG, bound, most)
+    secrets, messages = GPG.Secrets(), [message(f"text{n}") for n in range(count)]
+    log = counting_gpg(tmp_path, monkeypatch, f'exec {shutil.which("gpg")} "$@"')
+    for _ in range(2):
+        assert secrets.decrypt(messages, keydir) == {each: f"text{n}".encode() for n, each in enumerate(messages)}
+    assert len(log.read_text()) == asked
 
 
 # decrypt_pillar

@@ -85,7 +85,7 @@ def render_pipe(text: str, default: str) -> list[tuple[str, str]]:
     for at, (name, _) in enumerate(parts):
         if name not in known_renderers():
             raise Failure(f"the renderer {name!r} is not there; it may be {', '.join(known_renderers())}.")
-        if name in ("jinja", "py") and {before for before, _ in parts[:at]} - {"gpg"}:
+        if name in ("jinja", "py") and at:
             raise Failure(f"the renderer {name} must stand first: what a template has made is no source.")
     return [(name, words.strip()) for name, words in parts]
 
