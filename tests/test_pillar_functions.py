@@ -20,6 +20,12 @@ def sls(expression):
     return {"top.sls": TOP, "a.sls": f"a: {{{{ {expression} }}}}\n"}
 
 
+@pytest.fixture(autouse=True)
+def rested(monkeypatch):
+    """What took too long in another test is run in this."""
+    monkeypatch.setattr(PROCESS, "RESTING", {})
+
+
 # What is not there
 
 
@@ -231,6 +237,26 @@ def test_pillar_functions_are_a_closed_list(tmp_path):
 def test_a_program_is_ended_with_all_that_it_has_started():
     with pytest.raises(saltlite.Failure, match="takes more than 0.3 seconds"):
         PROCESS.run("it", "sleep 600 & sleep 600", seconds=0.3)
+
+
+def test_what_took_too_long_rests(monkeypatch):
+    for rest, said in ((60.0, "is not run again for 60 seconds"), (0.0, "takes more than 0.1 seconds")):
+        PROCESS.RESTING.clear()
+        monkeypatch.setattr(PROCESS, "REST", rest)
+        with pytest.raises(saltlite.Failure, match="takes more than 0.1 seconds"):
+            PROCESS.run("it", "sleep 60", seconds=0.1)
+        with pytest.raises(saltlite.Failure, match=said):
+            PROCESS.run("it", "sleep 60", seconds=0.1)
+        assert PROCESS.run("another", "true").returncode == 0
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_of_a_bounded_number_it_is_known_that_they_rest(monkeypatch, more):
+    monkeypatch.setattr(PROCESS, "MAX_RESTING", 3)
+    PROCESS.RESTING.update({str(n): 0.0 for n in range(2 + more)})
+    with pytest.raises(saltlite.Failure, match="takes more"):
+        PROCESS.run("it", "sleep 60", seconds=0.1)
+    assert len(PROCESS.RESTING) == (3 + more if more <= 0 else 1)
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

@@ -131,6 +131,7 @@ def test_gpg_is_asked_once_for_a_message(tmp_path, keydir, message, monkeypatch)
 def test_a_gpg_that_hangs_is_ended_and_left_alone_for_a_while(tmp_path, keydir, message, monkeypatch):
     asked = counting_gpg(tmp_path, monkeypatch, "sleep 600")
     monkeypatch.setattr(GPG.process, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(GPG.process, "RESTING", {})
     roots = trees(tmp_path, keydir, f"#!yaml|gpg\na: |\n{block(message_of_nobody())}")
     assert roots.pillar() == roots.pillar() == {"_errors": [SAFE]}
     assert asked.read_text() == "\n"
@@ -157,6 +158,20 @@ def test_what_is_remembered_is_bounded(tmp_path, keydir, message, monkeypatch, b
     for _ in range(2):
         assert secrets.decrypt(messages, keydir) == {each: f"text{n}".encode() for n, each in enumerate(messages)}
     assert len(log.read_text()) == asked
+
+
+@pytest.mark.parametrize("cut", [[], [200], [40, 80, 200, 300], range(45, 900, 45)])
+def test_a_message_for_another_is_not_decrypted_in_the_same_file(tmp_path, keydir, message, cut):
+    """`{% if grains.id == 'db1' %}` stands in the way of the message, and the same message in a grain does not pass."""
+    for_db = message("of db1")
+    sls = "#!jinja|yaml|gpg\n{% if grains.id == 'db1' %}\na: |\n" + block(for_db) + "{% endif %}\n"
+    roots = trees(tmp_path, keydir, sls + "m: '{{ grains.x|join }}'\n")
+    sent = for_db.replace("\n", r"\n")
+    pieces = [sent[begin:end] for begin, end in zip([0, *cut], [*cut, None], strict=True)]
+    assert roots.pillar("db1", grains={"x": ["hi"]}) == {"a": "of db1", "m": "hi"}
+    assert roots.pillar("web1", grains={"x": ["hi"]}) == {"m": "hi"}
+    for grains in ({"x": pieces}, {"x": pieces[:1], "y": pieces[1:]}):
+        assert "of db1" not in str(roots.pillar("web1", grains=grains))
 
 
 # decrypt_pillar

@@ -14,7 +14,7 @@ def printed(pillar: Any, kind: str, command: Any) -> str:
     if not valid_id(pillar.minion_id):
         raise Failure(f"{pillar.minion_id!r} is no id that may stand in a command.")
     words = command.replace("%s", pillar.minion_id)
-    ended = packed_leaf("pillars", "process").run(f"the command {words[:100]!r}", words, cwd="/")
+    ended = packed_leaf("pillars", "process").run(f"the command {words[:100]!r}", words, rests=command, cwd="/")
     if ended.returncode:
         complaint = ended.complaint.decode(errors="replace").strip()[-300:]
         raise Failure(f"the command {words[:100]!r} ends with {ended.returncode}: {complaint}")

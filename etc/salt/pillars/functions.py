@@ -202,16 +202,22 @@ def mine_get(pillar: Any, tgt: Any = None, fun: Any = None, tgt_type: Any = "glo
     return pillar.mine(tgt, fun, tgt_type)
 
 
+def literal(pillar: Any, word: str) -> bool:
+    """Whether a template of this pillar has the word as it is, between quotes."""
+    literals = packed_leaf("pillars", "sandbox").literals
+    return any(word in literals(pillar.files.text(path)) for path in pillar.used)
+
+
 def cmd_run(pillar: Any, cmd: Any, **options: Any) -> Any:
     """What a command prints. Its text must stand in a file: a minion's words do not become one."""
     if strange := options.keys() - {"cwd", "python_shell", "timeout", "ignore_retcode"}:
         raise Failure(f"cmd.run takes no {', '.join(sorted(strange))} in a template.")
-    if not isinstance(cmd, str) or not pillar.literal(cmd):
+    if not isinstance(cmd, str) or not literal(pillar, cmd):
         raise Failure(
             "cmd.run: no template of this pillar has the command as it is between quotes; put no values into it."
         )
     cwd = options.get("cwd")
-    if cwd is not None and not (isinstance(cwd, str) and pillar.literal(cwd)):
+    if cwd is not None and not (isinstance(cwd, str) and literal(pillar, cwd)):
         raise Failure("cmd.run: no template of this pillar has cwd as it is between quotes; put no values into it.")
     seconds = min(process.MAX_SECONDS, float(options.get("timeout") or process.MAX_SECONDS))
     ended = process.run(f"the command {cmd[:100]!r}", cmd, seconds=seconds, cwd=cwd or "/")

@@ -17,7 +17,10 @@ from saltlite import Failure
 MAX_SECONDS = 10.0  # of one program; the master answers nobody else meanwhile
 MAX_OUTPUT = 16 << 20  # bytes of what it prints, and of a file that it writes
 MAX_MEMORY = 2 << 30  # bytes of its address space
+REST = 60.0  # seconds in which what took too long is not run again
+MAX_RESTING = 1000  # programs of which this is known
 CHUNK = 1 << 16
+RESTING: dict[str, float] = {}  # what took too long, and until when it rests
 
 
 Answer = Callable[[bytes], bytes]
@@ -46,14 +49,18 @@ def run(
     words: Sequence[str] | str,
     data: bytes = b"",
     seconds: float | None = None,
+    rests: str = "",
     answer: Answer | None = None,
     **how: Any,
 ) -> Ended:
     """Run a program to its end; Failure, with `what` as its name, if it cannot be started or goes beyond a bound.
 
-    A text is given to the shell, a list of words is not. `answer` gives what is to be said to a line of its output."""
-    seconds = MAX_SECONDS if seconds is None else seconds
+    A text is given to the shell, a list of words is not. `answer` gives what is to be said to a line of its output.
+    What has taken too long, by its name or by `rests`, is not run again for a while: every minion asks for pillar."""
+    seconds, rests = MAX_SECONDS if seconds is None else seconds, rests or what
     end = time.monotonic() + seconds
+    if RESTING.get(rests, 0.0) > time.monotonic():
+        raise Failure(f"{what} took too long, and is not run again for {REST:g} seconds.")
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(
@@ -69,6 +76,9 @@ def run(
         process.wait(max(0.0, end - time.monotonic()))
         return Ended(process.returncode, *said)
     except (TimeoutError, subprocess.TimeoutExpired):
+        if len(RESTING) >= MAX_RESTING:
+            RESTING.clear()
+        RESTING[rests] = time.monotonic() + REST
         raise Failure(f"{what} takes more than {seconds:g} seconds.") from None
     finally:
         stop(process)

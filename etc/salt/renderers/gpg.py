@@ -1,7 +1,7 @@
 """The renderer `gpg`: PGP messages in texts are decrypted, by the gpg program, with the keys in gpg_keydir.
 
 What cannot be decrypted is an error, and never the value. Nor is a message decrypted that stands in no file that this
-pillar is made of: a minion could have put it into its grains, to be told what it says."""
+pillar is made of, or that a minion has sent: it could have put it into its grains, to be told what it says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ MAX_MESSAGES = 1000  # in one text or one file's data
 AT_ONCE = 50  # messages for one gpg process
 MAX_KEPT = 10_000  # messages whose text is remembered
 MAX_KEPT_SIZE = 32 << 20  # bytes of these texts
-REST = 60.0  # seconds in which gpg is not asked again after it took too long
 
 
 class Secrets:
@@ -32,24 +31,17 @@ class Secrets:
 
     def __init__(self) -> None:
         self._texts: dict[bytes, bytes] = {}
-        self._size, self._rests = 0, 0.0
+        self._size = 0
 
     def decrypt(self, messages: list[str], keydir: str) -> dict[str, bytes]:
         """The texts of messages, without those that cannot be decrypted; Failure if gpg cannot be asked."""
         stamps = [_stamp(f"{keydir}/{name}") for name in ("private-keys-v1.d", "pubring.kbx", "secring.gpg")]
         keys = {each: hashlib.sha256(f"{keydir} {stamps} {each}".encode()).digest() for each in messages}
         known = {each: self._texts[key] for each, key in keys.items() if key in self._texts}
-        wanted = [each for each in keys if each not in known]
-        if wanted and time.monotonic() < self._rests:
-            raise Failure(f"gpg took more than {process.MAX_SECONDS:g} seconds and is not asked again for a minute.")
+        missing = [each for each in keys if each not in known]
         end = time.monotonic() + process.MAX_SECONDS
-        for at in range(0, len(wanted), AT_ONCE):
-            try:
-                found = ask_gpg(wanted[at : at + AT_ONCE], keydir, max(0.1, end - time.monotonic()))
-            except Failure:
-                if time.monotonic() >= end:
-                    self._rests = time.monotonic() + REST
-                raise
+        for at in range(0, len(missing), AT_ONCE):
+            found = ask_gpg(missing[at : at + AT_ONCE], keydir, max(0.1, end - time.monotonic()))
             for message, text in found.items():
                 self._keep(keys[message], text)
             known |= found
@@ -97,7 +89,7 @@ def ask_gpg(messages: list[str], keydir: str, seconds: float) -> dict[str, bytes
     contents = [message.replace(r"\n", "\n").encode() for message in messages]
     with files_in_memory(contents) as (names, descriptors, written):
         words = [program, "--homedir", keydir, "--batch", "--yes", "--no-tty", "--status-fd", "2", "--multifile", "-d"]
-        ended = process.run("gpg", [*words, *names], seconds=seconds, pass_fds=descriptors)
+        ended = process.run("gpg", [*words, *names], rests=f"gpg {keydir}", seconds=seconds, pass_fds=descriptors)
         said = ended.complaint.decode(errors="replace")
         parts = said.split("[GNUPG:] FILE_START ")[1:]
         found = {}

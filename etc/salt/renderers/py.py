@@ -70,6 +70,7 @@ def render(pillar: Any, sls: Any, data: Any, words: str, defaults: Any) -> Any:
         sls.path,
         [sys.executable, "-I", "-B", str(PROGRAM)],
         json.dumps(told).encode() + b"\n",
+        rests=f"{sls.path} {pillar.minion_id}",  # whose grains may be why
         answer=talk.answer,
         cwd="/",
         env=environment,

@@ -46,6 +46,7 @@ weigh: Callable[..., int] = sandbox.weigh
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+SAID = 32  # characters of a PGP message that a minion may know of it, at most
 OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
 OLD_PIPES = {f"{data}_jinja": f"jinja|{data}" for data in ("yaml", "json", "yamlex")}
 
@@ -75,6 +76,14 @@ def functions_of_templates(listed: tuple[str, ...]) -> dict[str, Callable[..., A
     """The table `salt`, with the commands that the operator lists in pillar_functions."""
     commands = sandbox.everything("COMMANDS")
     return sandbox.everything("FUNCTIONS") | {name: commands[name] for name in listed if name in commands}
+
+
+def texts_in(data: Any) -> list[str]:
+    """All texts in data, in their order."""
+    if isinstance(data, str):
+        return [data]
+    inside = [each for pair in data.items() for each in pair] if isinstance(data, dict) else data
+    return [text for each in inside for text in texts_in(each)] if isinstance(inside, list | tuple) else []
 
 
 def render_pipe(text: str, default: str) -> list[tuple[str, str]]:
@@ -334,7 +343,7 @@ class Pillar:
     ) -> None:
         """`mine` gives what this minion may get of the mine: of (tgt, fun, tgt_type)."""
         self.files, self.opts, self.minion_id = files, opts, minion_id
-        self.mine = lambda *words: harmless(mine(*words))  # other minions' words
+        self.mine_of, self.heard = mine, list[Any]()  # what other minions have said
         self.functions = functions_of_templates(tuple(opts["pillar_functions"]))
         self.grains = grains | {"id": minion_id}
         self.shown = harmless(self.grains)
@@ -519,14 +528,18 @@ class Pillar:
         return found
 
     def stands(self, message: str) -> bool:
-        """Whether a text stands in a file of this pillar, or in what the operator's commands have given."""
+        """Whether a text stands in a file of this pillar, or in what the operator's commands have given, and is not
+        what a minion says: it could be meant, in that file, for another."""
         wanted, texts = squeezed(message), [*map(self.files.text, self.used), *self.outside]
-        return any(wanted in squeezed(text) for text in texts)
+        if not any(wanted in squeezed(text) for text in texts):
+            return False
+        said = squeezed("".join(texts_in([self.shown, self.override, *self.heard])))
+        return not any(wanted[at : at + SAID] in said for at in range(0, max(1, len(wanted) - SAID), SAID // 2))
 
-    def literal(self, word: str) -> bool:
-        """Whether a template of this pillar has the word as it is, between quotes."""
-        texts = map(self.files.text, self.used)
-        return any(word in sandbox.literals(text) for text in texts)
+    def mine(self, tgt: Any, fun: Any, tgt_type: Any) -> Any:
+        """What this minion may get of the mine: other minions' words."""
+        self.heard.append(harmless(self.mine_of(tgt, fun, tgt_type)))
+        return self.heard[-1]
 
     @functools.cached_property
     def table(self) -> Any:
