@@ -254,6 +254,28 @@ def test_an_include_stands_in_the_file_or_is_an_error(compiled):
     assert found == {"x": 1, "_errors": ["SLS 'a' has an include that does not stand in the file; it is left out"]}
 
 
+@pytest.mark.parametrize("role", ["*", "x,*", "[a-z]*", "?b", "w*b"])
+@pytest.mark.parametrize("sls", ["r.{{ grains.role.split(',')[-1] }}", "{{ grains.role.split(',')[-1] }}"])
+def test_no_grain_is_a_pattern_of_sls_names(compiled, role, sls):
+    files = {
+        "a.sls": f"include: ['{sls}']\nx: 1\n",
+        "r/db.sls": "secret: 1\n",
+        "b.sls": "secret: 1\n",
+        "db.sls": "secret: 1\n",
+    }
+    for top in (TOP, f"base:\n  '*':\n    - '{sls}'\n"):
+        found = compiled(files | {"top.sls": top}, grains={"role": role})
+        assert "secret" not in found and "not available" in found["_errors"][0]
+        assert compiled(files | {"top.sls": top}, grains={"role": "db" if "r." in sls else "b"})["secret"] == 1
+    files = {
+        "top.sls": "base: {'*': ['r.*', a]}\n",
+        "a.sls": "include: [.b*]\n",
+        "b.sls": "b: 1\n",
+        "r/db.sls": "r: 1\n",
+    }
+    assert compiled(files, grains={"role": role}) == {"r": 1, "b": 1}
+
+
 def test_numbers_of_a_hundred_digits_are_read_and_longer_ones_are_an_error(compiled):
     longest = saltlite.MAX_DIGITS
     for text, digits in (("9" * longest, longest), ("9" * (longest - 1), longest - 1)):

@@ -281,8 +281,10 @@ def _order(value: Any) -> int:
 class Looked:
     """What is found in the roots, looked up once: a compilation sees one state of the tree."""
 
-    def __init__(self, files: PillarFiles, roots: Mapping[str, list[str]]) -> None:
-        self.files, self.roots = files, roots
+    def __init__(
+        self, files: PillarFiles, roots: Mapping[str, list[str]], may_glob: Callable[[str, str], bool]
+    ) -> None:
+        self.files, self.roots, self.may_glob = files, roots, may_glob
         self.paths: dict[tuple[str, str], str] = {}
         self.directories: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -320,12 +322,16 @@ class Looked:
             return ""
         return path if stat.S_ISREG(mode) else ""
 
-    def named(self, pattern: str, saltenv: str) -> list[str]:
-        """The SLS names that a glob stands for."""
+    def named(self, pattern: str, saltenv: str, written: str, path: str = "") -> list[str]:
+        """The SLS names that a glob stands for, which was `written` so, in a file or in a top file; none if it is not
+        the operator's."""
         if "/" in pattern:
             return []
         if not set(pattern) & set("*?["):
             return [pattern] if self.find(pattern, saltenv).path else []
+        if not self.may_glob(written, path):
+            log.error("%s is no pattern of SLS names, for a minion may have put it together", printable(written))
+            return []
         return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
 
 
@@ -364,7 +370,7 @@ class Pillar:
             env, dynamic = self.pillarenv or self.saltenv or "base", self.roots.pop("__env__")
             if env not in self.roots and re.fullmatch(r"\w[\w.-]*", env):
                 self.roots[env] = [root.replace("__env__", env) for root in dynamic]
-        looked = Looked(files, self.roots)
+        looked = Looked(files, self.roots, functools.partial(may_glob, self))
         self.find, self.path, self.named = looked.find, looked.path, looked.named
 
     def merge(self, ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
@@ -606,7 +612,8 @@ class Pillar:
                 self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
                 continue
             full = f"{package}.{word[1:]}".lstrip(".") if word.startswith(".") else word
-            names = self.named(word.lstrip(".").replace("/", "."), sls.saltenv) + self.named(full, sls.saltenv)
+            meant = (word.lstrip(".").replace("/", "."), full)
+            names = [name for each in meant for name in self.named(each, sls.saltenv, word, sls.path)]
             for name in names or [full]:
                 if (sls.saltenv, name) in self.seen:
                     part = self.seen[sls.saltenv, name]
@@ -624,7 +631,7 @@ class Pillar:
         for saltenv, patterns in [(env, matches[env]) for env in dict.fromkeys([*first, *matches])]:
             if saltenv not in self.roots and saltenv != "base":
                 self.errors.append(f"No matching pillar environment for environment '{saltenv}' found")
-            for name in [name for pattern in patterns for name in self.named(pattern, saltenv) or [pattern]]:
+            for name in [name for pattern in patterns for name in self.named(pattern, saltenv, pattern) or [pattern]]:
                 if isinstance(state := self.state(name, saltenv, {}), dict):
                     pillar = self.merge(pillar, state)
         return pillar
@@ -650,6 +657,17 @@ def with_externals(compiling: Pillar, pillar: dict[Any, Any]) -> dict[Any, Any]:
             safe = f"{sentence}. Please see master log for details."
             compiling.errors.append(safe if compiling.opts["pillar_safe_render_error"] else f"{sentence}: {error}")
     return pillar
+
+
+def may_glob(compiling: Pillar, pattern: str, path: str) -> bool:
+    """Whether a pattern is the operator's own: where a minion has said a `*`, it must stand as it is in the file that
+    includes by it, or be an item, and no target, in a top file."""
+    if not any(set(text) & set("*?[") for text in texts_in([compiling.shown, *compiling.heard])):
+        return True
+    if path:
+        return pattern in compiling.files.text(path)
+    item = re.compile(rf"(?<![^\s\[,'\"-]){re.escape(pattern)}['\"]?[ \t]*([\],#\r\n]|$)")
+    return any(item.search(compiling.files.text(each)) for each in compiling.used)
 
 
 class Requests:
