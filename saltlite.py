@@ -115,8 +115,8 @@ only what stands above it, so the script can be read from top to bottom, and `te
         28. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options, requests (pillar, files, the mine), transports (the master's ports), commands,
-clients, terminal, outputters, modules, grains.
+below etc/salt (section 8): options, transports (the master's ports), requests (pillar, files, the mine), renderers and
+pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -1620,6 +1620,8 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "options": "",  # OPTIONS: {name: Option}
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
+    "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
     "clients": "",  # a class of the file's own name, for Python programs
     "terminal": "",  # what commands and outputters share: colours, texts without controls, `show`

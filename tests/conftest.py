@@ -9,3 +9,14 @@ def site(tmp_path):
     from in_memory import Site  # not earlier: it makes RSA keys
 
     return Site(tmp_path)
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """The pillar that a minion gets of files, and of options of the master."""
+    from roots import Roots
+
+    def compiled(files, opts=None, **load):
+        return Roots(tmp_path, files, **opts or {}).pillar(**load)
+
+    return compiled

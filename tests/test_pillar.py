@@ -8,40 +8,9 @@ import sys
 import pytest
 from in_memory import Site
 from leaves import PILLAR
+from roots import GRAINS, TOP, Roots, write
 
 import saltlite
-
-GRAINS = {"os": "Debian", "role": ["web", "db"], "ipv4": ["127.0.0.1", "10.1.2.3"], "n": 5, "deep": {"a": {"b": "c"}}}
-TOP = "base:\n  '*': [a]\n"
-
-
-def write(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-class Roots:
-    """Pillar files in a tree of a master, and the pillar that a minion gets of them."""
-
-    def __init__(self, path, files, **opts):
-        self.path = path / "srv/pillar"
-        write(self.path, files)
-        self.opts = saltlite.load_opts("master", str(path), opts)
-        self.files = PILLAR.PillarFiles()
-
-    def pillar(self, minion="web1", grains=GRAINS, **load):
-        return PILLAR.Pillar(self.files, self.opts, minion, grains, load).compile()
-
-
-@pytest.fixture
-def compiled(tmp_path):
-    def compiled(files, opts=None, **load):
-        return Roots(tmp_path, files, **opts or {}).pillar(**load)
-
-    return compiled
-
 
 # The trees below have been compiled by real Salt 3008.3 too, with these results.
 
@@ -212,7 +181,8 @@ ERRORS = [
     ({"a.sls": "a: {% if %}\n"}, SAFE.format("a")),
     ({"a.sls": "a: {{ salt['cmd.run']('id') }}\n"}, SAFE.format("a")),
     ({"a.sls": "#!py\ndef run(): return {}\n"}, SAFE.format("a")),
-    ({"a.sls": "#!jinja|gpg\na: 1\n"}, SAFE.format("a")),
+    ({"a.sls": "#!jinja|gpg\na: 1\n"}, "SLS 'a' does not render to a dictionary"),
+    ({"a.sls": "#!nope|yaml\na: 1\n"}, SAFE.format("a")),
     ({"a.sls": "x: 1\nx: 2\n"}, SAFE.format("a")),
     ({"a.sls": "- a\n"}, "SLS 'a' does not render to a dictionary"),
     ({"a.sls": "include: x\n"}, "Include Declaration in SLS 'a' is not formed as a list"),
@@ -284,6 +254,28 @@ def test_an_include_stands_in_the_file_or_is_an_error(compiled):
     assert found == {"x": 1, "_errors": ["SLS 'a' has an include that does not stand in the file; it is left out"]}
 
 
+@pytest.mark.parametrize("role", ["*", "x,*", "[a-z]*", "?b", "w*b"])
+@pytest.mark.parametrize("sls", ["r.{{ grains.role.split(',')[-1] }}", "{{ grains.role.split(',')[-1] }}"])
+def test_no_grain_is_a_pattern_of_sls_names(compiled, role, sls):
+    files = {
+        "a.sls": f"include: ['{sls}']\nx: 1\n",
+        "r/db.sls": "secret: 1\n",
+        "b.sls": "secret: 1\n",
+        "db.sls": "secret: 1\n",
+    }
+    for top in (TOP, f"base:\n  '*':\n    - '{sls}'\n"):
+        found = compiled(files | {"top.sls": top}, grains={"role": role})
+        assert "secret" not in found and "not available" in found["_errors"][0]
+        assert compiled(files | {"top.sls": top}, grains={"role": "db" if "r." in sls else "b"})["secret"] == 1
+    files = {
+        "top.sls": "base: {'*': ['r.*', a]}\n",
+        "a.sls": "include: [.b*]\n",
+        "b.sls": "b: 1\n",
+        "r/db.sls": "r: 1\n",
+    }
+    assert compiled(files, grains={"role": role}) == {"r": 1, "b": 1}
+
+
 def test_numbers_of_a_hundred_digits_are_read_and_longer_ones_are_an_error(compiled):
     longest = saltlite.MAX_DIGITS
     for text, digits in (("9" * longest, longest), ("9" * (longest - 1), longest - 1)):
@@ -333,7 +325,8 @@ ORDINARY = {
     "', '.join(['x']|map('upper'))": "X",
     "17179869184|default(99999999999)": 17179869184,
     "'[1, {a: 2}]'|load_yaml|tojson": [1, {"a": 2}],
-    "salt is defined": False,
+    "salt is defined": True,
+    "salt['cmd.run'] is defined": False,
 }
 
 

@@ -52,6 +52,10 @@ AGGREGATE = Kind((bool, list), "True, False or a list of state modules")
 REGEXES = Kind((list,), "a list of regular expressions", all_regexes)
 ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots)
 LEVEL = one_of(*LEVELS)
+COMMANDS = ("cmd.run", "cmd.shell", "cmd.run_stdout", "cmd.retcode")
+PILLAR_FUNCTIONS = Kind(
+    (list,), f"a list of {', '.join(COMMANDS)}", lambda value: set(map(str, value)) <= set(COMMANDS)
+)
 
 
 OPTIONS = {

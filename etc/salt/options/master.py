@@ -67,6 +67,22 @@ OPTIONS = {
     "pillar_includes_override_sls": Option(False, both.BOOL, "what is included wins over the file that includes it"),
     "pillar_safe_render_error": Option(True, both.BOOL, "minions are told that a file failed, and not why"),
     "pillar_opts": Option(False, both.BOOL, "minions get the master's options, as the key `master` of their pillar"),
+    "pillar_functions": Option(
+        [], both.PILLAR_FUNCTIONS, "more functions for pillar templates: cmd.run and its like", private=True
+    ),
+    "pillar_py": Option(
+        False, both.BOOL, "files of pillar_roots may be Python programs (#!py), run by the master's user"
+    ),
+    "pillarenv_from_saltenv": Option(
+        False, both.BOOL, "pillar comes from the environment that a minion's states are of"
+    ),
+    "ext_pillar": Option([], both.LIST, "pillar from elsewhere: cmd_yaml, cmd_json, file_tree, stack", private=True),
+    "ext_pillar_first": Option(False, both.BOOL, "it is made before the files of pillar_roots, which may ask for it"),
+    "decrypt_pillar": Option([], both.FUNCTIONS, "keys of the pillar whose values are PGP messages", private=True),
+    "decrypt_pillar_delimiter": Option(":", both.STR, "what stands between the keys of a path in that", private=True),
+    "decrypt_pillar_default": Option("gpg", both.STR, "how they are decrypted where nothing else is said"),
+    "gpg_keydir": Option("", both.STR, "the directory of the keys that PGP messages in pillar are for", private=True),
+    "gpg_decrypt_must_succeed": Option(True, both.BOOL, "a PGP message that cannot be decrypted is an error"),
     "pillarenv": Option("", both.STR, "the only environment that pillar comes from, unless a minion names one"),
     "minion_data_cache": Option(
         True, both.BOOL, "keep the grains and the pillar of minions, to foresee who will answer"
@@ -88,15 +104,15 @@ OPTIONS = {
     "default_top": Option("base", both.STR, "the environment whose top file counts in `same`", told="env"),
     "state_top": Option("top.sls", both.STR, "the name of the top file", told="state"),
     "state_top_saltenv": Option(None, both.STR, "the only environment that a top file is taken from", told="state"),
-    "renderer": Option("jinja|yaml", both.STR, "how minions render states", told="state"),
+    "renderer": Option("jinja|yaml", both.STR, "how minions render states, and the master pillar", told="state"),
     "failhard": Option(False, both.BOOL, "the first state that fails ends a run", told="state"),
     "state_auto_order": Option(True, both.BOOL, "states run in the order in which they are written", told="state"),
     "state_events": Option(False, both.BOOL, "minions send an event for each state that has run", told="state"),
     "state_aggregate": Option(
         False, both.AGGREGATE, "states of one kind are done at once where their module can", told="state"
     ),
-    "jinja_env": Option({}, both.MAP, "options of Jinja, for files", told="state"),
-    "jinja_sls_env": Option({}, both.MAP, "options of Jinja, for states", told="state"),
+    "jinja_env": Option({}, both.MAP, "options of Jinja, for files and top files", told="state"),
+    "jinja_sls_env": Option({}, both.MAP, "options of Jinja, for states and pillar", told="state"),
     "jinja_lstrip_blocks": Option(False, both.BOOL, "Jinja takes away the blanks before a block", told="state"),
     "jinja_trim_blocks": Option(False, both.BOOL, "Jinja takes away the line end after a block", told="state"),
 }

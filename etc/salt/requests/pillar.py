@@ -1,21 +1,20 @@
 """Pillar: what each minion is to know, compiled from the files of pillar_roots as Salt compiles it.
 
 The grains of a minion are data, never source. Templates run in a sandbox, with a bound on their steps and on what they
-can make, and see files of the pillar roots only. What a compilation makes belongs to one minion; only files and code
-are kept between two."""
+can make, and see files of the pillar roots only. What a compilation makes belongs to one minion; only files, code and
+what gpg has decrypted are kept between two."""
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import functools
-import json
 import os
 import re
 import stat
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from saltlite import (
     PRIVATE,
@@ -23,68 +22,33 @@ from saltlite import (
     SALT_VERSION,
     Facts,
     Failure,
-    Lazy,
     MasterTree,
     Parsed,
     PayloadError,
     Peer,
     Request,
     expand_nodegroups,
+    leaf_files,
     log,
     options_of,
+    packed_leaf,
     parse,
     printable,
     read,
-    safe_yaml,
     to_json,
-    yaml_loader,
 )
 
-if TYPE_CHECKING:
-    import jinja2
-    import jinja2.nodes
-    import jinja2.sandbox
-    import yaml
-
-    jinja2_nodes, jinja2_sandbox = jinja2.nodes, jinja2.sandbox
-else:  # an idle master needs none of them
-    jinja2, jinja2_nodes, jinja2_sandbox = Lazy("jinja2"), Lazy("jinja2.nodes"), Lazy("jinja2.sandbox")
-    yaml = Lazy("yaml")
+sandbox: Any = packed_leaf("pillars", "sandbox")
+MAX_PILLAR: int = sandbox.MAX_PILLAR
+MAX_PILLAR_DEPTH: int = sandbox.MAX_PILLAR_DEPTH
+weigh: Callable[..., int] = sandbox.weigh
 
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
-MAX_PILLAR = 16 << 20  # bytes of a file, of what it becomes, and of a whole pillar
-MAX_PILLAR_DEPTH = 60  # levels; a minion refuses a message of more than MAX_DEPTH
-MAX_STEPS = 1_000_000  # rounds of loops, calls, filters, imports: some seconds
-CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
-RENDERERS = {"jinja|yaml": True, "yaml_jinja": True, "yaml": False}  # what a `#!` line may say: with Jinja?
-NO_SALT = "pillar templates of this master have no `salt` functions; use grains, or values in the file"
-SWELLING = frozenset("center ljust rjust zfill expandtabs replace translate join format format_map to_bytes".split())
-SWELLING_FILTERS = SWELLING | set("indent batch slice tojson json yaml pprint string".split())
-COUNTED, WEIGHED = "counted!", "weighed!"  # filters that no template can name
-# a width beyond 9999, or one that comes from the arguments
-FORMAT_BOMB = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{5})|\{[^{}]*:[^{}]*(\{|\d{5})")
-
-
-def weigh(value: Any, most: int = MAX_PILLAR) -> int:
-    """The size of data, about its bytes; what is shared counts each time it is met, as when it is written out. What
-    is larger than `most`, deeper than MAX_PILLAR_DEPTH or inside itself gives `most` + 1."""
-    total, level = 0, [value]
-    for _ in range(MAX_PILLAR_DEPTH):
-        inside: list[Any] = []
-        for item in level:
-            total += 8
-            if isinstance(item, str | bytes):
-                total += len(item)
-            elif isinstance(item, int):
-                total += item.bit_length() // 3
-            elif isinstance(item, dict | list | tuple | set):
-                inside.extend(item)
-                inside.extend(item.values() if isinstance(item, dict) else ())
-            if total + 8 * len(inside) > most:
-                return most + 1
-        level = inside
-    return most + 1 if level else total
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+SAID = 32  # characters of a PGP message that a minion may know of it, at most
+OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
+OLD_PIPES = {f"{data}_jinja": f"jinja|{data}" for data in ("yaml", "json", "yamlex")}
 
 
 def harmless(value: Any) -> Any:
@@ -97,146 +61,42 @@ def harmless(value: Any) -> Any:
     return [harmless(each) for each in value] if isinstance(value, list) else value
 
 
-def growth(operator: str, left: Any, right: Any) -> int:
-    """About how large the result of an operator in a template becomes, in characters, items or bits."""
-    numbers = [value for value in (left, right) if isinstance(value, int)]
-    sizes = [len(value) for value in (left, right) if isinstance(value, str | bytes | list | tuple)]
-    if operator == "%" and isinstance(left, str):
-        return MAX_PILLAR + 1 if FORMAT_BOMB.search(left) else len(left) * weigh(right)
-    if operator == "*" and sizes and numbers:
-        return sizes[0] * abs(numbers[0])
-    if operator == "**" and len(numbers) == 2:
-        return numbers[0].bit_length() * abs(numbers[1]) << 10
-    return sum(sizes) + sum(value.bit_length() << 10 for value in numbers if operator == "*")
-
-
-def yaml_flow(value: Any, flow_style: bool = True) -> str:
-    """The filter `yaml`: one line, or `flow_style=False`."""
-    text: str = yaml.dump(value, Dumper=safe_yaml("Dumper"), default_flow_style=flow_style, allow_unicode=True)
-    return text.strip().removesuffix("\n...")
-
-
-def yaml_scalar(value: Any) -> str:
-    """The filter `yaml_encode`: one value as YAML reads it back, a text always in double quotes."""
-    if not isinstance(value, str | int | float | None):
-        raise Failure(f"yaml_encode takes a text, a number or a truth value, not a {type(value).__name__}.")
-    return json.dumps(value, ensure_ascii=False)
-
-
-def to_bool(value: Any) -> bool:
-    """The filter `to_bool`: yes, 1 and true, numbers above 0 and what is not empty."""
-    if isinstance(value, str):
-        return value.lower() in ("yes", "1", "true")
-    return value > 0 if isinstance(value, int) else isinstance(value, list | dict | set) and len(value) > 0
+def squeezed(text: str) -> str:
+    """A text without what writing it into a file may change: blanks, line ends, and how YAML and JSON write these."""
+    return re.sub(r"\\[nrt]|[\\\s]", "", text)
 
 
 @functools.cache
-def pillar_sandbox() -> Any:
-    """The Jinja environment that pillar is compiled in; a compilation renders in overlays of it, which have their own
-    globals, so that nothing of a minion stays. `meter` holds the steps and the bytes that are left."""
+def known_renderers() -> list[str]:
+    return list(leaf_files("renderers"))
 
-    class Sandbox(jinja2_sandbox.SandboxedEnvironment):
-        intercepted_binops = frozenset(("*", "**", "%", "+"))
-        meter = [0, 0]
-        files: PillarFiles
-        path: Callable[[str], str]
-        templates: dict[str, Any]
 
-        def spend(self, steps: int = 1, size: int = 0) -> None:
-            self.meter[0] -= steps
-            self.meter[1] -= size
-            if min(self.meter) < 0:
-                what = f"{MAX_STEPS:,} steps" if self.meter[0] < 0 else f"{MAX_PILLAR >> 20} MiB"
-                raise Failure(f"the templates of one pillar take more than {what}.")
+@functools.cache
+def functions_of_templates(listed: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """The table `salt`, with the commands that the operator lists in pillar_functions."""
+    commands = sandbox.everything("COMMANDS")
+    return sandbox.everything("FUNCTIONS") | {name: commands[name] for name in listed if name in commands}
 
-        def swell(self, name: str, first: Any, rest: Iterable[Any]) -> None:
-            """Refuse a call whose result may be larger than any pillar."""
-            formats, size = name.startswith("format"), weigh(first)
-            if formats and FORMAT_BOMB.search(str(first)):
-                raise Failure("a template formats a text with a width beyond 9999.")
-            factors = [abs(v) if isinstance(v, int) and not formats else weigh(v) for v in rest]
-            self.spend(1 + size // 100)
-            if size * max([1, *factors]) > MAX_PILLAR:
-                raise Failure(f"a template makes a value of more than {MAX_PILLAR >> 20} MiB.")
 
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            self.spend()
-            if growth(operator, left, right) > MAX_PILLAR:
-                raise Failure(f"a template makes a value of more than {MAX_PILLAR >> 20} MiB with {operator}.")
-            return super().call_binop(context, operator, left, right)
+def texts_in(data: Any) -> list[str]:
+    """All texts in data, in their order."""
+    if isinstance(data, str):
+        return [data]
+    inside = [each for pair in data.items() for each in pair] if isinstance(data, dict) else data
+    return [text for each in inside for text in texts_in(each)] if isinstance(inside, list | tuple) else []
 
-        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-            method = getattr(__obj, "__wrapped__", __obj)  # str.format, which the sandbox has wrapped
-            owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
-            given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
-            # a loop that calls itself goes through its argument
-            __self.spend(1 + sum(len(arg) for arg in given if isinstance(arg, list | tuple | dict | str)))
-            if name in SWELLING and isinstance(owner, str | bytes | int):
-                __self.swell(name, owner, [*given, *kwargs.values()])
-            result = super().call(__context, __obj, *given, **kwargs)
-            __self.spend(0, len(result) if isinstance(result, str) else 0)
-            return result
 
-        def _parse(self, source: str, name: str | None, filename: str | None) -> Any:
-            """Have loops counted and joined texts weighed: neither passes through a method of the sandbox."""
-            tree = super()._parse(source, name, filename)
-            filter_, const = jinja2_nodes.Filter, jinja2_nodes.Const
-            for node in list(tree.find_all(jinja2_nodes.For)):
-                written = sum(len(data.data) for data in node.find_all(jinja2_nodes.TemplateData))
-                node.iter = filter_(node.iter, COUNTED, [const(written)], [], None, None, lineno=node.lineno)
-            for joined in list(tree.find_all(jinja2_nodes.Concat)):
-                joined.nodes = [filter_(n, WEIGHED, [], [], None, None, lineno=n.lineno) for n in joined.nodes]
-            return tree
-
-        def join_path(self, template: str, parent: str) -> str:
-            if template.split("/")[0] in (".", ".."):
-                return os.path.normpath(f"{os.path.dirname(parent)}/{template}".lstrip("/"))
-            return template
-
-        def _load_template(self, name: str, globals: Any) -> Any:  # noqa: A002
-            """A template of the pillar roots; its code is shared, the template is this overlay's own."""
-            if name not in self.templates:
-                if not (path := self.path(name)):
-                    raise jinja2.TemplateNotFound(name)
-                code = self.files.code(path, name)
-                self.templates[name] = self.template_class.from_code(self, code, self.globals, None)
-            self.spend(1, len(self.files.text(self.templates[name].filename)))
-            return self.templates[name]
-
-    def counted(environment: Any, items: Any, written: int) -> Iterator[Any]:
-        for item in items:
-            environment.spend(1, written)
-            yield item
-
-    def weighed(environment: Any, value: Any) -> Any:
-        environment.spend(1, len(value) if isinstance(value, str) else weigh(value))
-        return value
-
-    def guarded(name: str, function: Any) -> Any:
-        @functools.wraps(function)
-        def guard(*args: Any, **kwargs: Any) -> Any:
-            given = [list(arg) if isinstance(arg, types.GeneratorType) else arg for arg in args]
-            values = given[1:] if hasattr(function, "jinja_pass_arg") else given
-            if name in SWELLING_FILTERS:
-                sandbox.swell(name, values[0], [*values[1:], *kwargs.values()])
-            sandbox.spend()
-            return function(*given, **kwargs)
-
-        return guard
-
-    sandbox = Sandbox(
-        undefined=jinja2.StrictUndefined,
-        extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"],
-        optimized=False,  # nothing is evaluated while it is compiled
-        finalize=jinja2.pass_context(lambda context, value: weighed(context.environment, value)),
-    )
-    del sandbox.globals["lipsum"]
-    sandbox.filters |= {"yaml": yaml_flow, "json": lambda value: json.dumps(value, sort_keys=True)}
-    sandbox.filters |= {"yaml_encode": yaml_scalar, "to_bool": to_bool}
-    sandbox.filters |= {"load_yaml": lambda text: yaml.load(text, yaml_loader()), "load_json": json.loads}
-    sandbox.filters = {name: guarded(name, function) for name, function in sandbox.filters.items()}
-    sandbox.filters |= {COUNTED: jinja2.pass_environment(counted), WEIGHED: jinja2.pass_environment(weighed)}
-    return sandbox
+def render_pipe(text: str, default: str) -> list[tuple[str, str]]:
+    """The renderers of a file and their options, as its `#!` line says, or the option `renderer`; Failure."""
+    first = text.split("\n", 1)[0].strip()
+    pipe = first[2:].strip() if first.startswith("#!") and not first.startswith("#!/") else default
+    parts = [part.strip().partition(" ")[::2] for part in OLD_PIPES.get(pipe, pipe).split("|")]
+    for at, (name, _) in enumerate(parts):
+        if name not in known_renderers():
+            raise Failure(f"the renderer {name!r} is not there; it may be {', '.join(known_renderers())}.")
+        if name in ("jinja", "py") and at:
+            raise Failure(f"the renderer {name} must stand first: what a template has made is no source.")
+    return [(name, words.strip()) for name, words in parts]
 
 
 def _directory_stamp(path: str) -> int:
@@ -251,10 +111,15 @@ class PillarFiles:
 
     def __init__(self) -> None:
         self._texts: dict[str, tuple[tuple[int, ...], str]] = {}
-        self._codes: dict[tuple[str, str], tuple[str, Any]] = {}
+        self._codes: dict[Any, tuple[str, Any]] = {}
         self._parsed: dict[str, Any] = {}
         self._targets: dict[tuple[Any, str], Parsed] = {}
         self._listed: dict[tuple[str, ...], tuple[dict[str, int], list[str]]] = {}
+
+    @functools.cached_property
+    def secrets(self) -> Any:
+        """What gpg has decrypted."""
+        return packed_leaf("renderers", "gpg").Secrets()
 
     def text(self, path: str) -> str:
         """What a file holds; Failure, OSError."""
@@ -268,21 +133,25 @@ class PillarFiles:
                 raise Failure(f"{path} is not UTF-8 text.") from None
         return known[1]
 
-    def code(self, path: str, name: str) -> Any:
-        """The compiled template of a file, which knows itself as `name`, relative to its root."""
-        text = self.text(path)
-        known = self._codes.get((path, name))
-        if known is None or known[0] is not text:
-            known = self._codes[path, name] = text, pillar_sandbox().compile(text, name, path)
+    def code(self, path: str, name: str, text: str, options: tuple[tuple[str, Any], ...]) -> Any:
+        """The compiled template of a file's text, which knows itself as `name`, relative to its root."""
+        known = self._codes.get((path, name, options))
+        if known is None or known[0] != text:
+            known = text, sandbox.sandbox(options).compile(text, name, path)
+            self._codes[path, name, options] = known
         return known[1]
+
+    def weighed(self, data: Any) -> Any:
+        """The data of a file; Failure if they are too much for any pillar."""
+        if weigh(data) > MAX_PILLAR:
+            raise Failure(f"its data are more than {MAX_PILLAR >> 20} MiB or {MAX_PILLAR_DEPTH} levels.")
+        return data
 
     def parse(self, text: str) -> Any:
         """The data of a YAML text, {} for nothing; not to be changed, for it is remembered. Failure, YAMLError."""
         if text in self._parsed:
             return self._parsed[text]
-        data = yaml.load(text, yaml_loader()) or {}
-        if weigh(data) > MAX_PILLAR:
-            raise Failure(f"its data are more than {MAX_PILLAR >> 20} MiB or {MAX_PILLAR_DEPTH} levels.")
+        data = self.weighed(packed_leaf("pillars", "serial").load_yaml(text) or {})
         if len(text) <= MAX_PARSED:
             if len(self._parsed) >= 500:
                 self._parsed.clear()
@@ -320,11 +189,14 @@ def _hashable(value: Any) -> Any:
 
 
 def merge_pillar(ours: dict[Any, Any], theirs: dict[Any, Any], strategy: str, lists: bool) -> dict[Any, Any]:
-    """Two pillars as one, in which `theirs` wins; neither is changed (the strategies of Salt's dictupdate)."""
+    """Two pillars as one, in which `theirs` wins (the strategies of Salt's dictupdate). Neither is changed but by
+    `overwrite`, which, as Salt's, takes the keys that both have into `ours` too: if that is what an SLS file has
+    rendered to, a second include of it brings them again."""
     if strategy == "aggregate":
-        return ours | theirs
+        return aggregated(ours, theirs)
     if strategy == "overwrite":
-        ours = {key: theirs.get(key, value) for key, value in ours.items()}
+        for key in theirs.keys() & ours.keys():
+            ours[key] = theirs[key]
     merged = dict(ours)
     for key, value in theirs.items():
         mine = merged.get(key)
@@ -337,12 +209,48 @@ def merge_pillar(ours: dict[Any, Any], theirs: dict[Any, Any], strategy: str, li
     return merged
 
 
-def public_options(opts: Mapping[str, Any]) -> dict[str, Any]:
-    """The master's options, without those that tell where its secrets lie."""
-    import copy
+def aggregated(ours: Any, theirs: Any, whole: bool = True) -> Any:
+    """Both values, `theirs` winning; the `whole` maps are put together, and below them what is marked as such: by
+    !aggregate in yamlex, or because it was put together before."""
+    serial = packed_leaf("pillars", "serial")
+    if whole:
+        ours, theirs = serial.marked(ours), serial.marked(theirs)
+    both = serial.is_marked(ours) and serial.is_marked(theirs)
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        found = copy.copy(ours if both else theirs)
+        for key, value in theirs.items():
+            found[key] = aggregated(ours[key], value, False) if key in ours else value
+        return found
+    if both and isinstance(ours, list) and isinstance(theirs, list):
+        return type(ours)([*ours, *(each for each in theirs if each not in ours)])
+    return copy.copy(theirs)
 
-    rows = options_of("master").items()
-    return copy.deepcopy({name: opts[name] for name, option in rows if name in opts and not option.private})
+
+def public_options(opts: Mapping[str, Any], made_up: bool = True) -> dict[str, Any]:
+    """The master's options, without those that tell where its secrets lie; and, if they are wanted, those that no table
+    knows, which the operator has made up for templates."""
+    rows = options_of("master")
+    shown = {name: opts[name] for name, option in rows.items() if name in opts and not option.private}
+    own = opts.keys() - rows.keys() - OWN_NAMES if made_up else set()
+    return copy.deepcopy(shown | {name: opts[name] for name in opts if name in own and not name.startswith("__")})
+
+
+def externals(listed: Any) -> Iterator[tuple[str, Any]]:
+    """The kinds of ext_pillar that are configured, each with what it is told."""
+    for item in listed:
+        yield from ((str(kind), told) for kind, told in (item.items() if isinstance(item, dict) else [(item, None)]))
+
+
+def external_leaf(kind: str) -> Any:
+    """The file that makes a kind of external pillar; Failure for a kind that is not there."""
+    leaf = packed_leaf("pillars", kind) if kind in leaf_files("pillars") else None
+    if not hasattr(leaf, "ext_pillar"):
+        kinds = [name for name in leaf_files("pillars") if hasattr(packed_leaf("pillars", name), "ext_pillar")]
+        raise Failure(
+            f"ext_pillar has no kind {kind!r} here, and minions lack what it gives; it may be {', '.join(kinds)}. "
+            "Keep a checkout of a repository below pillar_roots instead of git."
+        )
+    return leaf
 
 
 class Sls(NamedTuple):
@@ -370,6 +278,63 @@ def _order(value: Any) -> int:
         return 0
 
 
+class Looked:
+    """What is found in the roots, looked up once: a compilation sees one state of the tree."""
+
+    def __init__(
+        self, files: PillarFiles, roots: Mapping[str, list[str]], may_glob: Callable[[str, str], bool]
+    ) -> None:
+        self.files, self.roots, self.may_glob = files, roots, may_glob
+        self.paths: dict[tuple[str, str], str] = {}
+        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(self, name: str, saltenv: str) -> Sls:
+        base = name.replace(".", "/")
+        files = [f"{base}.sls", f"{base}/init.sls"]
+        found = ((self.path(saltenv, file), file) for file in files)
+        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
+
+    def path(self, saltenv: str, name: str) -> str:
+        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it."""
+        if (saltenv, name) not in self.paths:
+            parts = name.split("/")
+            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
+            roots = self.roots.get(saltenv, []) if known else []
+            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
+        return self.paths[saltenv, name]
+
+    def _path(self, root: str, name: str) -> str:
+        directory, _, file = name.rpartition("/")
+        if (root, directory) not in self.directories:
+            top = os.path.realpath(root)
+            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
+        top, real = self.directories[root, directory]
+        try:
+            path = f"{real}/{file}"
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                path = os.path.realpath(path)
+                mode = os.stat(path).st_mode
+        except OSError:
+            return ""
+        if not path.startswith(f"{top}/"):
+            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
+            return ""
+        return path if stat.S_ISREG(mode) else ""
+
+    def named(self, pattern: str, saltenv: str, written: str, path: str = "") -> list[str]:
+        """The SLS names that a glob stands for, which was `written` so, in a file or in a top file; none if it is not
+        the operator's."""
+        if "/" in pattern:
+            return []
+        if not set(pattern) & set("*?["):
+            return [pattern] if self.find(pattern, saltenv).path else []
+        if not self.may_glob(written, path):
+            log.error("%s is no pattern of SLS names, for a minion may have put it together", printable(written))
+            return []
+        return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
+
+
 class Pillar:
     """One compilation: the pillar of one minion, whose id is proven and whose grains are as it says."""
 
@@ -380,46 +345,72 @@ class Pillar:
         minion_id: str,
         grains: dict[str, Any],
         load: Mapping[str, Any],
+        mine: Callable[[Any, Any, Any], Any] = lambda tgt, fun, tgt_type: {},
     ) -> None:
+        """`mine` gives what this minion may get of the mine: of (tgt, fun, tgt_type)."""
         self.files, self.opts, self.minion_id = files, opts, minion_id
+        self.mine_of, self.heard = mine, list[Any]()  # what other minions have said
+        self.functions = functions_of_templates(tuple(opts["pillar_functions"]))
         self.grains = grains | {"id": minion_id}
         self.shown = harmless(self.grains)
         saltenv, pillarenv, override = (load.get(name) for name in ("saltenv", "pillarenv", "pillar_override"))
         self.saltenv = saltenv if isinstance(saltenv, str) else ""
-        self.pillarenv = pillarenv if isinstance(pillarenv, str) else opts["pillarenv"]
+        named = self.saltenv if opts["pillarenv_from_saltenv"] else opts["pillarenv"]
+        self.pillarenv = pillarenv if isinstance(pillarenv, str) else named
         self.override = override if isinstance(override, dict) else {}
         self.errors: list[str] = []
         self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
-        self.metered = False
+        self.meter = [sandbox.MAX_STEPS, MAX_PILLAR]  # the steps and bytes that are left to its templates
+        self.known: dict[Any, Any] = {}  # the pillar so far, as templates see it
+        self.used: set[str] = set()  # the files that this pillar is made of
+        self.outside: list[str] = []  # what commands and file trees have given, for ext_pillar
         self.seen: dict[tuple[str, str], dict[Any, Any]] = {}  # what an SLS file itself has rendered to
-        self.paths: dict[tuple[str, str], str] = {}  # looked up once: a compilation sees one state of the tree
-        self.directories: dict[tuple[str, str], tuple[str, str]] = {}
         self.roots = dict(opts["pillar_roots"])
         if "__env__" in self.roots:
             env, dynamic = self.pillarenv or self.saltenv or "base", self.roots.pop("__env__")
             if env not in self.roots and re.fullmatch(r"\w[\w.-]*", env):
                 self.roots[env] = [root.replace("__env__", env) for root in dynamic]
+        looked = Looked(files, self.roots, functools.partial(may_glob, self))
+        self.find, self.path, self.named = looked.find, looked.path, looked.named
 
     def merge(self, ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
-        strategy = self.opts["pillar_source_merging_strategy"]
+        strategy, last = self.opts["pillar_source_merging_strategy"], self.opts["renderer"].rpartition("|")[2]
+        if strategy == "smart":
+            strategy = "aggregate" if last.strip() == "yamlex" or last.startswith("yamlex_") else "recurse"
         return merge_pillar(ours, theirs, strategy, self.opts["pillar_merge_lists"])
 
     def compile(self) -> dict[str, Any]:
         """The pillar; what went wrong stands in it under `_errors`, as sentences."""
-        matches = self.matches(self.top())
+        try:
+            pillar = self.compiled()
+            size = weigh(pillar)
+        except RecursionError:  # an include in a loop, under a key, may have put a map into itself
+            size = MAX_PILLAR + 1
+        if size > MAX_PILLAR:
+            log.error(
+                "the pillar of %s is larger than %s bytes or too deep, so it gets none", self.minion_id, MAX_PILLAR
+            )
+            return {"_errors": [f"The pillar is larger than {MAX_PILLAR >> 20} MiB or nested too deeply."]}
+        return pillar
+
+    def compiled(self) -> dict[str, Any]:
+        """The same, however large."""
+        top = self.top()
         top_errors, self.errors = self.errors, []
-        pillar = self.render(matches)
+        if self.opts["ext_pillar_first"]:
+            self.known = with_externals(self, dict(self.override))
+            pillar = self.merge(self.known, self.render(self.matches(top)))
+        else:
+            pillar = with_externals(self, self.render(self.matches(top)))
         self.errors += top_errors
         if self.opts["pillar_opts"]:
             pillar["master"] = public_options(self.opts) | {"saltversion": SALT_VERSION}
         if self.errors:
             pillar["_errors"] = self.errors
         pillar = self.merge(pillar, self.override) if self.override else pillar
-        if weigh(pillar) > MAX_PILLAR:
-            log.error(
-                "the pillar of %s is larger than %s bytes or too deep, so it gets none", self.minion_id, MAX_PILLAR
-            )
-            return {"_errors": [f"The pillar is larger than {MAX_PILLAR >> 20} MiB or nested too deeply."]}
+        if self.opts["decrypt_pillar"]:
+            failures = packed_leaf("renderers", "gpg").decrypt_pillar(self, pillar)
+            pillar |= {"_errors": [*self.errors, *failures]} if failures else {}
         return pillar
 
     def failed(self, what: str, error: Exception, sentence: str) -> None:
@@ -449,10 +440,11 @@ class Pillar:
         except Exception as error:
             self.failed(sls.path, error, "Rendering Primary Top file failed")
         try:
-            for saltenv, top in tops[:]:
-                for name in dict.fromkeys(top.get("include") or []):
-                    tops.append((saltenv, self.included_top(name, saltenv)))
-            return self.merged_tops([top for _, top in tops])
+            every = []
+            for saltenv, top in tops:
+                included = dict.fromkeys(top.get("include") or [])
+                every += [top, *(self.included_top(name, saltenv) for name in included)]
+            return self.merged_tops(every)
         except (TypeError, ValueError, AttributeError) as error:
             what = printable(str(error)[:1000])
             log.error("pillar of %s: the top file is not environment: {target: [sls]}: %s", self.minion_id, what)
@@ -507,8 +499,8 @@ class Pillar:
         return found
 
     def meant(self, tgt: Any, tgt_type: Any) -> bool:
-        """Whether a target of the top file is this minion. Its pillar is not there yet, so no target by it is."""
-        facts = Facts(self.minion_id, self.grains, {}, REGEX_BUDGET)
+        """Whether a target of the top file is this minion. Of its pillar only ext_pillar_first's is known."""
+        facts = Facts(self.minion_id, self.grains, self.known, REGEX_BUDGET)
         try:
             if tgt_type == "nodegroup":
                 tgt, tgt_type = expand_nodegroups([f"N@{tgt}"], self.opts["nodegroups"]), "compound"
@@ -525,60 +517,40 @@ class Pillar:
 
     # SLS files
 
-    def find(self, name: str, saltenv: str) -> Sls:
-        base = name.replace(".", "/")
-        files = [f"{base}.sls", f"{base}/init.sls"]
-        found = ((self.path(saltenv, file), file) for file in files)
-        return Sls(name, saltenv, *next((pair for pair in found if pair[0]), ("", "")))
-
-    def path(self, saltenv: str, name: str) -> str:
-        """The real path of a file in the first root that has it; '' if none has, or if it leads out of it."""
-        if (saltenv, name) not in self.paths:
-            parts = name.split("/")
-            known = all(parts) and not {".", ".."} & set(parts) and "\0" not in name and len(name) < 1000
-            roots = self.roots.get(saltenv, []) if known else []
-            self.paths[saltenv, name] = next(filter(None, (self._path(root, name) for root in roots)), "")
-        return self.paths[saltenv, name]
-
-    def _path(self, root: str, name: str) -> str:
-        directory, _, file = name.rpartition("/")
-        if (root, directory) not in self.directories:
-            top = os.path.realpath(root)
-            self.directories[root, directory] = top, os.path.realpath(f"{top}/{directory}")
-        top, real = self.directories[root, directory]
-        try:
-            path = f"{real}/{file}"
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode):
-                path = os.path.realpath(path)
-                mode = os.stat(path).st_mode
-        except OSError:
-            return ""
-        if not path.startswith(f"{top}/"):
-            log.warning("%s leads out of the pillar root and is not read", printable(f"{top}/{name}"))
-            return ""
-        return path if stat.S_ISREG(mode) else ""
-
-    def named(self, pattern: str, saltenv: str) -> list[str]:
-        """The SLS names that a glob stands for."""
-        if "/" in pattern:
-            return []
-        if not set(pattern) & set("*?["):
-            return [pattern] if self.find(pattern, saltenv).path else []
-        return fnmatch.filter(self.files.states(self.roots.get(saltenv, [])), pattern)
-
     def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
         """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
-        text = self.files.text(sls.path)
-        if not text.strip():
+        self.used.add(sls.path)
+        data: Any = self.files.text(sls.path)
+        if not data.strip():
             return {}
-        first = text.split("\n", 1)[0].strip()
-        renderer = first[2:].strip() if first.startswith("#!") and not first.startswith("#!/") else "jinja|yaml"
-        if renderer not in RENDERERS:
-            raise Failure(f"the renderer {renderer!r} is not there; it may be {' or '.join(RENDERERS)}.")
-        if RENDERERS[renderer] and re.search(r"\{[{%#]", text):
-            text = self.fill(sls, defaults)
-        return self.files.parse(text)
+        for name, words in render_pipe(data, self.opts["renderer"]):
+            data = packed_leaf("renderers", name).render(self, sls, data, words, defaults)
+        return data
+
+    def used_path(self, saltenv: str, name: str) -> str:
+        """The same as `path`, of a file that goes into this pillar."""
+        if found := self.path(saltenv, name):
+            self.used.add(found)
+        return found
+
+    def stands(self, message: str) -> bool:
+        """Whether a text stands in a file of this pillar, or in what the operator's commands have given, and is not
+        what a minion says: it could be meant, in that file, for another."""
+        wanted, texts = squeezed(message), [*map(self.files.text, self.used), *self.outside]
+        if not any(wanted in squeezed(text) for text in texts):
+            return False
+        said = squeezed("".join(texts_in([self.shown, self.override, *self.heard])))
+        return not any(wanted[at : at + SAID] in said for at in range(0, max(1, len(wanted) - SAID), SAID // 2))
+
+    def mine(self, tgt: Any, fun: Any, tgt_type: Any) -> Any:
+        """What this minion may get of the mine: other minions' words."""
+        self.heard.append(harmless(self.mine_of(tgt, fun, tgt_type)))
+        return self.heard[-1]
+
+    @functools.cached_property
+    def table(self) -> Any:
+        """What templates find in `salt`."""
+        return sandbox.functions_for(self)
 
     @functools.cached_property
     def public(self) -> dict[str, Any]:
@@ -586,24 +558,10 @@ class Pillar:
         opts = public_options(self.opts) | {"id": self.minion_id, "minion_id": self.minion_id, "grains": self.shown}
         return opts | {"saltenv": self.saltenv or None, "pillarenv": self.pillarenv or None}
 
-    def fill(self, sls: Sls, defaults: Mapping[str, Any]) -> str:
-        """A template, filled in for this minion."""
-        import copy
+    def state(self, name: str, saltenv: str, defaults: Mapping[str, Any], depth: int = 0) -> Any:
+        """The pillar of an SLS file with what it includes, nothing for none; what it rendered to itself goes to `seen`.
 
-        environment = pillar_sandbox().overlay(cache_size=0)
-        if not self.metered:
-            environment.meter[:], self.metered = (MAX_STEPS, MAX_PILLAR), True
-        environment.path = functools.partial(self.path, sls.saltenv)
-        environment.files, environment.templates = self.files, {}
-        values = {**copy.deepcopy(dict(defaults)), "grains": self.shown, "pillar": {}, "opts": self.public}
-        values["salt"] = environment.undefined(NO_SALT)
-        environment.globals = environment.globals | values | sls.variables()
-        code = self.files.code(sls.path, sls.file)
-        template = environment.template_class.from_code(environment, code, environment.globals, None)
-        return "".join(template.generate())
-
-    def state(self, name: str, saltenv: str, defaults: Mapping[str, Any], depth: int = 0) -> dict[Any, Any]:
-        """The pillar of an SLS file with what it includes, {} for none; what it rendered to itself goes to `seen`."""
+        What is no map is nobody's pillar, but may be included under a key."""
         sls = self.find(name, saltenv)
         if not sls.path:
             if (saltenv, name) not in self.optional and self.roots.get(saltenv):
@@ -611,32 +569,38 @@ class Pillar:
                 log.error("pillar of %s: %s", self.minion_id, printable(sentence))
                 self.errors.append(sentence)
             return {}
-        state = {}
+        state: Any = None
         try:
             if depth > MAX_PILLAR_DEPTH:
                 raise Failure("files include one another too deeply.")
             state = self.rendered(sls, defaults)
         except Exception as error:
             self.failed(sls.path, error, f"Rendering SLS '{name}' failed")
-        if not isinstance(state, dict):
-            self.errors.append(f"SLS '{name}' does not render to a dictionary")
-            state = {}
-        if "include" in state and "include" not in self.files.text(sls.path):
-            self.errors.append(f"SLS '{name}' has an include that does not stand in the file; it is left out")
-            state = {key: value for key, value in state.items() if key != "include"}
-        include = state.get("include", [])
-        if not isinstance(include, list):
-            self.errors.append(f"Include Declaration in SLS '{name}' is not formed as a list")
-        elif "include" in state:
-            state = {key: value for key, value in state.items() if key != "include"}
+        if isinstance(state, dict):
+            state = copy.copy(state)  # what is remembered of a text does not change
         self.seen[saltenv, name] = state
-        parts = self.included(sls, include, defaults, depth) if isinstance(include, list) else []
-        parts = [state, *parts] if self.opts["pillar_includes_override_sls"] else [*parts, state]
-        return functools.reduce(self.merge, parts)
+        if state and not isinstance(state, dict):
+            self.errors.append(f"SLS '{name}' does not render to a dictionary")
+        return self.with_includes(sls, state, defaults, depth) if state and isinstance(state, dict) else state
 
-    def included(self, sls: Sls, include: list[Any], defaults: Any, depth: int) -> list[dict[Any, Any]]:
+    def with_includes(self, sls: Sls, state: dict[Any, Any], defaults: Any, depth: int) -> Any:
+        """What an SLS file has rendered to, with what it includes."""
+        if "include" not in state:
+            return state
+        if "include" not in self.files.text(sls.path):
+            self.errors.append(f"SLS '{sls.name}' has an include that does not stand in the file; it is left out")
+            del state["include"]
+            return state
+        if not isinstance(state["include"], list):
+            self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
+            return state
+        parts = self.included(sls, state.pop("include"), defaults, depth)
+        if self.opts["pillar_includes_override_sls"]:
+            return functools.reduce(self.merge, parts, state)  # each before the next one is read
+        return functools.reduce(self.merge, [*parts, state])
+
+    def included(self, sls: Sls, include: list[Any], defaults: Any, depth: int) -> Iterator[dict[Any, Any]]:
         """The pillars of the files that a file includes, each below the key that it asks for."""
-        found = []
         package = sls.name if sls.file.endswith("/init.sls") else sls.name.rpartition(".")[0]
         for item in include:
             key, word = "", item
@@ -648,25 +612,62 @@ class Pillar:
                 self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
                 continue
             full = f"{package}.{word[1:]}".lstrip(".") if word.startswith(".") else word
-            names = self.named(word.lstrip(".").replace("/", "."), sls.saltenv) + self.named(full, sls.saltenv)
-            for name in dict.fromkeys(names or [full]):
-                part = self.seen.get((sls.saltenv, name))
-                if part is None:
+            meant = (word.lstrip(".").replace("/", "."), full)
+            names = [name for each in meant for name in self.named(each, sls.saltenv, word, sls.path)]
+            for name in names or [full]:
+                if (sls.saltenv, name) in self.seen:
+                    part = self.seen[sls.saltenv, name]
+                else:
                     part = self.state(name, sls.saltenv, defaults, depth + 1)
                 for fragment in reversed(key.split(":") if key and part else []):
                     part = {fragment: part}
-                found.append(part)
-        return found
+                if part and isinstance(part, dict):
+                    yield part
 
     def render(self, matches: Mapping[str, list[str]]) -> dict[str, Any]:
         """All SLS files of all environments as one pillar."""
         pillar = dict(self.override)
-        for saltenv, patterns in matches.items():
+        first = [env for env in map(str, self.opts["env_order"]) if env in matches]
+        for saltenv, patterns in [(env, matches[env]) for env in dict.fromkeys([*first, *matches])]:
             if saltenv not in self.roots and saltenv != "base":
                 self.errors.append(f"No matching pillar environment for environment '{saltenv}' found")
-            for name in (name for pattern in patterns for name in self.named(pattern, saltenv) or [pattern]):
-                pillar = self.merge(pillar, self.state(name, saltenv, {}))
+            for name in [name for pattern in patterns for name in self.named(pattern, saltenv, pattern) or [pattern]]:
+                if isinstance(state := self.state(name, saltenv, {}), dict):
+                    pillar = self.merge(pillar, state)
         return pillar
+
+
+def with_externals(compiling: Pillar, pillar: dict[Any, Any]) -> dict[Any, Any]:
+    """A pillar with what the kinds of ext_pillar add to it."""
+    if compiling.opts["ext_pillar"] and compiling.override:
+        pillar = compiling.merge(pillar, compiling.override)
+    for kind, told in externals(compiling.opts["ext_pillar"]):
+        try:
+            words = told if isinstance(told, list) else [] if isinstance(told, dict) else [told]
+            named = told if isinstance(told, dict) else {}
+            found = external_leaf(kind).ext_pillar(compiling, pillar, *words, **named)
+            if not isinstance(found, dict):
+                raise Failure(f"it gives a {type(found).__name__}, not a map.")
+            compiling.files.weighed(found)
+            pillar = compiling.merge(pillar, found) if found else pillar
+        except Exception as error:
+            said = printable(f"{type(error).__name__}: {str(error)[:1000]}")
+            log.error("pillar of %s: ext_pillar %s: %s", compiling.minion_id, kind, said)
+            sentence = f"Failed to load ext_pillar {kind}"
+            safe = f"{sentence}. Please see master log for details."
+            compiling.errors.append(safe if compiling.opts["pillar_safe_render_error"] else f"{sentence}: {error}")
+    return pillar
+
+
+def may_glob(compiling: Pillar, pattern: str, path: str) -> bool:
+    """Whether a pattern is the operator's own: where a minion has said a `*`, it must stand as it is in the file that
+    includes by it, or be an item, and no target, in a top file."""
+    if not any(set(text) & set("*?[") for text in texts_in([compiling.shown, *compiling.heard])):
+        return True
+    if path:
+        return pattern in compiling.files.text(path)
+    item = re.compile(rf"(?<![^\s\[,'\"-]){re.escape(pattern)}['\"]?[ \t]*([\],#\r\n]|$)")
+    return any(item.search(compiling.files.text(each)) for each in compiling.used)
 
 
 class Requests:
@@ -674,6 +675,14 @@ class Requests:
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
         self.opts, self.tree, self.files = opts, tree, PillarFiles()
+        self.stored = packed_leaf("requests", "mine").Requests(opts, tree)
+        if opts.get("pillar_py"):
+            log.warning("pillar_py: True: who may write into pillar_roots runs programs as the user of this master")
+        for kind, _ in externals(opts.get("ext_pillar", [])):
+            try:
+                external_leaf(kind)
+            except Failure as failure:
+                log.error("%s", failure)
         self.commands = {"_pillar": Request(self.pillar, PRIVATE)}
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
@@ -687,7 +696,11 @@ class Requests:
         keep = self.opts["minion_data_cache"]
         if grains and keep:
             self.tree.data.put(peer.id, "grains", grains)
-        pillar = Pillar(self.files, self.opts, peer.id, grains, load).compile()
+
+        def mine(tgt: Any, fun: Any, tgt_type: Any) -> Any:
+            return self.stored.get(peer, {"tgt": tgt, "fun": fun, "tgt_type": tgt_type}, now)
+
+        pillar = Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
         return pillar

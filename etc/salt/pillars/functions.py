@@ -1,0 +1,254 @@
+"""The table `salt` of pillar's templates: functions that answer from what the master knows, of this minion only.
+
+FUNCTIONS is what every template finds; COMMANDS is there for an operator who lists the name in pillar_functions."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import os
+import re
+from typing import Any
+
+from saltlite import Failure, Option, merged, options_of, packed_leaf, traverse
+
+process: Any = packed_leaf("pillars", "process")
+
+MAX_FOUND = 10_000  # paths that file.find gives
+MISSING = object()
+KINDS = {"f": os.path.isfile, "d": os.path.isdir, "l": os.path.islink}
+
+
+def under(data: Any, key: Any, default: Any, delimiter: str = ":") -> Any:
+    found = traverse(data, str(key).split(delimiter), default)
+    return found if found is default else copy.deepcopy(found)
+
+
+# What the minion says of itself
+
+
+def grains_get(pillar: Any, key: Any, default: Any = "", delimiter: str = ":", ordered: bool = True) -> Any:
+    return under(pillar.shown, key, default, delimiter)
+
+
+def grains_has_value(pillar: Any, key: Any) -> bool:
+    return traverse(pillar.shown, str(key).split(":"), MISSING) is not MISSING
+
+
+def grains_items(pillar: Any) -> Any:
+    return copy.deepcopy(pillar.shown)
+
+
+def grains_item(pillar: Any, *keys: Any, default: Any = "", delimiter: str = ":") -> Any:
+    return {key: under(pillar.shown, key, default, delimiter) for key in keys}
+
+
+def filtered(data: Any, table: Any, key: Any, merge: Any, default: Any, base: Any) -> Any:
+    """The entry of a table whose key, a glob, the value under `key` matches; over `base`, and below `merge`."""
+    values = traverse(data, str(key).split(":"), [])
+    values = values if isinstance(values, list) else [values]
+    hits = (table[glob] for value in values for glob in table if fnmatch.fnmatchcase(str(value), str(glob)))
+    found = copy.deepcopy(next((hit for hit in hits if hit is not None), table.get(default)))
+    if base and base in table:
+        under_it = copy.deepcopy(table[base])
+        if found is None or not isinstance(under_it, dict):
+            found = under_it if found is None else found
+        elif isinstance(found, dict):
+            found = merged(under_it, found)
+        else:
+            raise Failure("filter_by: the value that was found is no map, and that of base is one.")
+    if merge and not isinstance(merge, dict):
+        raise Failure("filter_by: merge must be a map.")
+    return found if not merge else merged(found or {}, merge)
+
+
+def grains_filter_by(
+    pillar: Any,
+    lookup_dict: Any,
+    grain: Any = "os_family",
+    merge: Any = None,
+    default: Any = "default",
+    base: Any = None,
+) -> Any:
+    return filtered(pillar.shown, lookup_dict, grain, merge, default, base)
+
+
+# What is compiled already, and how the master is configured
+
+
+def pillar_get(
+    pillar: Any, key: Any, default: Any = MISSING, merge: bool = False, delimiter: str = ":", **options: Any
+) -> Any:
+    """A value of the pillar so far: of ext_pillar, with ext_pillar_first, and else of none."""
+    if strange := options.keys() - {"merge_nested_lists", "unmask"}:
+        raise Failure(f"pillar.get takes no {', '.join(sorted(strange))} in a template.")
+    default = "" if default is MISSING else default
+    found = under(pillar.known, key, MISSING, delimiter)
+    if found is MISSING or found is None and merge:
+        return default
+    if merge and isinstance(default, dict) and isinstance(found, dict):
+        return merged(default, found)
+    if merge and isinstance(default, list) and isinstance(found, list):
+        return [*default, *(each for each in found if each not in default)]
+    return found
+
+
+def pillar_items(pillar: Any) -> Any:
+    return copy.deepcopy(pillar.known)
+
+
+def config_get(
+    pillar: Any,
+    key: Any,
+    default: Any = "",
+    delimiter: str = ":",
+    omit_opts: bool = False,
+    omit_grains: bool = False,
+    omit_pillar: bool = False,
+    omit_master: bool = False,
+) -> Any:
+    """An option of the master, else a grain, else a value of the pillar so far."""
+    row = options_of("master").get(str(key).split(delimiter)[0])
+    if isinstance(row, Option) and row.private and not omit_opts:
+        raise Failure(f"the option {key} is not shown to templates; write its value into the file.")
+    places = ((pillar.public, omit_opts), (pillar.shown, omit_grains), (pillar.known, omit_pillar))
+    for data in [data for data, omit in places if not omit]:
+        if (found := under(data, key, MISSING, delimiter)) is not MISSING:
+            return found
+    return default
+
+
+# Files beneath the roots; templates learn of no other
+
+
+def beneath(pillar: Any, path: Any) -> str:
+    """A path, if it lies beneath one of the pillar_roots or file_roots; Failure otherwise."""
+    name = str(path)
+    roots = [
+        root for kind in ("pillar_roots", "file_roots") for listed in pillar.opts[kind].values() for root in listed
+    ]
+    if "\0" not in name and len(name) < 4096:
+        written, real = os.path.normpath(name), os.path.realpath(name)
+        for root in roots:
+            tops = os.path.normpath(root), os.path.realpath(root)
+            if any(f"{written}/".startswith(f"{top}/") for top in tops) and f"{real}/".startswith(f"{tops[1]}/"):
+                return real
+    raise Failure(f"{name[:200]!r} is not beneath pillar_roots or file_roots, and templates see no other files.")
+
+
+def file_exists(pillar: Any, path: Any) -> bool:
+    return os.path.isfile(beneath(pillar, path))
+
+
+def directory_exists(pillar: Any, path: Any) -> bool:
+    return os.path.isdir(beneath(pillar, path))
+
+
+def file_find(
+    pillar: Any,
+    path: Any,
+    name: str = "",
+    iname: str = "",
+    type: str = "",  # noqa: A002
+    mindepth: int = 0,
+    maxdepth: int | None = None,
+) -> list[str]:
+    """The paths beneath a directory, itself among them, that have this name (a glob) and type, sorted."""
+    top = str(path).rstrip("/")
+    real = beneath(pillar, path)
+    if type and not set(type) <= set(KINDS):
+        raise Failure(f"file.find: a type in a template is made of {', '.join(KINDS)}, not {type!r}.")
+
+    def wanted(full: str) -> bool:
+        base = os.path.basename(full)
+        named = (not name or fnmatch.fnmatchcase(base, name)) and (
+            not iname or fnmatch.fnmatchcase(base.lower(), iname.lower())
+        )
+        return named and (not type or any(KINDS[each](full) for each in type))
+
+    found = [top] if mindepth < 1 and os.path.lexists(real) and wanted(real) else []
+    for directory, inside, files in os.walk(real):
+        depth = 1 if directory == real else os.path.relpath(directory, real).count("/") + 2
+        if depth >= mindepth and (maxdepth is None or depth <= maxdepth):
+            paths = [f"{directory}/{each}" for each in inside + files]
+            found += [top + full[len(real) :] for full in paths if wanted(full)]
+        if maxdepth is not None and depth > maxdepth:
+            inside[:] = []
+        if len(found) > MAX_FOUND:
+            raise Failure(f"file.find: more than {MAX_FOUND:,} paths lie beneath {top}.")
+    return sorted(found)
+
+
+def pillar_file_exists(pillar: Any, path: Any, saltenv: Any = None) -> bool:
+    """Whether a file is there, relative to the roots of an environment, or of any."""
+    environments = [saltenv] if saltenv else list(pillar.roots)
+    return any(pillar.path(env, os.path.normpath(str(path))) for env in environments)
+
+
+# Others
+
+
+def runner(pillar: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """saltutil.runner: mine.get, with what this minion may get of the mine and no more."""
+    if name != "mine.get":
+        raise Failure(f"templates have no runner but mine.get, and none named {name!r}.")
+    return mine_get(pillar, *args, **kwargs)
+
+
+def mine_get(pillar: Any, tgt: Any = None, fun: Any = None, tgt_type: Any = "glob") -> Any:
+    words = str(tgt).split() if tgt_type in ("compound", "nodegroup") else []
+    if tgt_type in ("pcre", "grain_pcre", "pillar_pcre") or any(re.match("E@|P.?@|J.?@", word) for word in words):
+        raise Failure("mine.get takes no regular expression here; name the minions by glob, list, grain or nodegroup.")
+    return pillar.mine(tgt, fun, tgt_type)
+
+
+def literal(pillar: Any, word: str) -> bool:
+    """Whether a template of this pillar has the word as it is, between quotes."""
+    literals = packed_leaf("pillars", "sandbox").literals
+    return any(word in literals(pillar.files.text(path)) for path in pillar.used)
+
+
+def cmd_run(pillar: Any, cmd: Any, **options: Any) -> Any:
+    """What a command prints. Its text must stand in a file: a minion's words do not become one."""
+    if strange := options.keys() - {"cwd", "python_shell", "timeout", "ignore_retcode"}:
+        raise Failure(f"cmd.run takes no {', '.join(sorted(strange))} in a template.")
+    if not isinstance(cmd, str) or not literal(pillar, cmd):
+        raise Failure(
+            "cmd.run: no template of this pillar has the command as it is between quotes; put no values into it."
+        )
+    cwd = options.get("cwd")
+    if cwd is not None and not (isinstance(cwd, str) and literal(pillar, cwd)):
+        raise Failure("cmd.run: no template of this pillar has cwd as it is between quotes; put no values into it.")
+    seconds = min(process.MAX_SECONDS, float(options.get("timeout") or process.MAX_SECONDS))
+    ended = process.run(f"the command {cmd[:100]!r}", cmd, seconds=seconds, cwd=cwd or "/")
+    return (ended.output + ended.complaint).decode(errors="replace").rstrip("\n"), ended
+
+
+COMMANDS = {
+    "cmd.run": lambda pillar, cmd, **options: cmd_run(pillar, cmd, **options)[0],
+    "cmd.shell": lambda pillar, cmd, **options: cmd_run(pillar, cmd, **options)[0],
+    "cmd.run_stdout": lambda pillar, cmd, **options: (
+        cmd_run(pillar, cmd, **options)[1].output.decode(errors="replace").rstrip("\n")
+    ),
+    "cmd.retcode": lambda pillar, cmd, **options: cmd_run(pillar, cmd, **options)[1].returncode,
+}
+FUNCTIONS = {
+    "grains.get": grains_get,
+    "grains.fetch": grains_get,
+    "grains.has_value": grains_has_value,
+    "grains.items": grains_items,
+    "grains.item": grains_item,
+    "grains.filter_by": grains_filter_by,
+    "pillar.get": pillar_get,
+    "pillar.fetch": pillar_get,
+    "pillar.items": pillar_items,
+    "pillar.file_exists": pillar_file_exists,
+    "config.get": config_get,
+    "file.file_exists": file_exists,
+    "file.directory_exists": directory_exists,
+    "file.join": lambda pillar, *parts: os.path.join(*map(str, parts)),
+    "file.find": file_find,
+    "file.basename": lambda pillar, path: os.path.basename(str(path)),
+    "file.dirname": lambda pillar, path: os.path.dirname(str(path)),
+    "saltutil.runner": runner,
+}

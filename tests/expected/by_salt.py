@@ -1,0 +1,104 @@
+"""What real Salt makes of pillar trees and of Jinja expressions: run by the Python of an environment with Salt.
+
+    python by_salt.py pillar < CASES.json > RESULTS.json     a case: {files, opts, grains, id}
+    python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
+
+A result has the pillar with its order, or why there is none."""
+
+import copy
+import json
+import logging
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import salt.config
+import salt.pillar
+import salt.utils.jinja  # noqa: F401
+import salt.utils.templates
+
+logging.disable(logging.CRITICAL)
+
+
+def shown(value):
+    """Data as JSON has it, with what JSON does not have written out."""
+    if isinstance(value, dict):
+        return {"map": [[shown(key), shown(each)] for key, each in value.items()]}
+    if isinstance(value, list):
+        return [shown(each) for each in value]
+    if isinstance(value, bool | int | float | None):
+        return value
+    if isinstance(value, set | frozenset):
+        return {"set": sorted(map(repr, value))}
+    return {type(value).__name__: repr(value)} if not isinstance(value, str) else str.__str__(value)
+
+
+def master_opts(root, opts):
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    (root / "etc/master").write_text(json.dumps({"root_dir": str(root), "user": "root"}))
+    loaded = salt.config.master_config(str(root / "etc/master"))
+    loaded["pillar_roots"] = {"base": [str(root / "srv/pillar")]}
+    loaded["file_roots"] = {"base": [str(root / "srv/salt")]}
+    loaded.update(opts)
+    for env, paths in loaded["pillar_roots"].items():
+        loaded["pillar_roots"][env] = [path if path.startswith("/") else str(root / path) for path in paths]
+    return loaded
+
+
+def pillar(case):
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        for name, text in case["files"].items():
+            path = root / "srv/pillar" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("@ROOT@", directory))
+        minion = case.get("id", "web1")
+        opts = master_opts(root, json.loads(json.dumps(case.get("opts", {})).replace("@ROOT@", directory)))
+        accepted = Path(opts["pki_dir"]) / "minions" / minion  # nodegroups are of accepted minions
+        accepted.parent.mkdir(parents=True, exist_ok=True)
+        accepted.touch()
+        grains = {**case.get("grains", {}), "id": minion}
+        load = case.get("load", {})
+        try:
+            made = salt.pillar.Pillar(
+                opts,
+                grains,
+                minion,
+                load.get("saltenv"),
+                pillar_override=copy.deepcopy(load.get("pillar_override")),
+                pillarenv=load.get("pillarenv"),
+            )
+            return json.loads(json.dumps(shown(made.compile_pillar())).replace(directory, "@ROOT@"))
+        except Exception as error:
+            return {"failed": str(error)[:200]}
+
+
+def filtered(expression, opts):
+    signal.alarm(5)  # network_hosts of a network of IPv6
+    values = {"opts": opts, "saltenv": "", "sls": "", "grains": {}, "salt": {}}
+    try:
+        return salt.utils.templates.render_jinja_tmpl("{{ " + expression + " }}", values)
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"[:200]}
+    finally:
+        signal.alarm(0)
+
+
+def too_long(*_):
+    raise TimeoutError
+
+
+def main():
+    signal.signal(signal.SIGALRM, too_long)
+    cases = json.load(sys.stdin)
+    if sys.argv[1] == "pillar":
+        results = [pillar(case) for case in cases]
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            opts = master_opts(Path(directory), {})
+            results = [filtered(expression, opts) for expression in cases]
+    json.dump(results, sys.stdout)
+
+
+main()
