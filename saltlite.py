@@ -973,7 +973,9 @@ def traverse(data: Any, keys: list[str], missing: Any = NOTHING) -> Any:
 #
 # The kinds are rows of MATCHERS, with the letter that stands for each in a compound target. In grains and pillar a path
 # is cut at every delimiter, the longest key first, for keys and values may hold the delimiter; both sides are lowered.
-# A budget bounds what the master spends on a target that somebody else wrote: what would take longer `may match`.
+# A budget bounds what the master spends on a target that somebody else wrote: what would take longer `may match`. Globs
+# are compared without compiling them, so nobody fills a cache with his own; expressions of others than root have a
+# bound that is read off their text before they are compiled.
 
 Verdict = bool | None
 REGEX_BUDGET = 100_000  # steps on the master, some milliseconds
@@ -4002,6 +4004,10 @@ class MasterProtocol:
 #
 # The ports are a leaf's, etc/salt/transports: its Listener gives requests with the connection each came on, believes of
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
+#
+# No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
+# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What is one
+# piece cannot be cut: a return of 8 MB is opened, written and synced in some 100 ms, which max_message_size bounds.
 
 
 def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:
