@@ -2280,6 +2280,7 @@ def line_matches(name: str, lines: Iterable[str]) -> Verdict:
 
 RUNNING, ASKING, COMPLETE, ENDED, CANCELLED = "running", "asking", "complete", "ended", "cancelled"
 ALL_IN, OVERDUE, MOVED, GONE = "all in", "overdue", "moved", "gone"
+MAX_TOLD = 16_384  # bytes of what an event tells of a return, for each of its values
 JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
     # state -> event -> (next state, what Jobs does)
     RUNNING: {ALL_IN: (COMPLETE, "end"), OVERDUE: (ASKING, "probe"), GONE: (CANCELLED, "cancel")},
@@ -2315,10 +2316,15 @@ def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[...
 
 
 def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, Any]:
-    """The `ret` line of a job's file for the load of a `_return`."""
-    line = {"event": "ret", "id": minion_id, "fun": load.get("fun", ""), "return": load.get("return")}
-    line |= {"retcode": load.get("retcode", 0), "success": load.get("success", True), "time": now}
-    return line | {"out": load["out"]} if isinstance(load.get("out"), str) else line
+    """The `ret` line of a job's file for the load of a `_return`. What is told of it in an event, too, is small: a
+    larger value counts as not given, and for success as False."""
+    line = {"event": "ret", "id": minion_id, "fun": "", "return": load.get("return"), "retcode": 0, "success": True}
+    for name in ("fun", "retcode", "success"):
+        if name in load:
+            small = len(to_json(load[name])) <= MAX_TOLD
+            line[name] = load[name] if small else {"fun": "", "retcode": 1, "success": False}[name]
+    line["time"] = now
+    return line | {"out": load["out"]} if isinstance(load.get("out"), str) and len(load["out"]) <= MAX_TOLD else line
 
 
 def all_well(line: dict[str, Any]) -> bool:
@@ -2616,6 +2622,12 @@ class MasterTree:
         path.unlink(missing_ok=True)
         sync_directory(path.parent)
 
+    def check_room(self) -> None:
+        """OSError where less than keep_free is free, which is left to whoever runs this machine."""
+        info = os.statvfs(self.cache)
+        if info.f_bavail * info.f_frsize < self.opts["keep_free"]:
+            raise OSError(errno.ENOSPC, "less is free than keep_free says", str(self.cache))
+
     def count(self, state: str) -> int:
         """How many keys are in a state, whatever their names."""
         return len(names(self.pki / DIRECTORIES[state]))
@@ -2876,29 +2888,53 @@ def make_day(jobs: Path, jid: str) -> Path:
     return day
 
 
-class OwnReturns:
-    """Returns to no job of ours: what a minion ran on its own account (call, schedule) is kept under its own name, as a
-    finished job, MAX_OWN a day at most."""
+class Quota:
+    """What is taken of each minion in a day: bytes of returns (return_quota), and MAX_OWN returns to no job of ours."""
 
-    def __init__(self, jobs: Path) -> None:
-        self._jobs, self._day, self._count = jobs, "", collections.Counter[str]()
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
+        self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
 
-    def may_keep(self, minion_id: str, now: float) -> bool:
-        """Count one more of this minion today; whether it may be kept."""
-        if self._day != jid_of(now)[:8]:
-            self._day, self._count = jid_of(now)[:8], collections.Counter()
-        self._count[minion_id] += 1
-        return self._count[minion_id] <= MAX_OWN
-
-    def keep(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
-        """Write it as a finished job of one minion. One that is there already stays as it is."""
+    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], str]:
+        """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
+        in the place of what was returned, and the return has failed: it is not lost without a word."""
+        self._begin(now)
         line = return_line(minion_id, load, now)
-        header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
-        header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": now}
-        name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
-        path = make_day(self._jobs, jid) / f"{jid}.{name}.jsonl"
-        if not path.exists():
-            put(path, f"{to_json(header)}\n{to_json(line)}\n")
+        text, most = to_json(line), self.opts["return_quota"]
+        self._bytes[minion_id] += len(text)
+        if self._bytes[minion_id] > most > 0:
+            why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
+            log.warning("a return for job %s is %s", load.get("jid"), why)
+            self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
+            line |= {"return": why, "retcode": 1, "success": False}
+            text = to_json(line)
+        return line, text
+
+    def may_keep_own(self, minion_id: str, now: float) -> bool:
+        """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
+        be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
+        self._begin(now)
+        self._own[minion_id] += 1
+        if self._own[minion_id] > MAX_OWN:
+            log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
+        return self._own[minion_id] <= MAX_OWN
+
+    def _begin(self, now: float) -> None:
+        """Count anew each day."""
+        if self._day != jid_of(now)[:8]:
+            self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
+
+
+def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any]) -> None:
+    """Keep what a minion ran on its own account (call, schedule) under its own name, as a finished job. One that is
+    there already stays as it is."""
+    minion_id = line["id"]
+    header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
+    header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
+    name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
+    path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
+    if not path.exists():
+        put(path, f"{to_json(header)}\n{to_json(line)}\n")
 
 
 class Jobs:
@@ -2915,9 +2951,9 @@ class Jobs:
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
         self.outgoing: list[dict[str, Any]] = []
-        self.events: list[tuple[str, dict[str, Any]]] = []
         self.ticks = Ticks()
-        self.own = OwnReturns(tree.jobs)
+        self.quota = Quota(opts)
+        self.events = self.quota.events
 
     def new_jid(self, now: float) -> str:
         """A jid later than every one given out before."""
@@ -2984,13 +3020,14 @@ class Jobs:
         The first return counts, and only minions that the job was published to may answer it.
 
         The load is {jid, return, retcode, success, fun, fun_args, …}; jid "req": the minion ran it on its own
-        account, as do jids that this master never gave out."""
+        account, as do jids that this master never gave out. OSError where less than keep_free is free."""
         jid = str(load.get("jid", ""))
         if jid in self.probes:
             self._probed(self.probes[jid], minion_id, load.get("return"), now)
             return ""
         if jid in self.passed:
             return ""
+        self.tree.check_room()
         if job := self.active.get(jid):
             if job.parts.get(minion_id) == RETURNED:
                 return jid if minion_id in job.unwritten else ""
@@ -3002,19 +3039,18 @@ class Jobs:
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
             self._late(jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
-            if not self.own.may_keep(minion_id, now):
-                log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
-                return ""
-            near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
-            self.own.keep(jid if near else self.new_jid(now), minion_id, load, now)
+            if self.quota.may_keep_own(minion_id, now):
+                near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
+                line = self.quota.line(minion_id, load, now)[0]
+                keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line)
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
 
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
-        line = return_line(minion_id, load, now)
-        job.lines.append(to_json(line))
+        line, text = self.quota.line(minion_id, load, now)
+        job.lines.append(text)
         job.unwritten.append(minion_id)
         job.step(minion_id, RETURN)
         if not all_well(line):
@@ -3043,7 +3079,7 @@ class Jobs:
             self._remember(jid, {line["id"] for line in lines if line["event"] == "ret"})
         if minion_id in self.ended[jid]:
             return
-        append(path, to_json(return_line(minion_id, load, now) | {"late": True}) + "\n")
+        append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
         self.ended[jid].add(minion_id)
         self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
 
@@ -3224,13 +3260,13 @@ MAX_NONCES = 100_000
 
 
 class Sender:
-    """The connection a request comes from: its address, and `minion`, the id that has proven itself with it, '' until
-    one has. The transport makes it and believes what it says."""
+    """The connection a request comes from: its address, whether it is `open` still, and `minion`, the id that has
+    proven itself with it, '' until one has. The transport makes it and believes what it says."""
 
-    __slots__ = ("address", "minion")
+    __slots__ = ("address", "minion", "open")
 
     def __init__(self, address: str = "") -> None:
-        self.address, self.minion = address, ""
+        self.address, self.minion, self.open = address, "", True
 
 
 class Heard:
@@ -3497,6 +3533,7 @@ class SharedKey:
 # (X9.31 of the shared key's hash) and the nonce. Of others: ret, true for pending, false for refused, or "full".
 
 MAX_HELD = 10_000
+SHARED_FROM = 100  # keys that may wait: where they are fewer, all may come from one address
 REFUSALS_PER_SECOND = 100
 
 
@@ -3510,11 +3547,13 @@ class Reply(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An `_auth` that waits for the operator: the newest of its id."""
+    """An `_auth` that waits for the operator: the newest of its id that came on the same connection, or on another when
+    that was closed, for whoever plays a recording must not be answered in place of the minion."""
 
     envelope: Any
     load: dict[str, Any]
     finger: str
+    sender: Sender
 
 
 class Admission:
@@ -3531,6 +3570,7 @@ class Admission:
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.moved = 0
+        self.newcomers: dict[str, str] = {}  # pending ids of this run, and the address each came from
         self.pub_signatures: dict[str, bytes] = {}  # of the master's key, by the signing key
         self._refusals = (0, 0)  # a second, and how many there were in it
         self._rotate_wanted = False
@@ -3568,8 +3608,10 @@ class Admission:
         policy = ASK if state == REJECTED else self.policy(minion_id, load, now)
         rule = key_rule(self.opts["open_mode"], state, stored is None or stored.pem == key.pem, policy)
         kept = rule.becomes if rule.change == PUT and rule.becomes in (PENDING, REJECTED) else ""
-        if kept and self.tree.count(kept) >= self.opts["max_pending_keys"]:
-            log.warning("%s is told `full`: as many keys are %s as max_pending_keys allows", minion_id, kept)
+        if kept and (self.tree.count(kept) >= self.opts["max_pending_keys"] or self._crowded()):
+            where = self.peers.sender.address
+            log.warning("%s is told `full`: as many keys are %s as max_pending_keys allows, half of them to one address"
+                        " (%s)", minion_id, kept, where)  # fmt: skip
             return self._refuse(load, now, "full")
         self._apply(rule, minion_id, state, key, now)
         if rule.reply == CREDENTIALS:
@@ -3637,17 +3679,29 @@ class Admission:
             log.warning("%s came with another key than the %s one: see minions_denied", minion_id, state)
         else:  # our own rename is no move of the operator's; what he has done since, even with this file, still shows
             tree.keys[minion_id] = (rule.becomes, tree.scan_one(minion_id)[1])
+        if rule.becomes == PENDING:
+            self.newcomers[minion_id] = self.peers.sender.address
+
+    def _crowded(self) -> bool:
+        """Whether half of all keys that may wait came from the address that asks now."""
+        address, keys, most = self.peers.sender.address, self.tree.keys, self.opts["max_pending_keys"]
+        if not address or most < SHARED_FROM or len(self.newcomers) < most // 2:
+            return False
+        # the operator has moved some of them meanwhile
+        self.newcomers = {each: where for each, where in self.newcomers.items() if keys.get(each, ("",))[0] == PENDING}
+        return list(self.newcomers.values()).count(address) >= most // 2
 
     def _hold(self, envelope: Any, load: dict[str, Any], finger: str) -> bool:
         """Keep a request until its key moves, with no more of it than an answer needs; False if there is no room."""
-        minion_id = load["id"]
-        if minion_id not in self.held and len(self.held) >= MAX_HELD:
+        minion_id, sender = load["id"], self.peers.sender
+        other = self.held.get(minion_id)
+        if len(self.held) >= MAX_HELD if other is None else other.sender.open and other.sender is not sender:
             return False
         fields = ("id", "nonce", "enc_algo", "sig_algo", "token")
         kept: dict[str, Any] = {name: load[name] for name in fields if name in load}
         if len(kept.get("token") or "") > 1024:
             return False
-        self.held[minion_id] = Held(envelope, kept, finger)
+        self.held[minion_id] = Held(envelope, kept, finger, sender)
         return True
 
     def _refuse(self, load: dict[str, Any], now: float, ret: bool | str = False) -> bytes | None:
@@ -6352,28 +6406,11 @@ class Minion:
 
 class Command(NamedTuple):
     """A command line verb, COMMAND in the file of etc/salt/commands that has its name: one line of help, its function
-    (arguments -> exit code), what adds its options."""
+    (arguments -> exit code), what adds its options; one of those may set `check`, which is called before."""
 
     help: str
     main: Callable[[argparse.Namespace], int]
     arguments: tuple[Callable[[argparse.ArgumentParser], None], ...]
-
-
-def config_arguments(parser: argparse.ArgumentParser) -> None:
-    """-c, which every command has."""
-    parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
-
-
-def log_arguments(parser: argparse.ArgumentParser) -> None:
-    """-l."""
-    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
-
-
-def check_out(args: argparse.Namespace) -> None:
-    """Failure if --out names no outputter, packed or below the configuration directory."""
-    out = getattr(args, "out", None)
-    if out and out not in (known := leaf_files("outputters", {"conf_dir": args.config_dir})):
-        raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
 
 
 def say(text: str) -> None:
@@ -6396,6 +6433,7 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
 
     parser = Parser(prog=program, description=row.help.capitalize() + ".", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
+    parser.set_defaults(check=lambda args: None)
     for add in row.arguments:
         add(parser)
     return parser
@@ -6444,8 +6482,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         row = command(name)
         args = parse_words(parser_of(row, program), argv)
-        check_out(args)
-        return row.main(args)
+        return args.check(args) or row.main(args)
     except Failure as failure:
         print(f"saltlite: {failure}", file=sys.stderr)
         return failure.exit_code

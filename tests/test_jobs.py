@@ -520,7 +520,7 @@ def small(tmp_path):
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("NOT TESTED: mounting a small file system needs root; the limit in test_protocol stands in for it")
     try:
-        yield Site(tmp_path)
+        yield Site(tmp_path, keep_free=0)
     finally:
         subprocess.run(["umount", str(tmp_path / "var")], check=True)
 

@@ -1,7 +1,9 @@
 """What a peer may send, and what it costs us: bounded time, bounded memory, and never what somebody else has done."""
 
+import os
 import resource
 import struct
+import subprocess
 import threading
 import time
 
@@ -9,7 +11,7 @@ import msgpack
 import pytest
 import zmq
 from in_memory import JID, KEYS, Site
-from live import Minion, free_port, until
+from live import Minion, command, free_port, running_master, until, write_config
 
 import saltlite
 from saltlite import AuthError, PayloadError, pack, unpack
@@ -215,3 +217,153 @@ def test_an_unsigned_refusal_costs_no_return(tmp_path):
         minion.close()
         master.ends = True
         master.join(5)
+
+
+# What minions may take of the disk
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_bytes_of_returns_that_are_kept_of_one_minion_in_a_day(tmp_path, more):
+    line = {"event": "ret", "id": "m1", "fun": "x.y", "return": "", "retcode": 0, "success": True, "time": 1e9 + 0.5}
+    site = Site(tmp_path, return_quota=5000)
+    site.now = 1e9 - 0.5
+    m1, m2 = site.joined("m1"), site.joined("m2", 1)
+    size = 5000 + more - len(saltlite.to_json(line))
+    for minion in (m1, m2):
+        site.now = 1e9 - 0.5
+        site.ask(minion, {"cmd": "_return", "jid": "req", "fun": "x.y", "return": "x" * size})
+    kept = sorted((site.tree.jobs / "done").glob("*/*.jsonl"))
+    lines = [saltlite.from_json(path.read_text().splitlines()[1]) for path in kept]
+    assert [each["return"] == "x" * size for each in lines] == [more <= 0] * 2
+    told = [tag for tag, _ in site.jobs.events if tag.startswith("salt/quota/")]
+    assert told == ([] if more <= 0 else ["salt/quota/m1", "salt/quota/m2"])
+    site.ask(m1, {"cmd": "_return", "jid": "req", "fun": "x.y", "return": "more"})
+    site.now += 86400
+    site.ask(m1, {"cmd": "_return", "jid": "req", "fun": "x.y", "return": "another day"})
+    texts = [path.read_text() for path in sorted((site.tree.jobs / "done").glob("*/*m1.jsonl"))]
+    assert "not kept: m1 has returned more than 5000 bytes today" in texts[1]
+    assert saltlite.from_json(texts[1].splitlines()[1])["success"] is False
+    assert '"another day"' in texts[2]
+
+
+def free(path):
+    info = os.statvfs(path)
+    return info.f_bavail * info.f_frsize
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_minions_leave_some_of_the_disk_free(tmp_path, more):
+    (tmp_path / "var").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path / "var")]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("NOT TESTED: mounting a small file system needs root")
+    try:
+        site = Site(tmp_path, keep_free=0)
+        minion = site.joined("m")
+        site.submit(JID, tgt="*", fun="test.ping")
+        site.opts["keep_free"] = free(tmp_path / "var") + more
+        load = {"cmd": "_return", "jid": JID, "fun": "test.ping", "return": True}
+        reply = site.master.receive(b"e", minion.request(load, site.now), site.now)
+        site.jobs.flush()
+        assert (reply is None) == (more > 0), "it is not acknowledged, so it comes again"
+        site.opts["keep_free"] = free(tmp_path / "var") + more
+        if more > 0:
+            assert site.ask(minion, {"cmd": "_mine", "data": {"a.b": 1}}) == ""
+            site.opts["keep_free"] = 0
+            assert site.ask(minion, load) is None
+        assert [line["return"] for line in site.lines(JID)[1] if line["event"] == "ret"] == [True]
+    finally:
+        subprocess.run(["umount", str(tmp_path / "var")], check=True)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("name, otherwise", [("fun", ""), ("retcode", 1), ("success", False)])
+def test_what_an_event_tells_of_a_return_is_small(name, otherwise, more):
+    value = "x" * (saltlite.MAX_TOLD - 2 + more)
+    line = saltlite.return_line("m", {"return": 1, name: value}, 1.0)
+    assert line[name] == (value if more <= 0 else otherwise)
+    out = "x" * (saltlite.MAX_TOLD + more)
+    assert saltlite.return_line("m", {"return": 1, "out": out}, 1.0).get("out") == (out if more <= 0 else None)
+
+
+# Newcomers
+
+
+def test_a_recording_of_an_auth_does_not_take_the_place_of_the_minion(tmp_path):
+    site = Site(tmp_path)
+    minion, one, other = site.minion("m"), saltlite.Sender("10.0.0.1"), saltlite.Sender("10.0.0.2")
+    request = minion.auth_request()
+    site.peers.sender = one
+    assert site.master.receive("one", request, site.now) is None
+    site.peers.sender = other
+    reply = site.master.receive("other", request, site.now)
+    assert minion.auth_reply(reply.data) == saltlite.KEY_PENDING
+    site.peers.sender = one
+    assert site.master.receive("one again", minion.auth_request(), site.now) is None
+    one.open = False
+    site.peers.sender = other
+    assert site.master.receive("after it has gone", minion.auth_request(), site.now) is None
+    site.move("m", "minions_pre", "minions")
+    assert list(site.look()) == ["after it has gone"]
+
+
+@pytest.mark.parametrize("most, more", [(100, -1), (100, 0), (100, 1), (101, 1), (99, 1)])
+def test_half_of_the_keys_that_wait_may_come_from_one_address(tmp_path, most, more):
+    assert saltlite.SHARED_FROM == 100
+    site = Site(tmp_path, max_pending_keys=most)
+    site.peers.sender = saltlite.Sender("10.0.0.1")
+    for number in range(most // 2 + more):
+        site.auth(site.minion(f"m{number}"))
+    assert len(os.listdir(site.tree.pki / "minions_pre")) == most // 2 + (more if most < 100 else min(more, 0))
+    site.peers.sender = saltlite.Sender("10.0.0.2")
+    site.auth(site.minion("another"))
+    assert (site.tree.pki / "minions_pre/another").exists()
+    site.move("m0", "minions_pre", "minions")
+    site.look()
+    site.peers.sender = saltlite.Sender("10.0.0.1")
+    site.auth(site.minion("last"))
+    assert (site.tree.pki / "minions_pre/last").exists()
+
+
+# The machine around it
+
+
+FOREIGN = [
+    "etc/salt",
+    "etc/salt/master",
+    "etc",
+    "etc/salt/pki/master/master.pem",
+    "var/cache/salt/master",
+    "etc/salt/master.d",
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can give files away")
+@pytest.mark.parametrize("path", FOREIGN)
+@pytest.mark.parametrize("how", ["owner", "everybody", "group"])
+def test_no_daemon_starts_where_others_could_change_what_it_reads(tmp_path, path, how):
+    conf = tmp_path / "x/etc/salt"
+    ports = {"interface": "127.0.0.1", "publish_port": free_port(), "ret_port": free_port()}
+    write_config(conf / "master", ports)
+    target = tmp_path / "x" / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        target.write_text("x") if target.suffix == ".pem" else target.mkdir()
+    mode = target.stat().st_mode & 0o777
+    if how == "owner":
+        os.chown(target, 12345, 0)
+    elif how == "everybody":
+        target.chmod(mode | 0o002)
+    else:
+        os.chown(target, 0, 12345)
+        target.chmod(mode | 0o020)
+    done = command("master", "-c", conf)
+    assert done.returncode == 1 and str(target) in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].endswith(" first.")
+
+
+def test_a_directory_that_is_everybodys_with_a_sticky_bit_may_stand_above(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    with running_master(tmp_path / "tmp") as master:
+        assert master.process

@@ -15,7 +15,6 @@ from saltlite import (
     Command,
     Failure,
     client,
-    config_arguments,
     load_opts,
     packed_leaf,
     say,
@@ -64,4 +63,4 @@ def main(args: argparse.Namespace) -> int:
     return EX_OK
 
 
-COMMAND = Command("show what happens at the master", main, (config_arguments, event_arguments))
+COMMAND = Command("show what happens at the master", main, (terminal.config_arguments, event_arguments))

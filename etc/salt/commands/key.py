@@ -27,7 +27,6 @@ from saltlite import (
     MasterTree,
     PublicKey,
     clean,
-    config_arguments,
     fingerprint,
     load_opts,
     make_key_pair,
@@ -229,4 +228,4 @@ def main(args: argparse.Namespace) -> int:
         raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
 
 
-COMMAND = Command("list, accept, reject, delete keys", main, (config_arguments, out_arguments, key_arguments))
+COMMAND = Command("list, accept, reject, delete keys", main, (terminal.config_arguments, out_arguments, key_arguments))

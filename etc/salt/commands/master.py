@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import pwd
 import signal
+import stat
 import sys
 import tempfile
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from saltlite import (
@@ -17,14 +20,16 @@ from saltlite import (
     Command,
     Failure,
     Master,
-    config_arguments,
     harden,
     load_opts,
     log,
-    log_arguments,
     options_of,
+    packed_leaf,
     setup_log,
+    user_name,
 )
+
+terminal = packed_leaf("terminal", "text")
 
 
 def level_of(args: argparse.Namespace) -> str:
@@ -54,6 +59,29 @@ def say_where(number: int, frame: Any) -> None:
             file.write(text)
 
 
+def check_owners(opts: dict[str, Any]) -> None:
+    """Failure where somebody else could change what the daemon reads, or what it believes: the configuration, the keys,
+    the cache, or a directory above them. `/` is not looked at, nor what a user has who has called sudo."""
+    role, conf = opts["role"], opts["conf_dir"]
+    ours = {0, os.geteuid(), int(os.environ.get("SUDO_UID") or 0)}
+    with contextlib.suppress(KeyError):
+        ours.add(pwd.getpwnam(opts["user"]).pw_uid)
+    keys = [f"{opts['pki_dir']}/{name}" for name in ("master.pem", "master_sign.pem", "minion.pem")]
+    paths = {os.path.realpath(path) for path in (f"{conf}/{role}", f"{conf}/{role}.d", opts["cachedir"], *keys)}
+    parents = {str(parent) for each in paths for parent in Path(each).parents}
+    for path in sorted(paths | parents - {"/"}):
+        with contextlib.suppress(OSError):  # what is not there will be made
+            info = os.stat(path)
+            if info.st_uid not in ours:
+                owner = user_name(info.st_uid)
+                raise Failure(f"{path} belongs to {owner}, who could change what the {role} does: chown it first.")
+            sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+            if info.st_mode & stat.S_IWOTH and not sticky:
+                raise Failure(f"{path} can be written by everybody: `chmod o-w {path}` first.")
+            if info.st_mode & stat.S_IWGRP and not sticky and info.st_gid not in (0, *os.getgroups(), os.getegid()):
+                raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
+
+
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     """The options of a daemon, with its log set up and its configuration's warnings said."""
     if args.daemon:
@@ -65,6 +93,7 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
         log.warning("%s", warning)
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
+    check_owners(opts)
     opts["__limits__"] = harden()
     signal.signal(signal.SIGUSR1, say_where)
     return opts
@@ -74,4 +103,4 @@ def main(args: argparse.Namespace) -> int:
     return Master(daemon_opts("master", args)).run()
 
 
-COMMAND = Command("run the master", main, (config_arguments, log_arguments, daemon_arguments))
+COMMAND = Command("run the master", main, (terminal.config_arguments, terminal.log_arguments, daemon_arguments))

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from saltlite import Command, Failure, Minion, config_arguments, find_id, log_arguments, packed_leaf, put
+from saltlite import (
+    Command,
+    Failure,
+    Minion,
+    find_id,
+    packed_leaf,
+    put,
+)
+
+terminal = packed_leaf("terminal", "text")
 
 daemon = packed_leaf("commands", "master")
 
@@ -29,4 +38,4 @@ def main(args: argparse.Namespace) -> int:
     return Minion(opts).run()
 
 
-COMMAND = Command("run the minion", main, (config_arguments, log_arguments, daemon.daemon_arguments))
+COMMAND = Command("run the minion", main, (terminal.config_arguments, terminal.log_arguments, daemon.daemon_arguments))

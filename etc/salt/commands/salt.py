@@ -18,8 +18,6 @@ from saltlite import (
     Command,
     all_well,
     check,
-    config_arguments,
-    log_arguments,
     options_of,
     packed_leaf,
     say,
@@ -197,5 +195,5 @@ def main(args: argparse.Namespace) -> int:
         return EX_FAILED
 
 
-arguments = (config_arguments, log_arguments, out_arguments, state_arguments)
+arguments = (terminal.config_arguments, terminal.log_arguments, out_arguments, state_arguments)
 COMMAND = Command("run a function on minions", main, (*arguments, target_arguments))

@@ -45,6 +45,10 @@ OPTIONS = {
     "presence_events": Option(False, both.BOOL, "events that say which minions are connected", restart=True),
     "loop_interval": Option(60, both.NUMBER, "seconds between two looks at that", restart=True),
     "keep_jobs_seconds": Option(86400, both.INT, "how long finished jobs stay in jobs/done"),
+    "return_quota": Option(1 << 30, both.INT, "bytes of returns that are kept of one minion in a day; 0: no limit"),
+    "keep_free": Option(
+        64 << 20, both.INT, "bytes of disk that minions leave free; below, their returns wait for room at theirs"
+    ),
     "key_watch": Option(
         "auto", both.WATCH, "how renames are noticed; without: looked for every key_rescan seconds", restart=True
     ),

@@ -107,6 +107,7 @@ class Requests:
             log.warning("the mine of %s is not changed: %s", peer.id, error)
             return False
         if new != old:
+            self.tree.check_room()
             self.tree.data.put(peer.id, "mine", new)
         return True
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from saltlite import Failure, leaf_files, read_leaf, say, why_not
+from saltlite import EX_USAGE, Failure, leaf_files, nearest, read_leaf, say, why_not
 
 COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
 COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
@@ -85,6 +85,16 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """-c, which every command has."""
+    parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
+
+
+def log_arguments(parser: argparse.ArgumentParser) -> None:
+    """-l."""
+    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
+
+
 def out_arguments(parser: argparse.ArgumentParser) -> None:
     """How data is printed."""
     known = ", ".join(leaf_files("outputters"))
@@ -92,6 +102,14 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
+    parser.set_defaults(check=check_out)
+
+
+def check_out(args: argparse.Namespace) -> None:
+    """Failure if --out names no outputter, packed or below the configuration directory."""
+    out = getattr(args, "out", None)
+    if out and out not in (known := leaf_files("outputters", {"conf_dir": args.config_dir})):
+        raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
 
 
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:

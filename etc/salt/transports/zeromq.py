@@ -767,7 +767,7 @@ class Listener:
         self._stand(connection, CLOSED)
         if minion_id:
             self._doubt(connection)
-        connection.queue, connection.unsent = None, 0
+        connection.queue, connection.unsent, connection.open = None, 0, False
         with contextlib.suppress(OSError):
             self._epoll.unregister(connection.fd)
         connection.socket.close()
