@@ -386,7 +386,7 @@ def test_large_messages_of_minions_wait_their_turn(monkeypatch, served):
     served.wait(done, "all of them come")
     assert most <= 3 * LARGE + 2 * LARGE + 8 * ZEROMQ.READ_LARGE
     assert [served.answered(sock)[-1] for sock in peers] == bodies
-    assert not served.listener._paused and set(served.listener._bytes.values()) == {0}
+    assert not served.listener.incoming.paused and set(served.listener.incoming.bytes.values()) == {0}
 
 
 def test_whoever_goes_while_waiting_for_his_turn_is_forgotten(monkeypatch, served):
@@ -397,28 +397,26 @@ def test_whoever_goes_while_waiting_for_his_turn_is_forgotten(monkeypatch, serve
         sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             sock.send(half[LARGE:])
-    served.wait(lambda: served.listener._paused)
-    waiting = next(iter(served.listener._paused))
+    served.wait(lambda: served.listener.incoming.paused)
+    waiting = next(iter(served.listener.incoming.paused))
     address = waiting.socket.getpeername()
     sock = next(sock for sock in peers if sock.getsockname() == address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
     served.wait(lambda: waiting.standing == ZEROMQ.CLOSED)
-    assert waiting not in served.listener._paused
+    assert waiting not in served.listener.incoming.paused
 
 
 def test_the_budgets_are_empty_when_all_have_gone(served):
     for proof in (b"", message(b"", b"I am m")):
         for _ in range(3):
             served.raw(HELLO["REQ"] + proof + message(b"", b"x" * LARGE)[:100_000])
-    served.wait(lambda: sum(served.listener._bytes.values()) > 590_000)
+    served.wait(lambda: sum(served.listener.incoming.bytes.values()) > 590_000)
     for sock in served.sockets:
         sock.close()
     served.wait(lambda: not served.all)
     listener = served.listener
-    assert set(listener._bytes.values()) == {0} and not listener.minions and not listener.subscribers
-    kept = (listener._partial, listener._paused, listener._unsent, listener._beating, listener._more, listener._crowd)
-    assert not any(kept) and not any(listener._standing.values())
+    empty(listener)
 
 
 def test_whoever_does_not_take_answers_is_not_read(served):
@@ -557,6 +555,229 @@ def test_a_port_that_is_taken_or_an_address_that_is_not_here_is_named():
         Served(ret_port=other.getsockname()[1])
     with pytest.raises(saltlite.Failure, match="see interface and publish_port"):
         Served(interface="198.51.100.7")
+
+
+# What a hostile reader has found
+
+
+def reset(sock):
+    """Close with a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def empty(listener):
+    """Nothing is kept of anybody."""
+    incoming = listener.incoming
+    assert set(incoming.bytes.values()) == {0} and not any(incoming.partial.values()) and not incoming.holds
+    assert not listener.minions and not listener.subscribers and not listener._unsent_bytes
+    kept = (incoming.paused, listener._unsent, listener._beating, listener._crowd)
+    assert not any(kept) and not any(listener._standing.values()) and not any(listener._more.values())
+
+
+def test_who_resets_the_connection_when_he_is_answered_leaves_nothing(served):
+    """The answer cannot be sent, and what has begun to come in goes with the connection."""
+    for _ in range(5):
+        sock = served.raw()
+        served.go(0.02)
+        sock.recv(64)
+        sock.sendall(HELLO["REQ"] + message(b"", b"x" * 60_000)[:15_000])
+        reset(sock)
+    served.wait(lambda: not served.all)
+    empty(served.listener)
+
+
+def test_what_the_doubted_hold_is_counted_and_bounded(monkeypatch, served):
+    monkeypatch.setattr(ZEROMQ, "BUDGET_UNPROVEN", 40_000)
+    monkeypatch.setattr(ZEROMQ, "MAX_OWN", 4)
+    begun = HELLO["REQ"] + message(b"", b"I am m") + message(b"", b"x" * 60_000)[:12_000]
+    for _ in range(20):
+        served.raw(begun)
+    served.go(0.5)
+    stranger = served.raw(HELLO["REQ"] + message(b"", b"x" * 60_000)[:12_000])
+    served.go(0.5)
+    assert served.listener.incoming.bytes[False] <= 40_000 and len(served.listener.minions["m"]) <= 4
+    served.listener.forget("m")
+    assert served.listener.incoming.bytes == {True: 0, False: sum(each.counted for each in served.all)}
+    assert served.listener.incoming.bytes[False] <= 40_000
+    stranger.close()
+    for sock in served.sockets:
+        sock.close()
+    served.wait(lambda: not served.all)
+    empty(served.listener)
+
+
+def test_a_large_message_is_let_go_though_another_has_begun(served):
+    sock = served.raw(HELLO["REQ"])
+    sock.sendall(message(b"", b"x" * LARGE) + b"\x01")
+    served.wait(lambda: served.asked)
+    served.go()
+    (connection,) = served.all
+    assert len(connection.codec._buffer) == 1 and connection.counted == 1
+
+
+def test_a_connection_of_two_minions_is_that_of_the_last(served):
+    sock = served.proven("a")
+    sock.send_multipart([b"", b"I am b"])
+    served.answered(sock)
+    assert list(served.listener.minions) == ["b"]
+    served.listener.forget("a")
+    assert list(served.listener.minions) == ["b"]
+    sock.close(0)
+    served.wait(lambda: not served.all)
+    empty(served.listener)
+
+
+def test_a_crowd_of_subscribers_keeps_no_newcomer_out():
+    """Nor one of an address where a minion lives, beyond what its minions have."""
+    with Served(most=32) as served:
+        served.listener.know("127.0.0.1")
+        crowd = [served.raw(HELLO["SUB"] + message(b"\x01"), "publish_port") for _ in range(40)]
+        served.wait(lambda: served.listener.subscribers["127.0.0.1"] > 20)
+        for number in range(5):
+            crowd.append(served.raw(HELLO["SUB"] + message(b"\x01"), "publish_port"))
+            newcomer = socket.socket()
+            newcomer.bind(("127.0.0.2", 0))
+            newcomer.connect(("127.0.0.1", served.opts["ret_port"]))
+            served.sockets.append(newcomer)
+            for data in (HELLO["REQ"], message(b"", b"I am %d" % number)):
+                newcomer.sendall(data)
+                served.go(0.02)
+                crowd.append(served.raw(HELLO["SUB"] + message(b"\x01"), "publish_port"))
+            served.wait(lambda number=number: b"I am %d" % number in served.asked)
+        assert len(served.listener.minions) == 5
+
+
+def test_subscribers_of_minions_stay_when_a_crowd_of_many_addresses_comes():
+    with Served(most=32) as served:
+        minions = [served.proven(f"m{number}") for number in range(5)]
+        mine = [served.peer(zmq.SUB, "publish_port", SUBSCRIBE=b"") for _ in range(5)]
+        served.wait(lambda: served.listener.subscribers["127.0.0.1"] == 5)
+        for number in range(60):
+            sock = socket.socket()
+            sock.bind((f"127.0.0.{2 + number}", 0))
+            sock.connect(("127.0.0.1", served.opts["publish_port"]))
+            served.sockets.append(sock)
+            sock.sendall(HELLO["SUB"])
+            served.go(0.005)
+        served.listener.publish(b"x")
+        assert [served.answered(sock) for sock in mine] == [[b"x"]] * 5
+        assert len(served.listener.minions) == len(minions)
+
+
+def test_networks_of_ipv6_are_one_customer():
+    assert ZEROMQ.block_of("2001:db8::1") == ZEROMQ.block_of("2001:db8::ffff:1") != ZEROMQ.block_of("2001:db8:0:1::1")
+    assert ZEROMQ.block_of("192.0.2.1") == "192.0.2.1"
+
+
+def paused(served, monkeypatch, count=3):
+    """The raw connections of minions m0 …, of whom all but the first wait for their turn."""
+    monkeypatch.setattr(ZEROMQ, "BUDGET", LARGE)
+    peers = []
+    for number in range(count):
+        sock = served.raw(HELLO["REQ"] + message(b"", b"I am m%d" % number))
+        sock.setblocking(False)
+        served.wait(lambda number=number: f"m{number}" in served.listener.minions)
+        peers.append((sock, memoryview(message(b"", b"x" * 2 * LARGE))))
+    left = [data for _, data in peers]
+    for _ in range(200):
+        for number, (sock, _) in enumerate(peers):
+            most = len(left[number]) - 100_000
+            with contextlib.suppress(BlockingIOError):
+                left[number] = left[number][sock.send(left[number][: max(0, most)]) :] if most > 0 else left[number]
+        served.go(0.002)
+        if len(served.listener.incoming.paused) >= count - 1:
+            break
+    assert served.listener.incoming.paused
+    return peers, left
+
+
+def test_the_paused_go_on_when_who_was_in_their_way_is_forgotten(served, monkeypatch):
+    peers, left = paused(served, monkeypatch)
+    waiting = next(iter(served.listener.incoming.paused))
+    for minion_id in list(served.listener.minions):
+        if minion_id != waiting.believed:
+            served.listener.forget(minion_id)
+    assert waiting not in served.listener.incoming.paused
+
+
+def test_the_paused_are_not_missed_and_take_what_they_are_sent(served, monkeypatch):
+    paused(served, monkeypatch)
+    waiting = next(iter(served.listener.incoming.paused))
+    waiting.ttl, waiting.wait_until = 1.0, time.monotonic() - 1
+    served.listener._beating[waiting] = None
+    served.listener.tick()
+    assert waiting.standing == ZEROMQ.PROVEN
+    waiting.reply((b"",), b"x" * (8 << 20))
+    assert waiting.unsent
+    address = waiting.socket.getpeername()
+    sock = next(sock for sock in served.sockets if sock.getsockname() == address)
+
+    def taken():
+        with contextlib.suppress(BlockingIOError):
+            sock.recv(1 << 20)
+        return not waiting.unsent
+
+    served.wait(taken)
+    assert waiting.standing == ZEROMQ.PROVEN
+
+
+def test_a_minion_that_holds_little_has_its_turn(served, monkeypatch):
+    paused(served, monkeypatch)
+    sock = served.peer(zmq.DEALER)
+    for body in (b"I am small", b"x" * 60_000):
+        sock.send_multipart([b"", body])
+        assert served.answered(sock)[-1] == body
+
+
+def test_who_sends_one_large_message_after_the_other_is_moving(served):
+    sock = served.raw(HELLO["REQ"] + message(b"", b"I am m"))
+    data = message(b"", b"x" * 200_000)
+    for _ in range(6):
+        sock.sendall(data[100_000:] if served.asked[1:] or served.all and served.all[0].counted else data[:0])
+        sock.sendall(data[:100_000])
+        served.go(0.05)
+        served.late(20)
+        assert len(served.all) == 1
+    assert len(served.asked) == 6
+
+
+def test_answers_that_wait_for_all_are_bounded(monkeypatch):
+    monkeypatch.setattr(ZEROMQ, "BUDGET_UNSENT", 20 * LARGE)
+    with Served(answer=lambda body: b"x" * 8 * LARGE if body == b"much" else body) as served:
+        for _ in range(8):
+            served.raw(HELLO["REQ"] + message(b"", b"I am m") + message(b"", b"much") * 3, size=4096)
+        served.go(1)
+        assert sum(each.unsent for each in served.all) == served.listener._unsent_bytes <= 20 * LARGE
+        assert 0 < len(served.all) < 8
+        sock = served.proven()
+        sock.send_multipart([b"", b"y"])
+        assert served.answered(sock)[-1] == b"y"
+
+
+def test_minions_are_answered_before_a_flood_of_strangers(served):
+    minion = served.proven()
+    flood = message(b"", b"x" * 10) * 3000
+    strangers = [served.raw(HELLO["REQ"]) for _ in range(50)]
+    for sock in strangers:
+        sock.setblocking(False)
+        sock.send(flood)
+    served.go(0.05)
+    before = len(served.asked)
+    minion.send_multipart([b"", b"mine"])
+    served.wait(lambda: b"mine" in served.asked)
+    assert served.asked.index(b"mine") - before <= 50 * ZEROMQ.AT_ONCE_UNPROVEN * 12
+
+
+def test_a_turn_has_its_time(served):
+    served.answer = lambda body: time.sleep(0.001) or body
+    peers = [served.proven(f"m{number}") for number in range(20)]
+    for sock in peers:
+        for _ in range(30):
+            sock.send_multipart([b"", b"x"])
+    served.longest = 0.0
+    served.wait(lambda: len(served.asked) >= 620)
+    assert served.longest < 2, "600 requests of a millisecond each, and nowhere near a second in one turn"
 
 
 # A master

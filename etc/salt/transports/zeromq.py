@@ -10,8 +10,9 @@ publications (SUB and XSUB); in exchange every bound is one of a peer and not of
     SUBSCRIBED  hears publications; who it is, it never says        takes what it is sent
     PROVEN      a session of an accepted minion was used here       may be silent for ever
 
-When there are no more descriptors the oldest of the first kind goes, then of the second, then a subscriber of the
-address that has most of them. The proven are never sacrificed: a minion has at most MAX_OWN of them.
+When there are no more descriptors whoever has proven nothing goes, of the address that has most of those, beyond its
+proven ones: new ones first, then those that ask, then subscribers. The proven are never sacrificed; a minion has at
+most MAX_OWN of them, and the requests of the proven come first in each turn.
 
 Nothing that a peer calls itself is believed. A reply goes to the connection that asked, or nowhere.
 
@@ -46,6 +47,7 @@ MAX_ENVELOPE = 256  # bytes of all frames before the body
 MAX_COMMAND = 512  # bytes: READY with an identity of 255 is the longest that libzmq sends
 MAX_TOPIC = 255  # bytes
 MAX_CONTEXT = 16  # bytes that come back with a PONG
+MAX_CONSUMED = 16 << 10  # bytes that were looked at and are kept with what comes after them
 
 MORE, LONG, COMMAND = 1, 2, 4
 
@@ -154,7 +156,7 @@ class Codec:
     @property
     def pending(self) -> int:
         """Bytes that are kept."""
-        return len(self._buffer) - self._at + self.size
+        return len(self._buffer) + self.size
 
     @property
     def begun(self) -> bool:
@@ -235,11 +237,19 @@ class Codec:
             self._check_message(flags, size, buffer[at + head] if have > head else 1)
         if have < head + size:
             return None
-        self._at = at + head + size
-        body = bytes(memoryview(buffer)[at + head : self._at])
-        if self._at == len(buffer):
+        end = at + head + size
+        body = bytes(memoryview(buffer)[at + head : end])
+        if end == len(buffer):
             self._buffer, self._at = b"", 0
+        elif end > MAX_CONSUMED:
+            self._buffer, self._at = bytes(memoryview(buffer)[end:]), 0
+        else:
+            self._at = end
         return flags, body
+
+    def forget(self) -> None:
+        """Let go of everything that is kept; nothing comes after."""
+        self._buffer, self._at, self.frames, self.size, self.state = b"", 0, (), 0, CLOSED
 
     def _check_message(self, flags: int, size: int, first: int) -> None:
         """Whether a frame of a message may be there; `first` is the first byte of its body, where it has come."""
@@ -259,7 +269,7 @@ class Codec:
     def _command(self, body: bytes) -> tuple[str, Any]:
         """Take a command; Wrong if it is none that a peer sends now."""
         name, rest = body[1 : 1 + body[0]], body[1 + body[0] :]
-        if len(name) != body[0] or not name.isalpha():
+        if len(name) != body[0] or not name.isalpha() or not name.isupper():
             raise Wrong("a command without a name")
         self._step(name.decode())
         if name == b"READY":
@@ -292,42 +302,111 @@ MAX_TTL = 120.0  # seconds after which a peer that wants to be missed is missed,
 SMALL = 16 << 10  # bytes: a message up to this one never has to make room for others
 BUDGET_UNPROVEN = 64 << 20  # bytes of all messages of the unproven that are on their way; beyond it one of them goes
 BUDGET = 256 << 20  # bytes of all messages of the proven that are on their way; beyond it they wait their turn
-MAX_UNSENT = 32 << 20  # bytes that wait for a peer to take them, beyond the one message that it is taking
+MAX_UNSENT = 32 << 20  # bytes that wait for one peer to take them, beyond the one message that it is taking
 MAX_TOPICS = 2  # that a subscriber may have: `broadcast`, its own, and none besides that could match
 MAX_OWN = 512  # connections on which one minion is believed; an older one then has proven nothing
 MAX_ADDRESSES = 65_536  # that are remembered as those of minions
+BUDGET_UNSENT = 256 << 20  # bytes of replies that wait to be taken; beyond it who has most of them is hung up on
 AT_ONCE = 16  # requests, or whatever else was said, of one connection in a row
-ACCEPTS = 32  # connections taken in a row
+AT_ONCE_UNPROVEN = 2  # the same of one that has proven nothing: READY and its first request
+ACCEPTS = 16  # connections taken in a row
 RESERVE = 48  # descriptors left for files, jobs and the daemon itself
 SHARE = 2  # of all descriptors the unproven of one address have half at most: a site may stand behind one
-SLICE = 500  # subscribers that a publication goes to before requests are looked at again
+SLICE, SLICE_BYTES = 500, 4 << 20  # subscribers that a publication goes to, and bytes, before others have their turn
 READ, READ_LARGE = 16 << 10, 256 << 10  # bytes of one read
 
 NEW, ASKING, SUBSCRIBED, PROVEN = "new", "asking", "subscribed", "proven"
 
 
 class Connection(Sender):
-    """One peer. `standing` says what it has proven; times are seconds of the monotonic clock.
+    """One peer. `standing` says what it has proven, `believed` the minion it is filed under; times are seconds of the
+    monotonic clock.
 
-    `address`, and `minion` once it has proven to be one, are what the protocol knows of it. `mark` and `marked` are
-    when what is on its way was last looked at and how much of it there was."""
+    `address`, and `minion` once it has proven to be one, are what the protocol knows of it; `block` is the address, or
+    the /64 of IPv6, which is one customer. `mark` and `marked` are when what is on its way was last looked at and how
+    much of it there was; `counted` and `filed` where the bytes of ours that it holds stand in the books."""
 
-    __slots__ = "codec counted fd listener mark marked queue since socket standing topics unsent wait_until".split()
+    __slots__ = (
+        *("believed", "block", "codec", "counted", "fd", "filed", "listener", "mark", "marked", "queue", "since"),
+        *("socket", "standing", "topics", "ttl", "unsent", "wait_until"),
+    )
 
     def __init__(self, listener: Listener, sock: socket.socket, codec: Codec, address: str, now: float) -> None:
         super().__init__(address)
         self.listener, self.socket, self.codec = listener, sock, codec
         self.fd, self.standing, self.since = sock.fileno(), NEW, now
+        self.block = block_of(address)
+        self.believed = ""
         self.topics: tuple[bytes, ...] = ()
         self.queue: collections.deque[bytes | memoryview] | None = None  # what waits to be sent, None: nothing
-        self.unsent = self.counted = 0  # bytes of `queue`, and bytes of ours in the listener's budgets
+        self.unsent = self.counted = 0  # bytes of `queue`, and bytes that have begun to come in
+        self.filed = (False, "")
         self.mark, self.marked = now, 0
-        self.wait_until = 0.0  # when it wants to be missed
+        self.ttl = self.wait_until = 0.0  # seconds after which it wants to be missed, and when that is
 
     def reply(self, envelope: tuple[bytes, ...], body: bytes) -> None:
         """Answer what it has asked; nothing happens if it has gone."""
         if self.standing in (ASKING, PROVEN):
             self.listener.send(self, message(*envelope, body))
+
+
+class Incoming:
+    """Messages that have begun to come in and are not whole: how many bytes of them are kept, and whose turn it is.
+
+    `partial` are their connections, the oldest first, those of the proven (True) and of the others (False) apart, and
+    `bytes` what they hold; `holds` says it of each minion. `paused` are not read until it is their turn."""
+
+    def __init__(self) -> None:
+        self.partial: dict[bool, dict[Connection, None]] = {True: {}, False: {}}
+        self.bytes = {True: 0, False: 0}
+        self.holds: collections.Counter[str] = collections.Counter()
+        self.paused: dict[Connection, None] = {}
+
+    def count(self, connection: Connection, size: int, now: float) -> None:
+        """A connection holds so many bytes now, under what it has proven by now."""
+        proven, minion_id = connection.filed
+        if connection.counted:
+            self.bytes[proven] -= connection.counted
+            self.holds[minion_id] -= connection.counted if proven else 0
+            if not self.holds[minion_id]:
+                del self.holds[minion_id]
+        else:
+            connection.mark, connection.marked = now, 0
+        filed = connection.standing == PROVEN, connection.believed
+        if not size or filed[0] != proven:
+            self.partial[proven].pop(connection, None)
+        if size:
+            self.partial[filed[0]][connection] = None
+            self.bytes[filed[0]] += size
+            self.holds[filed[1]] += size if filed[0] else 0
+        connection.counted, connection.filed = size, filed
+
+    def has_turn(self, connection: Connection) -> bool:
+        """Whether more of what a connection is sending may be read: there is room, or its minion holds no more than its
+        share, or it is the oldest, so that there is always one that can come to its end."""
+        if connection.standing != PROVEN or self.bytes[True] <= BUDGET:
+            return True
+        if self.holds[connection.believed] <= BUDGET // len(self.holds):
+            return True
+        return connection is next(iter(self.partial[True]), connection)
+
+    def too_much(self) -> Connection | None:
+        """Of the unproven whoever must go, for they hold more than they may together."""
+        if self.bytes[False] <= BUDGET_UNPROVEN:
+            return None
+        known = self.partial[False]
+        large = [each for each in known if each.counted > SMALL]
+        strangers = (each for each in large if each.address not in each.listener.known)
+        return next(strangers, None) or next(iter(large or known), None)
+
+
+def block_of(address: str) -> str:
+    """The address, or of an IPv6 address its /64: a customer has that many."""
+    if ":" not in address:
+        return address
+    with contextlib.suppress(OSError):
+        return sys.intern(socket.inet_pton(socket.AF_INET6, address)[:8].hex())
+    return address
 
 
 def address_of(interface: str) -> str:
@@ -378,28 +457,29 @@ class Listener:
 
     Watch `fileno()`, and when it is readable take the requests of `turn`; call `tick` once a second. `minions` are the
     connections on which an accepted minion has proven itself, by id, and `subscribers` counts those of publications by
-    address; `changed` says that one of either came or went since somebody set it to False."""
+    address; `changed` says that one of either came or went since somebody set it to False. `known` are the addresses
+    of minions."""
 
     def __init__(self, opts: Mapping[str, Any], most: int = 0) -> None:
         self.opts = opts
-        self.most = most or max(2 * ACCEPTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE)
+        self.most = most or max(4 * ACCEPTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE)
         self.topic = b"broadcast" if opts["zmq_filtering"] else b""  # the one that every minion hears, filtering or not
         self.minions: dict[str, list[Connection]] = {}
         self.subscribers: collections.Counter[str] = collections.Counter()
+        self.known: dict[str, None] = {}
         self.changed = False
+        self.incoming = Incoming()
         self._all: dict[int, Connection] = {}
         self._standing: dict[str, dict[Connection, None]] = {each: {} for each in (NEW, ASKING, SUBSCRIBED, PROVEN)}
-        self._crowd: collections.Counter[str] = collections.Counter()  # of each address: those who have proven nothing
-        self._known: dict[str, None] = {}  # addresses of minions
-        self._partial: dict[Connection, None] = {}  # something has begun to come in
-        self._paused: dict[Connection, None] = {}  # not read until there is room for what they send
+        self._crowd: collections.Counter[str] = collections.Counter()  # of each block: the unproven less the proven
         self._unsent: dict[Connection, None] = {}  # has not taken what it was sent
+        self._unsent_bytes = 0  # of replies
         self._beating: dict[Connection, None] = {}  # wants to be missed
-        self._more: dict[Connection, None] = {}  # has sent more than AT_ONCE requests
-        self._bytes = {True: 0, False: 0}  # on their way, of the proven and of the others
+        self._more: dict[bool, dict[Connection, None]] = {True: {}, False: {}}  # with bytes to look at; by proven
         self._publications: collections.deque[tuple[bytes, collections.deque[Connection]]] = collections.deque()
         self._now = self._until = time.monotonic()
         self._left = 0  # requests that `turn` still gives
+        self._behind = False  # whether the last turn has left something unread
         self._epoll = select.epoll()
         self._ports: dict[int, tuple[socket.socket, str]] = {}
         for option, role in (("publish_port", PUB), ("ret_port", ROUTER)):
@@ -415,7 +495,7 @@ class Listener:
     @property
     def busy(self) -> bool:
         """Whether `turn` has something to do although nothing is readable."""
-        return bool(self._more or self._publications)
+        return bool(self._more[True] or self._more[False] or self._publications)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -424,33 +504,46 @@ class Listener:
 
     def turn(self, most: int = 500, seconds: float = 0.05) -> Iterator[tuple[Connection, tuple[bytes, ...], bytes]]:
         """Requests (connection, envelope, body) that have come in, `most` of them or those of so many seconds; to be
-        taken to its end.
+        taken to its end. The proven go first; the others have a fifth of the time left.
 
         Whoever takes one sets `minion` of the connection when an accepted minion has proven itself with it."""
-        self._now = time.monotonic()
-        self._left, self._until = most, self._now + seconds
+        began = self._now = time.monotonic()
         self._distribute()
-        for fd, mask in self._epoll.poll(0, SLICE):
+        self._receive(began + 0.4 * seconds)
+        for proven, part, share in ((True, most, 0.8), (False, most // 5, 1.0)):
+            self._left, self._until = part, began + share * seconds
+            for connection in list(self._more[proven]):
+                if self._left <= 0 or time.monotonic() > self._until:
+                    break
+                if connection in self._more[proven]:  # who went meanwhile is not
+                    del self._more[proven][connection]
+                    yield from self._requests(connection)
+
+    def _receive(self, until: float) -> None:
+        """Take what the system has: connections, bytes, room to send."""
+        found = self._epoll.poll(0, SLICE)
+        self._behind = len(found) == SLICE
+        for fd, mask in found:
+            if time.monotonic() > until:
+                self._behind = True
+                break
             if fd in self._ports:
                 self._accept(*self._ports[fd])
             elif connection := self._all.get(fd):
+                if connection in self.incoming.paused and mask & (select.EPOLLHUP | select.EPOLLERR):
+                    self.close(connection, "")  # nothing is asked of it, so it would be told for ever
+                    continue
                 if mask & select.EPOLLOUT:
                     self._flush(connection)
-                if connection in self._paused:  # nothing was asked of it, so it has gone
-                    self.close(connection, "")
-                elif mask & ~select.EPOLLOUT and connection not in self._more:
+                if mask & ~select.EPOLLOUT and connection not in self._more[connection.standing == PROVEN]:
                     self._read(connection)
-        for connection in list(self._more):
-            if self._left <= 0 or time.monotonic() > self._until:
-                return
-            if connection in self._more:
-                del self._more[connection]
-                yield from self._requests(connection)
 
     def _read(self, connection: Connection) -> None:
         """Read once from a connection, and put it among those whose bytes are to be looked at."""
-        if connection.counted and not self._has_turn(connection):
-            self._paused[connection] = None
+        if connection.standing == CLOSED:
+            return
+        if connection.counted and not self.incoming.has_turn(connection):
+            self.incoming.paused[connection] = None
             return self._watch(connection)
         try:
             data = connection.socket.recv(READ_LARGE if connection.counted > READ else READ)
@@ -461,14 +554,20 @@ class Listener:
         if not data:
             return self.close(connection, "")
         connection.codec.receive(data)
-        self._more[connection] = None
+        if connection.ttl:
+            connection.wait_until = self._now + connection.ttl
+        self._look(connection)
+
+    def _look(self, connection: Connection) -> None:
+        """There are bytes to look at."""
+        self._more[connection.standing == PROVEN][connection] = None
 
     def _requests(self, connection: Connection) -> Iterator[tuple[Connection, tuple[bytes, ...], bytes]]:
-        """What a connection has asked, and everything else that it has said, AT_ONCE in a row.
+        """What a connection has asked, and everything else that it has said, some of it in a row.
 
         Of one that does not take its answers nothing is looked at until it has."""
-        codec = connection.codec
-        for _ in range(AT_ONCE if not connection.unsent else 0):
+        codec, more = connection.codec, False
+        for _ in range(0 if connection.unsent else AT_ONCE if connection.standing == PROVEN else AT_ONCE_UNPROVEN):
             try:
                 event = codec.next_event()
             except Wrong as error:
@@ -479,19 +578,26 @@ class Listener:
                 self._asks(connection)
                 yield connection, *event[1]
                 self._left -= 1
-                self._believe(connection)
+                if connection.standing != CLOSED:
+                    self._believe(connection)
             else:
                 self._heard(connection, *event)
             if connection.standing == CLOSED:
                 return
+            if self._left <= 0 or time.monotonic() > self._until:
+                more = codec.begun
+                break
         else:
-            if codec.begun and not connection.unsent:
-                self._more[connection] = None
+            more = codec.begun
         if codec.answers:
             answers, codec.answers = codec.answers, b""
             self.send(connection, answers)
+        if connection.standing == CLOSED:
+            return
+        if more and not connection.unsent:
+            self._look(connection)
         if codec.begun or connection.counted:
-            self._count(connection)
+            self._count(connection, codec.pending)
 
     def _heard(self, connection: Connection, what: str, value: Any) -> None:
         """Something that is no request."""
@@ -505,30 +611,66 @@ class Listener:
                 connection.topics += (value,)
         elif what == "cancel":
             connection.topics = tuple(topic for topic in connection.topics if topic != value)
-        elif what == "ping" and value:
-            connection.wait_until = self._now + min(value, MAX_TTL)
+        elif what == "ping":
+            connection.ttl = min(value, MAX_TTL)
+            connection.wait_until = self._now + connection.ttl
             self._beating.pop(connection, None)
-            self._beating[connection] = None
+            if value:
+                self._beating[connection] = None
         elif what == "error":
             self.close(connection, "")
 
     def _asks(self, connection: Connection) -> None:
-        """Somebody asks: whoever does not is sacrificed before."""
+        """Somebody asks, so its message is whole: whoever does not is sacrificed before."""
         connection.since = self._now
         if connection.standing == ASKING:
             self._standing[ASKING].pop(connection)
             self._standing[ASKING][connection] = None
+        if connection.counted:
+            self._count(connection, 0)
+
+    # who is who
 
     def _believe(self, connection: Connection) -> None:
-        """Take over what the protocol has found out of a connection."""
-        if not connection.minion or connection.standing != ASKING:
+        """Take over what the protocol has found out of a connection; it may say another thing than before."""
+        if not connection.minion or connection.believed == connection.minion:
             return
+        if connection.believed:
+            minion_id = connection.minion
+            self._doubt(connection)
+            connection.minion = minion_id
+        connection.believed = connection.minion
         self._stand(connection, PROVEN)
-        own = self.minions.setdefault(connection.minion, [])
+        own = self.minions.setdefault(connection.believed, [])
         own.append(connection)
         if len(own) > MAX_OWN:
             self._doubt(own[0])
         self.know(connection.address)
+
+    def _doubt(self, connection: Connection) -> None:
+        """What a connection has proven counts no more."""
+        own = self.minions.get(connection.believed, [])
+        if connection in own:
+            own.remove(connection)
+            if not own:
+                del self.minions[connection.believed]
+        connection.minion = connection.believed = ""
+        if connection.standing == PROVEN:
+            connection.since = self._now
+            self._more[True].pop(connection, None)
+            self._stand(connection, ASKING)
+            self._look(connection)
+            self._count(connection, connection.counted)
+
+    def forget(self, minion_id: str) -> None:
+        """A minion is accepted no more, or under another key: nobody is it."""
+        own = list(self.minions.get(minion_id, ()))
+        for connection in own:
+            self._doubt(connection)
+        living = {each.address for each in self._standing[PROVEN]} if own else set()
+        for connection in own:
+            if connection.address not in living:
+                self.known.pop(connection.address, None)
 
     def present(self, addresses: Mapping[str, str]) -> set[str]:
         """Which minions, of these by id with the address of each, are connected: those that have proven themselves on
@@ -541,65 +683,33 @@ class Listener:
 
     def know(self, address: str) -> None:
         """A minion lives at this address, so many of them may: the bounds of one address do not hold there."""
-        self._known.pop(address, None)
-        self._known[address] = None
-        if len(self._known) > MAX_ADDRESSES:
-            del self._known[next(iter(self._known))]
-
-    def _doubt(self, connection: Connection) -> None:
-        """What a connection has proven counts no more."""
-        own = self.minions.get(connection.minion, [])
-        if connection in own:
-            own.remove(connection)
-            if not own:
-                del self.minions[connection.minion]
-        connection.minion = ""
-        if connection.standing == PROVEN:
-            connection.since = self._now
-            self._stand(connection, ASKING)
-
-    def forget(self, minion_id: str) -> None:
-        """A minion is accepted no more, or under another key: nobody is it."""
-        for connection in list(self.minions.get(minion_id, ())):
-            self._doubt(connection)
+        self.known.pop(address, None)
+        self.known[address] = None
+        if len(self.known) > MAX_ADDRESSES:
+            del self.known[next(iter(self.known))]
 
     # what is on its way
 
-    def _count(self, connection: Connection) -> None:
-        """Keep the books of what has begun to come in, and make room where there is none."""
-        proven, pending = connection.standing == PROVEN, connection.codec.pending
-        self._bytes[proven] += pending - connection.counted
-        connection.counted = pending
-        if not pending:
-            self._partial.pop(connection, None)
-            self._resume()
-            return
-        if connection not in self._partial:
-            self._partial[connection] = None
-            connection.mark, connection.marked = self._now, 0
-        while not proven and self._bytes[False] > BUDGET_UNPROVEN:
-            large = [each for each in self._partial if each.standing != PROVEN and each.counted > SMALL]
-            unknown = [each for each in large if each.address not in self._known]
-            self.close((unknown or large or [connection])[0], "no room for what it sends")
+    def _count(self, connection: Connection, size: int) -> None:
+        """Keep the books of what has begun to come in, make room where there is none, and read on where there is."""
+        incoming = self.incoming
+        incoming.count(connection, size, self._now)
+        while victim := incoming.too_much():
+            self.close(victim, "no room for what it sends")
+        if incoming.paused and (size == 0 or connection.standing != PROVEN):
+            for each in list(incoming.paused):
+                if incoming.has_turn(each):
+                    self._resume(each)
 
-    def _has_turn(self, connection: Connection) -> bool:
-        """Whether more of what a connection is sending may be read: there is room, or it is the oldest of the proven,
-        so that there is always one that can come to its end."""
-        if connection.standing != PROVEN or self._bytes[True] <= BUDGET:
-            return True
-        return connection is next((each for each in self._partial if each.standing == PROVEN), connection)
-
-    def _resume(self) -> None:
-        """Something has come to its end: read on where it is somebody's turn."""
-        for connection in list(self._paused) if self._paused else ():
-            if self._has_turn(connection):
-                del self._paused[connection]
-                connection.mark, connection.marked = self._now, connection.counted
-                self._watch(connection)
+    def _resume(self, connection: Connection) -> None:
+        """Read on."""
+        del self.incoming.paused[connection]
+        connection.mark, connection.marked = self._now, connection.counted
+        self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""
-        mask = 0 if connection in self._paused else select.EPOLLIN
+        mask = 0 if connection in self.incoming.paused else select.EPOLLIN
         self._epoll.modify(connection.fd, select.EPOLLOUT if connection.unsent else mask)
 
     # what goes out
@@ -618,16 +728,28 @@ class Listener:
             if sent == len(data):
                 return
             connection.queue = collections.deque([memoryview(data)[sent:]])
-            connection.unsent = len(data) - sent
             connection.mark, connection.marked = self._now, 0
             self._unsent[connection] = None
+            self._owe(connection, len(data) - sent)
             self._watch(connection)
         elif connection.unsent + len(data) > MAX_UNSENT:
-            log.warning("a peer at %s is dropped: it does not take what it is sent", connection.address)
-            self.close(connection, "")
+            self._drop(connection)
         else:
             connection.queue.append(data)
-            connection.unsent += len(data)
+            self._owe(connection, len(data))
+        if self._unsent_bytes > BUDGET_UNSENT:
+            self._drop(max((each for each in self._unsent if each.codec.role == ROUTER), key=lambda each: each.unsent))
+
+    def _owe(self, connection: Connection, size: int) -> None:
+        """So many bytes more, or less, wait for a connection. Those of a publication are there once for all."""
+        connection.unsent += size
+        if connection.codec.role == ROUTER:
+            self._unsent_bytes += size
+
+    def _drop(self, connection: Connection) -> None:
+        """Hang up on somebody who does not take what he is sent."""
+        log.warning("a peer at %s is dropped: it does not take what it is sent", connection.address)
+        self.close(connection, "")
 
     def _flush(self, connection: Connection) -> None:
         """Send on what has waited."""
@@ -640,7 +762,7 @@ class Listener:
                 return
             except OSError:
                 return self.close(connection, "")
-            connection.unsent -= sent
+            self._owe(connection, -sent)
             connection.marked += sent
             if sent < len(queue[0]):
                 queue[0] = memoryview(queue[0])[sent:]
@@ -651,12 +773,12 @@ class Listener:
         del self._unsent[connection]
         self._watch(connection)
         if connection.codec.begun:
-            self._more[connection] = None
+            self._look(connection)
 
     def publish(self, data: bytes) -> None:
         """Send a publication to everybody who has subscribed by now; its bytes are there once, however many there are.
 
-        The first SLICE get it at once, the others in the next turns, each one publication after the other."""
+        Some get it at once, the others in the next turns, each one publication after the other."""
         parts = [self.topic, data] if self.topic else [data]
         subscribers = collections.deque(each for each in self._standing[SUBSCRIBED] if each.topics)
         self._publications.append((message(*parts), subscribers))
@@ -668,7 +790,7 @@ class Listener:
         if not self._publications:
             return
         data, left = self._publications[0]
-        for _ in range(min(SLICE, len(left))):
+        for _ in range(min(len(left), max(1, min(SLICE, SLICE_BYTES // len(data))))):
             self.send(left.popleft(), data)
         if not left:
             self._publications.popleft()
@@ -688,7 +810,7 @@ class Listener:
                         return self._rest(True)
                 continue
             address = sys.intern(where[0] if port.family == socket.AF_INET else plain(where[0]))
-            crowded = address not in self._known and self._crowd[address] >= max(1, self.most // SHARE)
+            crowded = address not in self.known and self._crowd[block_of(address)] >= max(1, self.most // SHARE)
             if crowded or len(self._all) >= self.most and not self._sacrifice():
                 sock.close()
                 continue
@@ -698,27 +820,31 @@ class Listener:
 
     def _admit(self, connection: Connection) -> None:
         """Begin with a connection: our greeting goes out without waiting for the other."""
+        try:
+            self._epoll.register(connection.fd, select.EPOLLIN)
+        except OSError as error:
+            log.warning("a connection from %s cannot be watched: %s", connection.address, error)
+            return connection.socket.close()
         self._all[connection.fd] = connection
         self._standing[NEW][connection] = None
-        self._crowd[connection.address] += 1
-        self._epoll.register(connection.fd, select.EPOLLIN)
+        self._crowd[connection.block] += 1
         answers, connection.codec.answers = connection.codec.answers, b""
         self.send(connection, answers)
 
     def _sacrifice(self) -> bool:
-        """Close one that has proven nothing; whether there was one."""
+        """Make room: of the address that has most connections which have proven nothing, beyond those that have, the
+        oldest go, those first that have said least, and of a crowd some at once; whether there was one."""
         log.warning("as many connections as there may be, %s: one that has proven nothing goes; raise the limit of open"
                     " files (ulimit -n, LimitNOFILE) if these are minions", self.most)  # fmt: skip
-        for standing in (NEW, ASKING):
+        block, count = max(self._crowd.items(), key=lambda pair: pair[1], default=("", 0))
+        victims: list[Connection] = []
+        for standing in (NEW, ASKING, SUBSCRIBED):
             for connection in self._standing[standing]:
-                self.close(connection, "no room, and it has proven nothing")
-                return True
-        for address, _ in self.subscribers.most_common(1):
-            for connection in self._standing[SUBSCRIBED]:
-                if connection.address == address:
-                    self.close(connection, "no room, and its address has more connections than any other")
-                    return True
-        return False
+                if (count <= 0 or connection.block == block) and len(victims) <= min(count // 16, AT_ONCE):
+                    victims.append(connection)
+        for connection in victims:
+            self.close(connection, "no room, and its address has more that have proven nothing than any other")
+        return bool(victims)
 
     def _rest(self, resting: bool) -> None:
         """Take no connections until the next tick, for there is nothing to take them with; or take them again."""
@@ -731,23 +857,20 @@ class Listener:
 
     def _stand(self, connection: Connection, standing: str) -> None:
         """Change what a connection has proven."""
-        before = connection.standing
+        before, connection.standing = connection.standing, standing
         self._standing[before].pop(connection, None)
-        if before == PROVEN or standing == PROVEN:
-            self._bytes[before == PROVEN] -= connection.counted
-            self._bytes[standing == PROVEN] += connection.counted
-        connection.standing = standing
         if standing != CLOSED:
             self._standing[standing][connection] = None
-        crowd = (standing in (NEW, ASKING, SUBSCRIBED)) - (before in (NEW, ASKING, SUBSCRIBED))
-        for counter, step in (
-            (self._crowd, crowd),
-            (self.subscribers, (standing == SUBSCRIBED) - (before == SUBSCRIBED)),
+        weight = {NEW: 1, ASKING: 1, SUBSCRIBED: 1, PROVEN: -1, CLOSED: 0}
+        subscribed = (standing == SUBSCRIBED) - (before == SUBSCRIBED)
+        for counter, name, step in (
+            (self._crowd, connection.block, weight[standing] - weight[before]),
+            (self.subscribers, connection.address, subscribed),
         ):
             if step:
-                counter[connection.address] += step
-                if not counter[connection.address]:
-                    del counter[connection.address]
+                counter[name] += step
+                if not counter[name]:
+                    del counter[name]
         if {before, standing} & {SUBSCRIBED, PROVEN}:
             self.changed = True
 
@@ -758,39 +881,40 @@ class Listener:
         if why:
             log.debug("a connection from %s is closed: %s", connection.address, why)
         del self._all[connection.fd]
-        self._bytes[connection.standing == PROVEN] -= connection.counted
-        connection.counted = 0
-        held_up = connection in self._partial
-        for kept in (self._partial, self._paused, self._unsent, self._beating, self._more):
-            kept.pop(connection, None)
-        minion_id = connection.minion
         self._stand(connection, CLOSED)
-        if minion_id:
-            self._doubt(connection)
-        connection.queue, connection.unsent, connection.open = None, 0, False
+        for kept in (self.incoming.paused, self._unsent, self._beating, *self._more.values()):
+            kept.pop(connection, None)
+        self._owe(connection, -connection.unsent)
+        connection.queue, connection.open = None, False
         with contextlib.suppress(OSError):
             self._epoll.unregister(connection.fd)
         connection.socket.close()
-        if held_up:
-            self._resume()
+        connection.codec.forget()
+        if connection.believed:
+            self._doubt(connection)
+        if connection.counted:
+            self._count(connection, 0)
 
     def tick(self) -> None:
         """Once a second: end what has taken too long. Only those are looked at of whom something is due."""
         now = self._now = time.monotonic()
         self._rest(False)
-        for standing, seconds in ((NEW, HANDSHAKE_SECONDS), (ASKING, IDLE_SECONDS)):
+        waits = HANDSHAKE_SECONDS * (5 if self._behind else 1)  # what we have not read is not their delay
+        for standing, seconds in ((NEW, waits), (ASKING, IDLE_SECONDS)):
             late = []
             for connection in self._standing[standing]:  # the oldest first
                 if connection.since + seconds > now:
                     break
-                if standing == NEW or connection not in self._partial:  # that has a time of its own, below
-                    late.append(connection)
+                if connection in self._more[False] or connection.counted and standing != NEW:
+                    continue  # the time of what has begun to come in is told below
+                late.append(connection)
             for connection in late:
                 self.close(connection, f"nothing for {seconds:g} s")
         for connection in [each for each in self._beating if each.wait_until <= now]:
-            self.close(connection, "it is missed")
-        for connection in [*self._partial, *self._unsent]:
-            if connection.mark + STALL_SECONDS > now or connection in self._paused:
+            if connection not in self.incoming.paused and connection not in self._unsent:  # for we do not read it
+                self.close(connection, "it is missed")
+        for connection in [*self.incoming.partial[True], *self.incoming.partial[False], *self._unsent]:
+            if connection.mark + STALL_SECONDS > now or connection in self.incoming.paused:
                 continue
             moved = connection.marked if connection.unsent else connection.counted - connection.marked
             if moved < GROWTH:
