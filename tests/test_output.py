@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leaves import TERMINAL as SCREEN
 
+import saltlite
 from saltlite import leaf_files, packed_leaf
 
 printed, style = SCREEN.printed, SCREEN.style
@@ -767,3 +769,23 @@ def test_words_keep_their_order_and_the_last_keyword_wins():
 def test_no_word_raises(words):
     args, kwargs = load_yaml_args(words)
     assert len(args) + len(kwargs) <= len(words)
+
+
+@pytest.mark.parametrize("out", ["yaml", "pprint", "json", "nested", "highstate"])
+def test_no_outputter_takes_long(out, monkeypatch):
+    """Aliases by the thousand, words without an end, maps in maps: whatever a minion returns is shown in time."""
+    nest: object = "x"
+    for _ in range(80):
+        nest = {"k" * 20: [nest, "a b " * 50]}
+    hostile = {"m1": [nest, ["x y " * 20_000] * 20, {f"{number} x": "  \n" * 50 for number in range(2000)}]}
+    began = time.monotonic()
+    printed(hostile, out, {})
+    assert time.monotonic() - began < 2 * (SCREEN.SECONDS + len(saltlite.pack(hostile)) / SCREEN.BYTES_A_SECOND)
+
+
+def test_an_outputter_that_takes_too_long_is_left_for_nested(tmp_path):
+    (tmp_path / "outputters").mkdir()
+    (tmp_path / "outputters/slow.py").write_text("def output(data, opts):\n    while True:\n        pass\n")
+    began = time.monotonic()
+    assert printed({"m1": True}, "slow", {"conf_dir": str(tmp_path)}) == "m1:\n    True"
+    assert SCREEN.SECONDS <= time.monotonic() - began < SCREEN.SECONDS + 5

@@ -10,14 +10,22 @@ is shown as an escape. In a pipe only what no UTF-8 can carry is."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, leaf_files, nearest, read_leaf, say, why_not
+from saltlite import EX_USAGE, Failure, PayloadError, leaf_files, nearest, pack, read_leaf, say, why_not
+
+SECONDS, BYTES_A_SECOND = (
+    1.0,
+    50_000,
+)  # what an outputter may take, and how slow the slowest (yaml) may be with much data
 
 COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
 COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
@@ -64,17 +72,42 @@ def outputter(name: str | None, conf_dir: str = "") -> Outputter:
         raise Failure(f"{why_not(path, error)}.") from None
 
 
+class Slow(Exception):
+    """An outputter has had its time."""
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Slow is raised in the middle of what takes longer; in the main thread, which is where commands print."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: Any) -> None:
+        raise Slow
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     """The text for stdout, which gets a line end behind it, and nothing at all if it is empty.
 
-    For data that the outputter cannot show: nested. On a terminal, nothing that a minion sent can move the cursor,
+    For data that the outputter cannot show, or on which it takes longer than SECONDS and what its size allows: nested.
+    On a terminal, nothing that a minion sent can move the cursor,
     change colours or reorder the text.
 
     `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
     output = outputter(out, opts.get("conf_dir", ""))
     try:
-        text = output(data, opts)
-    except (LookupError, AttributeError, TypeError, ValueError):
+        with at_most(SECONDS + len(pack(data)) / BYTES_A_SECOND):
+            text = output(data, opts)
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError, PayloadError, Slow):
         output = outputter("nested")
         text = output(data, opts)
     ours = output.__globals__.get("COLORED", False)  # its ESCs are its own: it has made `?` of all others
