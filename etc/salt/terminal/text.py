@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, PayloadError, leaf_files, nearest, pack, read_leaf, say, why_not
+from saltlite import EX_USAGE, Failure, leaf_files, nearest, pack, read_leaf, say, why_not
 
 SECONDS, BYTES_A_SECOND = (
     1.0,
@@ -104,10 +104,13 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
 
     `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
     output = outputter(out, opts.get("conf_dir", ""))
+    size = 0
+    with contextlib.suppress(Exception):  # what has no msgpack did not come from a minion
+        size = len(pack(data))
     try:
-        with at_most(SECONDS + len(pack(data)) / BYTES_A_SECOND):
+        with at_most(SECONDS + size / BYTES_A_SECOND):
             text = output(data, opts)
-    except (LookupError, AttributeError, TypeError, ValueError, RecursionError, PayloadError, Slow):
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError, Slow):
         output = outputter("nested")
         text = output(data, opts)
     ours = output.__globals__.get("COLORED", False)  # its ESCs are its own: it has made `?` of all others
