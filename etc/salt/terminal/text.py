@@ -22,10 +22,8 @@ from typing import Any
 
 from saltlite import EX_USAGE, Failure, leaf_files, nearest, pack, read_leaf, say, why_not
 
-SECONDS, BYTES_A_SECOND = (
-    1.0,
-    50_000,
-)  # what an outputter may take, and how slow the slowest (yaml) may be with much data
+SECONDS = 1.0  # that an outputter may take
+BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
 COLOR_NAMES = ("RED", "GREEN", "YELLOW", "BLUE", "MAGENTA", "CYAN")
 COLORS = {name: f"\x1b[0;{number}m" for number, name in enumerate(COLOR_NAMES, 31)}
