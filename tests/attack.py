@@ -255,7 +255,7 @@ def hostile_requests(chance: random.Random) -> dict[str, dict[str, object]]:
         "1,000 events": {"cmd": "_minion_event", "events": [{"tag": "x", "data": nest}] * 1000},
         "a return of 8 MB": {"cmd": "_return", "jid": "req", "fun": "x.y", "return": "x" * (8 << 20)},
         "a mine of 1 MB": {"cmd": "_mine", "data": {"x.y": "x" * (1 << 20)}},
-        "the hash of a file of 4 GB": {"cmd": "_file_hash", "path": "large", "saltenv": "base"},
+        "the hash of a file of 1 GB": {"cmd": "_file_hash", "path": "large", "saltenv": "base"},
         "a listing of 20,000 files": {"cmd": "_file_list", "saltenv": "base"},
     }
 
@@ -270,7 +270,7 @@ def an_accepted_minion(chance, seconds):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         with (roots / "large").open("wb") as file:
-            file.truncate(4 << 30)
+            file.truncate(1 << 30)
         with running_master(Path(directory), {"file_roots": {"base": [str(roots)]}}) as master:
             with joined(master, "witness") as minion, joined(master, "hostile") as hostile:
                 for number in range(100):
