@@ -115,8 +115,8 @@ only what stands above it, so the script can be read from top to bottom, and `te
         28. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options, transports (the master's ports), requests (pillar, files, the mine), renderers and
-pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
+mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -324,11 +324,13 @@ def merged(under: Mapping[Any, Any], over: Mapping[Any, Any], lists: bool = Fals
 
 
 class Kind(NamedTuple):
-    """What an option's value may be: of these types, and `right`. `wanted` says so, in errors and in the samples."""
+    """What an option's value may be: of these types, and `right`, once it is `read`, for Salt takes '4506' for a port
+    too. `wanted` says so, in errors and in the samples."""
 
     types: tuple[type, ...]
     wanted: str
     right: Callable[[Any], bool] = lambda value: True
+    read: Callable[[Any], Any] = lambda value: value
 
 
 class Option(NamedTuple):
@@ -347,22 +349,21 @@ def check(name: str, value: Any, option: Option, source: str) -> Any:
     kind = option.kind
     if value is None:  # `interface:` with nothing behind it, as Salt reads it
         return option.default
-    if kind.types == (str,) and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)  # `id: 4711`
-    typed = isinstance(value, kind.types) and (bool in kind.types or not isinstance(value, bool))
-    if not typed or not kind.right(value):
+    found = kind.read(value)
+    typed = isinstance(found, kind.types) and (bool in kind.types or not isinstance(found, bool))
+    if not typed or not kind.right(found):
         raise Failure(f"{source}: {name} must be {kind.wanted}, not {value!r}; correct it or remove the line.")
-    return value
+    return found
 
 
 def merge_options(
     options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Lay configuration documents, pairs (file name, parsed YAML), over the defaults, the later over the earlier.
 
-    Returns the options and a warning for each unknown name; raises Failure on a wrong type."""
+    Returns the options, and for each name that is not in the table the file that names it; Failure on a wrong type."""
     opts = {name: option.default for name, option in options.items()}
-    warnings = []
+    others = {}
     for source, document in documents:
         if document is None:
             continue
@@ -374,10 +375,8 @@ def merge_options(
                 opts[name] = opts[name] | value if name == "schedule" else value
             else:
                 opts[str(name)] = value
-                warnings.append(f"{source}: unknown option {name!r} is ignored{nearest(str(name), options)}.")
-    if not opts["sign_pub_messages"]:
-        warnings.append("sign_pub_messages: False has no effect: publications are always signed and verified.")
-    return opts, warnings
+                others[str(name)] = source
+    return opts, others
 
 
 def host_and_port(master: str, port: int) -> tuple[str, int]:
@@ -1620,6 +1619,7 @@ def below(root: Path, name: Any) -> Path:
 PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
     "options": "",  # OPTIONS: {name: Option}
+    "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
@@ -1733,7 +1733,8 @@ def why_not(path: Path, error: Exception) -> str:
 
 
 # ---- 9. Configuration -----------------------------------------------------------------------------------------------
-# <config>/ROLE and ROLE.d/*.conf, then the paths. If the configuration directory ends in etc/salt, all other paths lie
+# <config>/ROLE and what it includes, then the paths; which files those are, and what is said of options that are not
+# here, stands in leaves, for no loop needs it. If the configuration directory ends in etc/salt, all other paths lie
 # below the directory that holds etc, else below the configuration directory itself: so `-c` relocates everything.
 
 
@@ -1760,26 +1761,9 @@ def read_yaml(path: Path) -> Any:
         raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
 
 
-def read_documents(conf_dir: Path, role: str) -> Iterator[tuple[str, Any]]:
-    """The configuration of a role: the file `role`, then `role`.d/*.conf in order, parsed; Failure if one cannot be."""
-    first = conf_dir / role
-    directory = conf_dir / f"{role}.d"
-    extra = [directory / name for name in names(directory) if name.endswith(".conf") and name != "_schedule.conf"]
-    for path in ([first] if first.exists() or first.is_symlink() else []) + extra:
-        yield str(path), read_yaml(path)
-
-
-def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str, list[str]]:
-    """Environment -> absolute directories: relative ones, and the `default`, lie below the root; others are as given,
-    for Salt puts root_dir before no file root."""
-    lists = {str(env): [named] if isinstance(named, str) else named or [] for env, named in roots.items()}
-    return {
-        env: [str(root / (path.lstrip("/") if default else path)) for path in named] for env, named in lists.items()
-    }
-
-
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The options of a role with all paths resolved; warnings stand under "__warnings__".
+    """The options of a role with all paths resolved; warnings stand under "__warnings__",
+    pairs (a level of the log, a sentence).
 
     conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure.
 
@@ -1789,8 +1773,8 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
         raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.")
-    table = options_of(role)
-    opts, warnings = merge_options(table, read_documents(conf, role))
+    told: list[tuple[int, str]] = []
+    opts, others = merge_options(options_of(role), packed_leaf("configuration", role).documents(conf, told))
     opts.update(overrides or {})
     inside = conf.parts[-2:] == ("etc", "salt")
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
@@ -1804,18 +1788,11 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
             path = path.relative_to("/")  # Salt: root_dir goes before every path
         return str(root / path)
 
-    if role == "master":
-        for name in ("file_roots", "pillar_roots"):
-            opts[name] = place_roots(opts[name], root, opts[name] is table[name].default)
-        if opts["file_roots"].pop("__env__", None) is not None:
-            warnings.append("file_roots: __env__ is ignored: minions would name directories; name each environment.")
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
-    for path in itertools.chain(*opts["file_roots"].values()) if role == "master" else ():
-        if any(Path(opts[name]).is_relative_to(path) for name in ("pki_dir", "cachedir")):
-            raise Failure(f"file_roots: {path} holds the master's keys; serve a directory of its own instead.")
-    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
+    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
+    told += packed_leaf("configuration", role).finish(opts, others)
     return opts
 
 
@@ -1911,9 +1888,9 @@ def reload_opts(opts: dict[str, Any]) -> None:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]
     opts.update(new)
-    for warning in new["__warnings__"]:
-        log.warning("%s", warning)
     setup_log(opts["log_level"])
+    for level, sentence in new["__warnings__"]:
+        log.log(level, sentence)  # each is a kind of its own, so that no flood gate shuts
     log.info("the configuration is read again")
 
 
@@ -2791,19 +2768,9 @@ REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
-def publisher(acl: Mapping[str, Any], uid: int, functions: list[str], user: str) -> str:
-    """Who publishes, if the file's owner may: root, the master's own user, or as publisher_acl says. Failure."""
-    owner = user_name(uid)
-    if uid in (0, os.geteuid()):
-        return user if user and user.isprintable() else owner
-    globs = acl.get(owner, [])
-    if isinstance(globs, list) and all(any(glob_match(f, str(g)) for g in globs) for f in functions):
-        return owner
-    raise Failure(f"its owner {owner} may not publish {', '.join(functions)}; see publisher_acl.")
-
-
-def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
-    """The request in a file of jobs/new, checked, with `user`: who publishes. Failure, FileNotFoundError."""
+def read_request(path: Path) -> dict[str, Any]:
+    """The request in a file of jobs/new, checked, with `user`, who publishes, and `owner`, of whose file publisher_acl
+    must say that he may; '' for root and the master's own user. Failure, FileNotFoundError."""
     try:
         raw, info = read_with_owner(path, MAX_REQUEST)
     except FileNotFoundError:
@@ -2818,10 +2785,19 @@ def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
         request = checked_request(from_json(raw))
     except ValueError as error:
         raise Failure(f"it is not JSON: {error}.") from None
-    user = publisher(acl, info.st_uid, functions_in(request), request.get("user", ""))
-    if info.st_uid not in (0, os.geteuid()) and (why := costly(request["tgt"], request.get("tgt_type", "glob"))):
+    name, user = user_name(info.st_uid), request.get("user", "")
+    if info.st_uid in (0, os.geteuid()):
+        return request | {"user": user if user and user.isprintable() else name, "owner": ""}
+    if why := costly(request["tgt"], request.get("tgt_type", "glob")):
         raise Failure(why)
-    return request | {"user": user}
+    return request | {"user": name, "owner": name}
+
+
+def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], tree: MasterTree) -> list[str]:
+    """The minions that are expected to answer a job; Failure if publisher_acl or its blacklist is against it."""
+    if why := packed_leaf("configuration", "master").acl.refusal(opts, header, owner, tree):
+        raise Failure(why)
+    return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
 
 
 def refuse_request(path: Path, bad: Path, why: str) -> None:
@@ -2939,7 +2915,7 @@ class Jobs:
         for name in requests:
             path = self.tree.jobs / "new" / name
             try:
-                self.start(name, read_request(path, self.opts["publisher_acl"]), now)
+                self.start(name, read_request(path), now)
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
@@ -2953,8 +2929,7 @@ class Jobs:
         if self.path(jid, "active").exists() or self.path(jid, "done").exists():
             raise Failure(f"the jid {jid} is taken.")
         header = job_header(jid, request, self.opts, now)
-        tgt, tgt_type = header["tgt"], header["tgt_type"]
-        header["minions"] = expected(tgt, tgt_type, self.tree.accepted(), self.tree.data.grains, self.tree.data.pillar)
+        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
         if name != jid:
             header["request"] = name  # for `recover`: a crash now must not publish it twice
         job = Job(header, now)
@@ -2974,7 +2949,7 @@ class Jobs:
         self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
         count, user = len(job.parts), request["user"]
-        log.info("job %s: %s for %s minions of %s, by %s", jid, request["fun"], count, tgt, user)
+        log.info("job %s: %s for %s minions of %s, by %s", jid, request["fun"], count, header["tgt"], user)
 
     # returns
 
@@ -4228,7 +4203,8 @@ class Master:
 
     def clean(self) -> None:
         """Once an hour."""
-        clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
+        if self.opts["keep_jobs_seconds"]:
+            clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
@@ -4570,20 +4546,26 @@ def find_id(opts: Mapping[str, Any]) -> str:
     """The minion's id: `id`, else minion_id, else the host's own name, found without asking DNS. Raises Failure.
 
     Never a name that DNS gives: a machine whose DNS is down, or is somebody else's, must stay who it is."""
-    given = opts["id"]
+    given, remove = opts["id"], opts["minion_id_remove_domain"]
     path = Path(opts["conf_dir"]) / "minion_id"
     where = "the option id"
-    if not given and path.exists():
+    if not given and opts["minion_id_caching"] and path.exists():
         where = str(path)
         try:
             given = (path.read_text(encoding="utf-8-sig").splitlines() or [""])[0].strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Failure(f"{path} cannot be read: {error}.") from None
+    if not given and opts.get("id_function"):
+        raise Failure("id_function is not supported: write the id into the option id, or into minion_id.")
     if not given:
-        where = "the host name"
-        given = host_name()
-        if opts["append_domain"] and not given.endswith(opts["append_domain"]):
-            given = f"{given}.{opts['append_domain'].lstrip('.')}"
+        where, given = "the host name", host_name()
+        given = given.lower() if opts["minion_id_lowercase"] else given
+        if remove is True:
+            given = given.partition(".")[0]
+        elif remove and given.lower().endswith(f".{remove.lower()}"):
+            given = given[: -len(remove) - 1]
+    if opts["append_domain"] and not given.endswith((opts["append_domain"], ".")):
+        given = f"{given}.{opts['append_domain'].lstrip('.')}"
     if not valid_id(given):
         raise Failure(f"{where} gives {given!r}, which cannot be a minion's id: letters, digits, `_`, `-`, dots.")
     return given

@@ -131,6 +131,7 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
     setup_log(daemon.level_of(args) if args.log_level else "warning")
+    daemon.say_warnings(opts)
     if args.master:
         opts["master"] = args.master
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):

@@ -69,7 +69,8 @@ def _configuration(minion: Execution) -> Path:
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
     own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
-    files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
+    more = [os.path.join(conf, os.path.expanduser(str(pattern))) for pattern in minion.opts["default_include"]]
+    files = [f"{conf}/minion", *more, f"{home}/conf/own"]  # the later wins
     for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
         put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
     grains = home / "conf" / "grains"
