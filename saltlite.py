@@ -402,7 +402,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 # Salt's msgpack dialect. Writers pack text and bytes alike as "raw", so a reader decides by whether it is UTF-8: a
 # cipher text or a signature that happens to be would come as str, and `as_bytes` takes both. Integers may be keys of
 # maps; what has more than 64 bits travels as decimal text; extension 78 is a moment, as ASCII %Y%m%dT%H:%M:%S.%f. In
-# files the same data is JSON, a line each, so that `tail -f` and jq can read it.
+# files the same data is JSON, a line each, so that `tail -f` and jq can read it; what JSON has no word for is marked.
 #
 # Why so many bounds: before a box opens, a message is a stranger's; after that it is a minion's, who may have been
 # taken over. msgpack can say "a map of a million entries" in five bytes, name an extension that a reader would build an
@@ -565,33 +565,61 @@ def bounded(value: Any, most: int) -> Any:
 MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, "allow_tgt": …, "allow_tgt_type": …}
 
 
-def _text_keys(value: Any) -> Any:
-    """Data whose keys JSON can have."""
+SCALARS = KEY_TYPES | {float}
+MARKS = ("__bytes__", "__map__")  # the only key of what stands for data that JSON has no word for
+
+
+def _keeps(value: Any) -> bool:
+    """Whether JSON gives back the keys that it is given, as with nearly all data: they are texts, and no marks. Asked
+    for every line that is written, so it looks at containers only and builds nothing."""
     if isinstance(value, dict):
-        return {k if isinstance(k, str | int | float | None) else str(k): _text_keys(v) for k, v in value.items()}
-    return [_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
+        texts = {str}.issuperset(map(type, value)) or all(isinstance(key, str) for key in value)
+        if not texts or len(value) == 1 and next(iter(value)) in MARKS:
+            return False
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return True
+    return all(_keeps(item) for item in value if type(item) not in SCALARS)
+
+
+def _key(key: Any) -> Any:
+    """A key as it may stand under the mark: of a type that Salt's data has, and no number beyond 64 bits."""
+    return key if type(key) in SCALARS and key == _small_ints(key) else str(key)
+
+
+def _mark(value: Any) -> Any:
+    """Data in which each map whose keys JSON cannot keep is a list of pairs under a mark."""
+    if isinstance(value, dict):
+        marked = {key: _mark(item) for key, item in value.items()}
+        keeps = _keeps(dict.fromkeys(value))
+        return marked if keeps else {"__map__": [[_key(key), item] for key, item in marked.items()]}
+    return [_mark(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _json_default(value: Any) -> Any:
     """What JSON has no word for."""
-    return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _plain(value)
+    return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _mark(_plain(value))
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON; bytes that are not text travel as {"__bytes__": base64}.
-
-    The same data comes out of `from_json`, but for keys of maps, which JSON has as texts only."""
-    try:
-        return json.dumps(value, default=_json_default, separators=(", ", ": "))
-    except TypeError:  # a key that JSON does not know, bytes above all
-        return json.dumps(_text_keys(value), default=_json_default, separators=(", ", ": "))
+    """One line of JSON, of which `from_json` makes the same data: bytes that are not text travel as {"__bytes__":
+    base64}, a map with keys that are not text, or that looks like one of these, as {"__map__": [[key, value], …]}."""
+    return json.dumps(value if _keeps(value) else _mark(value), default=_json_default, separators=(", ", ": "))
 
 
 def _json_object(value: dict[str, Any]) -> Any:
-    """A map out of JSON, or the bytes that it stands for."""
-    if list(value) == ["__bytes__"] and isinstance(value["__bytes__"], str):
-        with contextlib.suppress(ValueError):  # else it is somebody's map that looks alike
-            return base64.b64decode(value["__bytes__"], validate=True)
+    """A map out of JSON, or the data that it stands for; what only looks like that is somebody's map."""
+    mark, inner = next(iter(value.items())) if len(value) == 1 else ("", None)
+    if mark == "__bytes__" and isinstance(inner, str):
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(inner, validate=True)
+    if (
+        mark == "__map__"
+        and isinstance(inner, list)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in inner)
+    ):
+        if all(type(key) in SCALARS and _key(key) == key for key, _ in inner):
+            return dict(inner)
     return value
 
 
@@ -2758,10 +2786,9 @@ class MasterTree:
 #
 # Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
 # expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
-# was not heard, whether it said that it does not run the job), `end` (counts and seconds). Bytes that are no text
-# travel as {"__bytes__": base64}. A minion that is late has its line behind the end. Whoever may write into jobs/new
-# may publish; root and the master's own user may publish anything, others what publisher_acl says of the owner of their
-# file.
+# was not heard, whether it said that it does not run the job), `end` (counts and seconds). A minion that is late has
+# its line behind the end. Whoever may write into jobs/new may publish; root and the master's own user may publish
+# anything, others what publisher_acl says of the owner of their file.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
@@ -6348,7 +6375,7 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def log_arguments(parser: argparse.ArgumentParser) -> None:
     """-l."""
-    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
+    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug, trace")
 
 
 def check_out(args: argparse.Namespace) -> None:
@@ -6397,7 +6424,7 @@ def usage(argv: list[str], program: str) -> int:
     if argv[:1] == ["--version"]:
         say(f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
         return EX_OK
-    lines = [f"usage: {program} COMMAND …   ({program} COMMAND --help tells more)", ""]
+    lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {name:8}{command(name).help}" for name in leaf_files("commands")]
     if argv and argv[0] not in ("-h", "--help", "help"):
         behind = "; options come behind the command"
@@ -6413,6 +6440,8 @@ def main(argv: list[str] | None = None) -> int:
 
     A Failure is printed as one sentence; a reader of our output that went away ends us quietly."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")  # for a terminal that is not UTF-8
     program = os.path.basename(sys.argv[0])
     known = leaf_files("commands")
     linked = "salt" if program == "salt" else program.removeprefix("salt-")
