@@ -224,6 +224,7 @@ LOST = [
     ("master", "reactor: [{'salt/*': [/srv/r.sls]}]", "no event causes anything"),
     ("master", "engines: [{logstash: {}}]", "nothing of it runs"),
     ("master", "event_return: mysql", "go nowhere else"),
+    ("master", "schedule: {a: {function: runner.x, hours: 1}}", "nothing of it runs"),
     ("minion", "file_client: local", "call --local"),
     ("minion", "beacons: {load: []}", "nothing of it runs"),
     ("minion", "startup_states: highstate", "at the start"),
@@ -357,6 +358,12 @@ def test_keep_jobs_is_hours(tmp_path, text, seconds):
 def test_rules_that_can_never_be_meant_are_refused_at_the_start(tmp_path, text, said):
     with pytest.raises(Failure, match=said):
         load_opts("master", written(tmp_path, {"master": text}))
+
+
+def test_rules_about_runners_are_told(tmp_path):
+    found = told(tmp_path, "master", master="publisher_acl: {fred: [test.ping, '@runner', {'@wheel': [key.list]}]}")
+    assert [level for level, _ in found] == ["WARNING"] * 2
+    assert "fred: @runner allows nothing" in found[0][1] and "fred: @wheel allows nothing" in found[1][1]
 
 
 def test_the_forms_of_salts_documentation_are_taken(tmp_path):

@@ -14,6 +14,7 @@ of all accepted minions say that it can reach no other: what the master was told
 from __future__ import annotations
 
 import grp
+import logging
 import os
 import pwd
 import re
@@ -155,12 +156,17 @@ def covers(target: str, reached: list[str], nodegroups: Mapping[str, Any], tree:
         return False
 
 
-def checked(opts: Mapping[str, Any]) -> None:
-    """Failure if something in the two options can never be what was meant."""
+def checked(opts: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """What is to be told of the two options; Failure if something in them can never be what was meant."""
+    told = []
     for user, value in opts["publisher_acl"].items():
         where = f"publisher_acl: {user}"
         pattern_of(str(user), "publisher_acl")
         for rule in rules_of(value, where):
+            if "@" in (rule.target[0], rule.function[0]):  # @runner, @wheel, @jobs
+                word = rule.function if rule.function[0] == "@" else rule.target
+                sentence = f"{where}: {word} allows nothing: there are no runners; remove it if that is meant."
+                told.append((logging.WARNING, sentence))
             if problem := parse(expand_nodegroups(rule.target.split(), opts["nodegroups"]), "compound").complaint:
                 raise Failure(f"{where}: {rule.target}: {problem}")
     for name, value in opts["publisher_acl_blacklist"].items():
@@ -168,6 +174,7 @@ def checked(opts: Mapping[str, Any]) -> None:
             raise Failure(f"publisher_acl_blacklist: {name!r} is neither users nor modules; correct it or remove it.")
         for each in listed(value if value is not None else []):
             pattern_of(each, f"publisher_acl_blacklist: {name}")
+    return told
 
 
 def refusal(opts: Mapping[str, Any], load: Mapping[str, Any], owner: str, tree: MasterTree) -> str:

@@ -36,8 +36,7 @@ def finish(opts: dict[str, Any], others: Mapping[str, str]) -> list[tuple[int, s
     hours = both.as_number(opts.get("keep_jobs"))
     if opts["keep_jobs_seconds"] == DAY and type(hours) in (int, float) and hours >= 0:  # Salt's older word
         opts["keep_jobs_seconds"] = int(hours * 3600)
-    acl.checked(opts)
-    table, told = options_of("master"), list(salts.verdicts("master", opts, others))
+    table, told = options_of("master"), [*salts.verdicts("master", opts, others), *acl.checked(opts)]
     for name in ("file_roots", "pillar_roots"):
         opts[name] = place_roots(opts[name], Path(opts["root_dir"]), opts[name] is table[name].default)
     if opts["file_roots"].pop("__env__", None) is not None:

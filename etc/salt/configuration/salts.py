@@ -55,7 +55,7 @@ HARMLESS = set(
     thorium_interval token_expire token_expire_user_override tracing update_restart_services use_os_truststore
     username password utils_dirs verify_env winrepo_cache_expire_max winrepo_cache_expire_min
     winrepo_installer_cache_expire worker_pools worker_pools_enabled worker_threads zmq_backlog zmq_monitor
-    multifunc_ordered strip_colors auth_mode id_function
+    multifunc_ordered strip_colors auth_mode id_function minion_memory_headroom minion_memory_max
     """.split()
 )
 
@@ -92,14 +92,14 @@ UNSUPPORTED = {
 }
 MISSING = {
     "files come from file_roots alone, and what lies elsewhere is not served": "fileserver_backend gitfs_ hgfs_ svnfs_ "
-    "s3fs_ s3. azurefs minionfs_ master_roots",
+    "s3fs_ s3. azurefs_ minionfs_ master_roots",
     "pillar from git is left out": "git_pillar_",
     "pillar is made without it": "on_demand_ext_pillar sdb",
     "files, states and pillar come from the master all the same; `call --local` uses this machine's own": "file_client",
     "nobody is let in by it; who may write into jobs/new publishes, as publisher_acl allows": "external_auth",
     "no event causes anything": "reactor thorium_ thoriumenv",
     "states that it would give to minions are not applied": "master_tops",
-    "nothing of it runs": "engines beacons",
+    "nothing of it runs": "engines beacons schedule",
     "returns and events are kept here and go nowhere else": "event_return master_job_cache ext_job_cache return",
     "the minion does nothing of its own at the start": "startup_states sls_list",
     "the minion runs all as its own user": "sudo_user",
