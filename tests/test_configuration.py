@@ -207,6 +207,13 @@ def test_a_function_that_would_give_the_id_is_refused_where_it_would_be_asked(tm
         find_id(load_opts("minion", conf))
 
 
+def test_the_id_is_cached_without_the_domain_that_is_appended(tmp_path):
+    opts = load_opts("minion", written(tmp_path, {"minion": "append_domain: example.org"}))
+    minion_id_of = saltlite.packed_leaf("commands", "minion").minion_id_of
+    assert minion_id_of(opts) == f"{HOST}.example.org" == minion_id_of(opts)
+    assert (tmp_path / "etc/salt/minion_id").read_text() == HOST
+
+
 def test_without_caching_the_cached_id_is_not_read(tmp_path):
     files = {"minion": "minion_id_caching: False", "minion_id": "other"}
     assert find_id(load_opts("minion", written(tmp_path, files))) == HOST

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaves import module
 from live import running_master, running_minion, until
@@ -28,11 +28,13 @@ def typed(value):
     return repr(value)
 
 
+@settings(deadline=None)
 @given(DATA)
 def test_what_goes_into_json_comes_out(value):
     assert typed(from_json(to_json(value))) == typed(value)
 
 
+@settings(deadline=None)
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(min_size=1), inner), max_leaves=9))
 def test_ordinary_data_is_ordinary_json(value):
     text = to_json(value)
@@ -76,6 +78,7 @@ def test_what_only_looks_like_a_mark_is_somebodys_map(text):
     assert from_json(text) == json.loads(text)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.integers() | st.booleans() | st.none() | st.text(),

@@ -12,12 +12,12 @@ daemon = packed_leaf("commands", "master")
 
 
 def minion_id_of(opts: dict[str, Any]) -> str:
-    """The id, written to minion_id when no option gives it."""
+    """The id, written to minion_id when no option gives it: as Salt writes it, without what append_domain adds."""
     found = find_id(opts)
     path = Path(opts["conf_dir"]) / "minion_id"
     if opts["minion_id_caching"] and not opts["id"] and not path.exists():
         try:
-            put(path, found, 0o644)
+            put(path, find_id(opts | {"append_domain": ""}), 0o644)
         except OSError as error:
             raise Failure(f"{path} cannot be written: {error.strerror}.") from None
     return found

@@ -186,7 +186,7 @@ def verdict(role: str, name: str, value: Any) -> tuple[int, str]:
         return level, f"{name} is Salt's, and is not supported: {why}; remove the line if that is meant."
     if name in options_of(other):
         return logging.DEBUG, f"{name} is an option of the {other}."
-    return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role))}."
+    return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role)) or '.'}"
 
 
 def verdicts(role: str, opts: Mapping[str, Any], others: Mapping[str, str]) -> Iterator[tuple[int, str]]:

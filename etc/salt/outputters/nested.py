@@ -1,5 +1,5 @@
-"""Indented text, the default. What is not a text, a number, a list or a map is left out, as
-in Salt; an empty text, list or map has no line either."""
+"""Indented text, the default. What is not a text, a number, a list or a map is left out, as in Salt; an empty text,
+list or map has no line either."""
 
 from __future__ import annotations
 
