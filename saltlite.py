@@ -115,8 +115,8 @@ only what stands above it, so the script can be read from top to bottom, and `te
         28. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options, transports (the master's ports), requests (pillar, files, the mine), renderers and
-pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
+mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
 """
 
 from __future__ import annotations
@@ -324,11 +324,13 @@ def merged(under: Mapping[Any, Any], over: Mapping[Any, Any], lists: bool = Fals
 
 
 class Kind(NamedTuple):
-    """What an option's value may be: of these types, and `right`. `wanted` says so, in errors and in the samples."""
+    """What an option's value may be: of these types, and `right`, once it is `read`, for Salt takes '4506' for a port
+    too. `wanted` says so, in errors and in the samples."""
 
     types: tuple[type, ...]
     wanted: str
     right: Callable[[Any], bool] = lambda value: True
+    read: Callable[[Any], Any] = lambda value: value
 
 
 class Option(NamedTuple):
@@ -347,22 +349,21 @@ def check(name: str, value: Any, option: Option, source: str) -> Any:
     kind = option.kind
     if value is None:  # `interface:` with nothing behind it, as Salt reads it
         return option.default
-    if kind.types == (str,) and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)  # `id: 4711`
-    typed = isinstance(value, kind.types) and (bool in kind.types or not isinstance(value, bool))
-    if not typed or not kind.right(value):
+    found = kind.read(value)
+    typed = isinstance(found, kind.types) and (bool in kind.types or not isinstance(found, bool))
+    if not typed or not kind.right(found):
         raise Failure(f"{source}: {name} must be {kind.wanted}, not {value!r}; correct it or remove the line.")
-    return value
+    return found
 
 
 def merge_options(
     options: Mapping[str, Option], documents: Iterable[tuple[str, Any]]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Lay configuration documents, pairs (file name, parsed YAML), over the defaults, the later over the earlier.
 
-    Returns the options and a warning for each unknown name; raises Failure on a wrong type."""
+    Returns the options, and for each name that is not in the table the file that names it; Failure on a wrong type."""
     opts = {name: option.default for name, option in options.items()}
-    warnings = []
+    others = {}
     for source, document in documents:
         if document is None:
             continue
@@ -374,10 +375,8 @@ def merge_options(
                 opts[name] = opts[name] | value if name == "schedule" else value
             else:
                 opts[str(name)] = value
-                warnings.append(f"{source}: unknown option {name!r} is ignored{nearest(str(name), options)}.")
-    if not opts["sign_pub_messages"]:
-        warnings.append("sign_pub_messages: False has no effect: publications are always signed and verified.")
-    return opts, warnings
+                others[str(name)] = source
+    return opts, others
 
 
 def host_and_port(master: str, port: int) -> tuple[str, int]:
@@ -403,7 +402,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 # Salt's msgpack dialect. Writers pack text and bytes alike as "raw", so a reader decides by whether it is UTF-8: a
 # cipher text or a signature that happens to be would come as str, and `as_bytes` takes both. Integers may be keys of
 # maps; what has more than 64 bits travels as decimal text; extension 78 is a moment, as ASCII %Y%m%dT%H:%M:%S.%f. In
-# files the same data is JSON, a line each, so that `tail -f` and jq can read it.
+# files the same data is JSON, a line each, so that `tail -f` and jq can read it; what JSON has no word for is marked.
 #
 # Why so many bounds: before a box opens, a message is a stranger's; after that it is a minion's, who may have been
 # taken over. msgpack can say "a map of a million entries" in five bytes, name an extension that a reader would build an
@@ -566,33 +565,61 @@ def bounded(value: Any, most: int) -> Any:
 MINE_ACL = "__saltmine_acl__"  # marks a mine entry that is {"__data__": value, "allow_tgt": …, "allow_tgt_type": …}
 
 
-def _text_keys(value: Any) -> Any:
-    """Data whose keys JSON can have."""
+SCALARS = KEY_TYPES | {float}
+MARKS = ("__bytes__", "__map__")  # the only key of what stands for data that JSON has no word for
+
+
+def _keeps(value: Any) -> bool:
+    """Whether JSON gives back the keys that it is given, as with nearly all data: they are texts, and no marks. Asked
+    for every line that is written, so it looks at containers only and builds nothing."""
     if isinstance(value, dict):
-        return {k if isinstance(k, str | int | float | None) else str(k): _text_keys(v) for k, v in value.items()}
-    return [_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
+        texts = {str}.issuperset(map(type, value)) or all(isinstance(key, str) for key in value)
+        if not texts or len(value) == 1 and next(iter(value)) in MARKS:
+            return False
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return True
+    return all(_keeps(item) for item in value if type(item) not in SCALARS)
+
+
+def _key(key: Any) -> Any:
+    """A key as it may stand under the mark: of a type that Salt's data has, and no number beyond 64 bits."""
+    return key if type(key) in SCALARS and key == _small_ints(key) else str(key)
+
+
+def _mark(value: Any) -> Any:
+    """Data in which each map whose keys JSON cannot keep is a list of pairs under a mark."""
+    if isinstance(value, dict):
+        marked = {key: _mark(item) for key, item in value.items()}
+        keeps = _keeps(dict.fromkeys(value))
+        return marked if keeps else {"__map__": [[_key(key), item] for key, item in marked.items()]}
+    return [_mark(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _json_default(value: Any) -> Any:
     """What JSON has no word for."""
-    return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _plain(value)
+    return {"__bytes__": base64.b64encode(value).decode()} if isinstance(value, bytes) else _mark(_plain(value))
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON; bytes that are not text travel as {"__bytes__": base64}.
-
-    The same data comes out of `from_json`, but for keys of maps, which JSON has as texts only."""
-    try:
-        return json.dumps(value, default=_json_default, separators=(", ", ": "))
-    except TypeError:  # a key that JSON does not know, bytes above all
-        return json.dumps(_text_keys(value), default=_json_default, separators=(", ", ": "))
+    """One line of JSON, of which `from_json` makes the same data: bytes that are not text travel as {"__bytes__":
+    base64}, a map with keys that are not text, or that looks like one of these, as {"__map__": [[key, value], …]}."""
+    return json.dumps(value if _keeps(value) else _mark(value), default=_json_default, separators=(", ", ": "))
 
 
 def _json_object(value: dict[str, Any]) -> Any:
-    """A map out of JSON, or the bytes that it stands for."""
-    if list(value) == ["__bytes__"] and isinstance(value["__bytes__"], str):
-        with contextlib.suppress(ValueError):  # else it is somebody's map that looks alike
-            return base64.b64decode(value["__bytes__"], validate=True)
+    """A map out of JSON, or the data that it stands for; what only looks like that is somebody's map."""
+    mark, inner = next(iter(value.items())) if len(value) == 1 else ("", None)
+    if mark == "__bytes__" and isinstance(inner, str):
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(inner, validate=True)
+    if (
+        mark == "__map__"
+        and isinstance(inner, list)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in inner)
+    ):
+        if all(type(key) in SCALARS and _key(key) == key for key, _ in inner):
+            return dict(inner)
     return value
 
 
@@ -1620,6 +1647,7 @@ def below(root: Path, name: Any) -> Path:
 PACKED = Path(__file__).resolve().parent / "etc" / "salt"
 KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no site may add to it
     "options": "",  # OPTIONS: {name: Option}
+    "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
@@ -1733,7 +1761,8 @@ def why_not(path: Path, error: Exception) -> str:
 
 
 # ---- 9. Configuration -----------------------------------------------------------------------------------------------
-# <config>/ROLE and ROLE.d/*.conf, then the paths. If the configuration directory ends in etc/salt, all other paths lie
+# <config>/ROLE and what it includes, then the paths; which files those are, and what is said of options that are not
+# here, stands in leaves, for no loop needs it. If the configuration directory ends in etc/salt, all other paths lie
 # below the directory that holds etc, else below the configuration directory itself: so `-c` relocates everything.
 
 
@@ -1760,26 +1789,9 @@ def read_yaml(path: Path) -> Any:
         raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
 
 
-def read_documents(conf_dir: Path, role: str) -> Iterator[tuple[str, Any]]:
-    """The configuration of a role: the file `role`, then `role`.d/*.conf in order, parsed; Failure if one cannot be."""
-    first = conf_dir / role
-    directory = conf_dir / f"{role}.d"
-    extra = [directory / name for name in names(directory) if name.endswith(".conf") and name != "_schedule.conf"]
-    for path in ([first] if first.exists() or first.is_symlink() else []) + extra:
-        yield str(path), read_yaml(path)
-
-
-def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str, list[str]]:
-    """Environment -> absolute directories: relative ones, and the `default`, lie below the root; others are as given,
-    for Salt puts root_dir before no file root."""
-    lists = {str(env): [named] if isinstance(named, str) else named or [] for env, named in roots.items()}
-    return {
-        env: [str(root / (path.lstrip("/") if default else path)) for path in named] for env, named in lists.items()
-    }
-
-
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The options of a role with all paths resolved; warnings stand under "__warnings__".
+    """The options of a role with all paths resolved; warnings stand under "__warnings__",
+    pairs (a level of the log, a sentence).
 
     conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure.
 
@@ -1789,8 +1801,8 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
         raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.")
-    table = options_of(role)
-    opts, warnings = merge_options(table, read_documents(conf, role))
+    told: list[tuple[int, str]] = []
+    opts, others = merge_options(options_of(role), packed_leaf("configuration", role).documents(conf, told))
     opts.update(overrides or {})
     inside = conf.parts[-2:] == ("etc", "salt")
     root = Path(opts["root_dir"] or (conf.parent.parent if inside else conf))
@@ -1804,18 +1816,11 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
             path = path.relative_to("/")  # Salt: root_dir goes before every path
         return str(root / path)
 
-    if role == "master":
-        for name in ("file_roots", "pillar_roots"):
-            opts[name] = place_roots(opts[name], root, opts[name] is table[name].default)
-        if opts["file_roots"].pop("__env__", None) is not None:
-            warnings.append("file_roots: __env__ is ignored: minions would name directories; name each environment.")
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
-    for path in itertools.chain(*opts["file_roots"].values()) if role == "master" else ():
-        if any(Path(opts[name]).is_relative_to(path) for name in ("pki_dir", "cachedir")):
-            raise Failure(f"file_roots: {path} holds the master's keys; serve a directory of its own instead.")
-    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": warnings}
+    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
+    told += packed_leaf("configuration", role).finish(opts, others)
     return opts
 
 
@@ -1911,9 +1916,9 @@ def reload_opts(opts: dict[str, Any]) -> None:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]
     opts.update(new)
-    for warning in new["__warnings__"]:
-        log.warning("%s", warning)
     setup_log(opts["log_level"])
+    for level, sentence in new["__warnings__"]:
+        log.log(level, sentence)  # each is a kind of its own, so that no flood gate shuts
     log.info("the configuration is read again")
 
 
@@ -2298,16 +2303,18 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
+AWAY, LEFT = "away", "left"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED},
-    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT},
+    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT},
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT},  # no connection: no answer is waited for
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE},
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT},  # its return may be under way, so it is not silent at once
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
-OPEN = {EXPECTED, ASKED, ALIVE, ABSENT}  # what the job waits for
+OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
 
 
 def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[..., Any]) -> bool:
@@ -2793,29 +2800,18 @@ class MasterTree:
 #
 # Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
 # expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
-# was not heard, whether it said that it does not run the job), `end` (counts and seconds). Bytes that are no text
-# travel as {"__bytes__": base64}. A minion that is late has its line behind the end. Whoever may write into jobs/new
-# may publish; root and the master's own user may publish anything, others what publisher_acl says of the owner of their
-# file.
+# was not heard, whether it said that it does not run the job), `end` (counts and seconds). A minion that is late has
+# its line behind the end. Whoever may write into jobs/new may publish; root and the master's own user may publish
+# anything, others what publisher_acl says of the owner of their file.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
-def publisher(acl: Mapping[str, Any], uid: int, functions: list[str], user: str) -> str:
-    """Who publishes, if the file's owner may: root, the master's own user, or as publisher_acl says. Failure."""
-    owner = user_name(uid)
-    if uid in (0, os.geteuid()):
-        return user if user and user.isprintable() else owner
-    globs = acl.get(owner, [])
-    if isinstance(globs, list) and all(any(glob_match(f, str(g)) for g in globs) for f in functions):
-        return owner
-    raise Failure(f"its owner {owner} may not publish {', '.join(functions)}; see publisher_acl.")
-
-
-def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
-    """The request in a file of jobs/new, checked, with `user`: who publishes. Failure, FileNotFoundError."""
+def read_request(path: Path) -> dict[str, Any]:
+    """The request in a file of jobs/new, checked, with `user`, who publishes, and `owner`, of whose file publisher_acl
+    must say that he may; '' for root and the master's own user. Failure, FileNotFoundError."""
     try:
         raw, info = read_with_owner(path, MAX_REQUEST)
     except FileNotFoundError:
@@ -2830,10 +2826,19 @@ def read_request(path: Path, acl: Mapping[str, Any]) -> dict[str, Any]:
         request = checked_request(from_json(raw))
     except ValueError as error:
         raise Failure(f"it is not JSON: {error}.") from None
-    user = publisher(acl, info.st_uid, functions_in(request), request.get("user", ""))
-    if info.st_uid not in (0, os.geteuid()) and (why := costly(request["tgt"], request.get("tgt_type", "glob"))):
+    name, user = user_name(info.st_uid), request.get("user", "")
+    if info.st_uid in (0, os.geteuid()):
+        return request | {"user": user if user and user.isprintable() else name, "owner": ""}
+    if why := costly(request["tgt"], request.get("tgt_type", "glob")):
         raise Failure(why)
-    return request | {"user": user}
+    return request | {"user": name, "owner": name}
+
+
+def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], tree: MasterTree) -> list[str]:
+    """The minions that are expected to answer a job; Failure if publisher_acl or its blacklist is against it."""
+    if why := packed_leaf("configuration", "master").acl.refusal(opts, header, owner, tree):
+        raise Failure(why)
+    return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
 
 
 def refuse_request(path: Path, bad: Path, why: str) -> None:
@@ -2951,7 +2956,7 @@ class Jobs:
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
         self.outgoing: list[dict[str, Any]] = []
-        self.ticks = Ticks()
+        self.gone, self.ticks = set[str](), Ticks()  # gone: who had a connection and has none any more
         self.quota = Quota(opts)
         self.events = self.quota.events
 
@@ -2975,7 +2980,7 @@ class Jobs:
         for name in requests:
             path = self.tree.jobs / "new" / name
             try:
-                self.start(name, read_request(path, self.opts["publisher_acl"]), now)
+                self.start(name, read_request(path), now)
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
@@ -2989,8 +2994,7 @@ class Jobs:
         if self.path(jid, "active").exists() or self.path(jid, "done").exists():
             raise Failure(f"the jid {jid} is taken.")
         header = job_header(jid, request, self.opts, now)
-        tgt, tgt_type = header["tgt"], header["tgt_type"]
-        header["minions"] = expected(tgt, tgt_type, self.tree.accepted(), self.tree.data.grains, self.tree.data.pillar)
+        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
         if name != jid:
             header["request"] = name  # for `recover`: a crash now must not publish it twice
         job = Job(header, now)
@@ -3010,7 +3014,7 @@ class Jobs:
         self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
         count, user = len(job.parts), request["user"]
-        log.info("job %s: %s for %s minions of %s, by %s", jid, request["fun"], count, tgt, user)
+        log.info("job %s: %s for %s minions of %s, by %s", jid, request["fun"], count, header["tgt"], user)
 
     # returns
 
@@ -3039,7 +3043,7 @@ class Jobs:
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
             self._late(jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
-            if self.quota.may_keep_own(minion_id, now):
+            if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line = self.quota.line(minion_id, load, now)[0]
                 keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line)
@@ -3061,7 +3065,7 @@ class Jobs:
 
     def _probed(self, job: Job, minion_id: str, answer: Any, now: float) -> None:
         """An answer to find_job: {} for no, the running record for yes. The last one ends the wait."""
-        if job.parts.get(minion_id) == ASKED:
+        if job.parts.get(minion_id) in (ASKED, AWAY):
             job.step(minion_id, RUNS if isinstance(answer, dict) and answer else RUNS_NOT)
             if not job.counts[ASKED]:
                 job.deadline = min(job.deadline, now)
@@ -3139,12 +3143,14 @@ class Jobs:
         """Ask everyone who is waited for whether the job runs there.
 
         find_job goes to all of them as one publication, with a jid of our own and the master's patience of
-        gather_job_timeout."""
+        gather_job_timeout; but for an answer of those whose connections are gone nobody waits."""
         missing = sorted(minion_id for minion_id, state in job.parts.items() if state in OPEN)
         for minion_id in missing:
             job.step(minion_id, PROBE)
+            if minion_id in self.gone:
+                job.step(minion_id, LEFT)
         job.probe = self._own(now)
-        job.deadline = now + job.header["gather_job_timeout"]
+        job.deadline = now + (job.header["gather_job_timeout"] if job.counts[ASKED] else 0)
         self.probes[job.probe] = job
         load = {"fun": "saltutil.find_job", "arg": [job.jid], "tgt": missing, "jid": job.probe}
         self.outgoing.append(load | {"ret": "", "tgt_type": "list", "user": job.header["user"]})
@@ -3160,7 +3166,7 @@ class Jobs:
             if before == ALIVE and minion_id not in job.told_running:
                 job.told_running.add(minion_id)
                 lines.append({"event": "running", "id": minion_id, "time": now})
-            elif before in (ASKED, ABSENT):
+            elif before in (ASKED, ABSENT, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
                 lines.append(line | {"answered": before == ABSENT, "time": now})
         if lines:
@@ -4170,6 +4176,7 @@ class Master:
         addresses = {minion_id: self.peers.last(minion_id).address for minion_id in self.tree.accepted()}
         before, self.present = self.present, self.listener.present(addresses)
         new, lost = sorted(self.present - before), sorted(before - self.present)
+        self.jobs.gone = (self.jobs.gone | set(lost)) - self.present
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
@@ -4282,7 +4289,8 @@ class Master:
 
     def clean(self) -> None:
         """Once an hour."""
-        clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
+        if self.opts["keep_jobs_seconds"]:
+            clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
@@ -4604,43 +4612,6 @@ def whens_of(grains: Mapping[str, Any], pillar: Mapping[str, Any]) -> dict[str, 
 #
 # A job's record in proc/ holds its process and the tick at which that began, for pids come back and this pair does not;
 # and the same of whoever was about to start it, for between the record and the fork there is a moment.
-
-
-def host_name() -> str:
-    """This host's name, with its domain when /etc/hosts knows one."""
-    name = os.uname().nodename
-    if "." in name or not name:
-        return name or "localhost"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in Path("/etc/hosts").read_text().splitlines():
-            words = line.partition("#")[0].split()[1:]
-            full = [word for word in words if word.startswith(f"{name}.")]
-            if name in words and full and not full[0].endswith(".localdomain"):
-                return full[0]
-    return name
-
-
-def find_id(opts: Mapping[str, Any]) -> str:
-    """The minion's id: `id`, else minion_id, else the host's own name, found without asking DNS. Raises Failure.
-
-    Never a name that DNS gives: a machine whose DNS is down, or is somebody else's, must stay who it is."""
-    given = opts["id"]
-    path = Path(opts["conf_dir"]) / "minion_id"
-    where = "the option id"
-    if not given and path.exists():
-        where = str(path)
-        try:
-            given = (path.read_text(encoding="utf-8-sig").splitlines() or [""])[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Failure(f"{path} cannot be read: {error}.") from None
-    if not given:
-        where = "the host name"
-        given = host_name()
-        if opts["append_domain"] and not given.endswith(opts["append_domain"]):
-            given = f"{given}.{opts['append_domain'].lstrip('.')}"
-    if not valid_id(given):
-        raise Failure(f"{where} gives {given!r}, which cannot be a minion's id: letters, digits, `_`, `-`, dots.")
-    return given
 
 
 def process_start(pid: int) -> int:
@@ -6453,7 +6424,7 @@ def usage(argv: list[str], program: str) -> int:
     if argv[:1] == ["--version"]:
         say(f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
         return EX_OK
-    lines = [f"usage: {program} COMMAND …   ({program} COMMAND --help tells more)", ""]
+    lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {name:8}{command(name).help}" for name in leaf_files("commands")]
     if argv and argv[0] not in ("-h", "--help", "help"):
         behind = "; options come behind the command"
@@ -6469,6 +6440,8 @@ def main(argv: list[str] | None = None) -> int:
 
     A Failure is printed as one sentence; a reader of our output that went away ends us quietly."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")  # for a terminal that is not UTF-8
     program = os.path.basename(sys.argv[0])
     known = leaf_files("commands")
     linked = "salt" if program == "salt" else program.removeprefix("salt-")

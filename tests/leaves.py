@@ -5,6 +5,7 @@ import saltlite
 FILES = saltlite.packed_leaf("requests", "files")
 MINE = saltlite.packed_leaf("requests", "mine")
 PILLAR = saltlite.packed_leaf("requests", "pillar")
+MINION_COMMAND = saltlite.packed_leaf("commands", "minion")
 TERMINAL = saltlite.packed_leaf("terminal", "text")
 ZEROMQ = saltlite.packed_leaf("transports", "zeromq")
 EventReader = saltlite.client("EventReader")

@@ -480,7 +480,7 @@ def test_options_that_cannot_be_are_refused_with_a_sentence(tmp_path, config, sa
 def test_an_environment_that_minions_would_name_is_a_warning(tmp_path):
     (tmp_path / "master").write_text("file_roots: {__env__: [/srv/__env__]}")
     opts = load_opts("master", str(tmp_path))
-    assert opts["file_roots"] == {} and "__env__" in opts["__warnings__"][0]
+    assert opts["file_roots"] == {} and "__env__" in opts["__warnings__"][0][1]
 
 
 # Long work, a step at a time

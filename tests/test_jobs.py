@@ -225,22 +225,152 @@ def test_nodegroups_are_expanded_before_publishing(tmp_path):
         ({"daemon": ["test.*"]}, "test.ping", True),
         ({"daemon": ["test.*"]}, "cmd.run", False),
         ({"daemon": ["test.*"]}, ["test.ping", "cmd.run"], False),
-        ({"daemon": "test.*"}, "test.ping", False),
+        ({"daemon": "test.*"}, "test.ping", True),
         ({"daemon": []}, "test.ping", False),
         ({"bin": ["*"]}, "test.ping", False),
         ({"daemon": ["*"]}, ["test.ping", "cmd.run"], True),
+        ({"daemon": [r"test\.ping$"]}, "test.ping", True),
+        ({"daemon": [r"test\.ping$"]}, "test.ping_", False),
+        ({"daemon": ["test.ping"]}, "test.ping_", True),  # as in Salt: an expression fits the beginning
+        ({"daemon": ["st"]}, "test.ping", False),
+        ({"daemon": [".*"]}, ["test.ping", "cmd.run"], True),
+        ({"dae*": ["test.*"]}, "test.ping", True),
+        ({"dae": ["test.*"]}, "test.ping", False),
+        ({"root|dae.*n": ["test.*"]}, "test.ping", True),
+        ({".*": ["test.ping"], "daemon": ["cmd.run"]}, ["test.ping", "cmd.run"], True),
+        ({"%daemon": ["test.*"]}, "test.ping", True),
+        ({"daemon%": ["test.*"]}, "test.ping", True),
+        ({"%nosuchgroup": ["test.*"]}, "test.ping", False),
+        ({"daemon": [{"m*": ["test.*"]}]}, "test.ping", False),  # there is n too
+        ({"daemon": [{"m* or n": ["test.*"]}]}, "test.ping", True),
+        ({"daemon": [{"*": ["test.*"]}]}, "test.ping", True),
+        ({"daemon": [{"*": "test.*"}, "cmd.run"]}, ["test.ping", "cmd.run"], True),
+        ({"daemon": [{"*": ["test.*"]}]}, "cmd.run", False),
+        ({"daemon": [{"L@m,n": ["test.*"]}]}, "test.ping", True),
+        ({"daemon": [{"G@os:Debian": ["test.*"]}]}, "test.ping", False),  # nobody has said what it is
+        ({"daemon": [{"not G@os:Debian": ["test.*"]}]}, "test.ping", False),
     ],
 )
 def test_the_owner_of_a_request_decides_what_it_may(tmp_path, acl, fun, allowed):
     """publisher_acl, on the file's owner; what the file says of its user counts for root only."""
     site = Site(tmp_path, publisher_acl=acl)
     site.joined("m")
+    site.joined("n")
     arg = [[], []] if isinstance(fun, list) else []
     path = site.tree.jobs / "new" / JID
     path.write_text(json.dumps({"tgt": "*", "fun": fun, "arg": arg, "user": "root"}))
     os.chown(path, 1, 1)  # daemon
     site.jobs.take_requests(site.jobs.requests(), site.now)
     assert [load["user"] for load in site.jobs.outgoing] == (["daemon"] if allowed else [])
+
+
+def of_daemon(site, **request):
+    """What becomes of a request of the user daemon: '' if it is published, else why not."""
+    path = site.tree.jobs / "new" / JID
+    path.write_text(json.dumps({"tgt": "*", "fun": "test.ping"} | request))
+    os.chown(path, 1, 1)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
+    why = site.tree.jobs / "bad" / f"{JID}.why"
+    return why.read_text().strip() if why.exists() else ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can give files away")
+@pytest.mark.parametrize(
+    "tgt, tgt_type, allowed",
+    [
+        ("web1", "glob", True),
+        ("web*", "glob", False),
+        ("web9", "glob", False),
+        ("*", "glob", False),
+        ("web1,web2", "list", True),
+        ("web1,db1", "list", False),
+        ("web[12]", "pcre", True),
+        ("nobody", "glob", True),
+        ("web1 or web2", "compound", True),
+        ("web1 and G@os:Debian", "compound", True),
+        ("os:Debian", "grain", False),  # a grain may be another now
+        ("ab", "nodegroup", True),
+        ("all", "nodegroup", False),
+    ],
+)
+def test_a_rule_with_a_target_allows_what_surely_reaches_no_other(tmp_path, tgt, tgt_type, allowed):
+    groups = {"ab": "L@web1,web2", "all": "web* or db*"}
+    site = Site(tmp_path, publisher_acl={"daemon": [{"web* and not web9": ["test.*"]}]}, nodegroups=groups)
+    for minion_id in ("web1", "web2", "web9", "db1"):
+        site.joined(minion_id)
+        site.tree.data.put(minion_id, "grains", {"os": "Debian" if minion_id == "web1" else "SUSE"})
+    why = of_daemon(site, tgt=tgt, tgt_type=tgt_type)
+    assert why == (
+        ""
+        if allowed
+        else "its owner daemon may not publish test.ping there; name minions by their ids; see publisher_acl."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can give files away")
+@pytest.mark.parametrize(
+    "conditions, request_, allowed",
+    [
+        ({"args": ["up"]}, {"arg": ["uptime"]}, True),
+        ({"args": ["up"]}, {"arg": ["rm"]}, False),
+        ({"args": ["up"]}, {}, False),
+        ({"args": ["up$"]}, {"arg": ["uptime"]}, False),
+        ({"args": [None, "b"]}, {"arg": ["x", "b"]}, True),
+        ({"args": [None, "b"]}, {"arg": ["x"]}, False),
+        ({"args": ["1"]}, {"arg": [1]}, True),
+        ({"kwargs": {"cwd": "/tmp"}}, {"arg": ["x"], "kwarg": {"cwd": "/tmp"}}, True),
+        ({"kwargs": {"cwd": "/tmp"}}, {"arg": ["x", {"__kwarg__": True, "cwd": "/tmp"}]}, True),
+        ({"kwargs": {"cwd": "/tmp"}}, {"arg": ["x"], "kwarg": {"cwd": "/"}}, False),
+        ({"kwargs": {"cwd": "/tmp"}}, {"arg": ["x"]}, False),
+        ({"kwargs": {"cwd": None}}, {"arg": ["x"], "kwarg": {"cwd": "/"}}, True),
+        ({"args": [".*"]}, {"arg": ["x", "cwd=/"]}, False),  # which a minion may take for a keyword
+        ([{"args": ["a"]}, {"args": ["b"]}], {"arg": ["b"]}, True),
+        ({"args": [".*"]}, {"arg": ["x" * 1023]}, True),
+        ({"args": [".*"]}, {"arg": ["x" * 1024]}, True),
+        ({"args": [".*"]}, {"arg": ["x" * 1025]}, False),
+        ({"args": ["a*a*a*b"]}, {"arg": ["a" * 1024]}, False),  # beyond the budget of steps
+        ({"args": ["a"]}, {"fun": ["cmd.run"], "arg": [["a"]]}, True),
+        ({"args": ["a"]}, {"fun": ["cmd.run"], "arg": ["a"]}, False),
+        ({"args": ["a"]}, {"fun": ["cmd.run"], "arg": [["a"]], "kwarg": {"b": 1}}, False),
+    ],
+)
+def test_a_rule_may_want_arguments(tmp_path, conditions, request_, allowed):
+    site = Site(tmp_path, publisher_acl={"daemon": [{"*": [{"cmd.run": conditions}]}]})
+    site.joined("m")
+    why = of_daemon(site, **{"fun": "cmd.run"} | request_)
+    assert why == (
+        "" if allowed else "its owner daemon may not publish cmd.run with these arguments; see publisher_acl."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can give files away")
+@pytest.mark.parametrize(
+    "black, said",
+    [
+        ({"users": ["daemon"]}, "daemon may publish nothing"),
+        ({"users": ["d*"]}, "daemon may publish nothing"),
+        ({"users": [r"^(?!root$).*$"]}, "daemon may publish nothing"),
+        ({"users": ["root"], "modules": ["cmd.*"]}, ""),
+        ({"modules": ["test.*"]}, "nobody may publish test.ping"),
+        ({"modules": "test.ping"}, "nobody may publish test.ping"),
+        ({"modules": ["test"], "users": None}, ""),
+    ],
+)
+def test_the_blacklist_wins(tmp_path, black, said):
+    site = Site(tmp_path, publisher_acl={"daemon": [".*"]}, publisher_acl_blacklist=black)
+    site.joined("m")
+    why = of_daemon(site)
+    assert why == (f"{said}; see publisher_acl_blacklist." if said else "")
+
+
+def test_the_blacklist_counts_for_root_too(tmp_path):
+    site = Site(tmp_path, publisher_acl_blacklist={"users": ["sudo_fred"], "modules": ["cmd.*"]})
+    site.joined("m")
+    site.submit(JID, tgt="*", fun="test.ping", user="sudo_fred")
+    site.submit(JID[:-1] + "9", tgt="*", fun="cmd.run", user="root")
+    assert site.jobs.outgoing == []
+    site.submit(JID[:-1] + "8", tgt="*", fun="test.ping", user="sudo_jane")
+    assert [load["user"] for load in site.jobs.outgoing] == ["sudo_jane"]
 
 
 def test_a_request_with_a_second_name_is_refused(site):

@@ -322,7 +322,7 @@ def test_broken_grains_are_none(tree, broken):
 
 def test_grains_with_odd_keys_are_kept(tree):
     tree.data.put("m", "grains", {b"\xff": 1, "list": [b"\xfe"], 5: None})
-    assert tree.data.grains("m") == {"b'\\xff'": 1, "list": [b"\xfe"], "5": None}
+    assert tree.data.grains("m") == {b"\xff": 1, "list": [b"\xfe"], 5: None}
 
 
 # the minion's tree

@@ -1,6 +1,8 @@
 """What real Salt makes of pillar trees and of Jinja expressions: run by the Python of an environment with Salt.
 
     python by_salt.py pillar < CASES.json > RESULTS.json     a case: {files, opts, grains, id}
+    python by_salt.py configurations < CASES.json > RESULTS.json     a case: [role, files, the options asked for]
+    python by_salt.py options < CASES.json > RESULTS.json     the defaults of each of these roles; "valid": all names
     python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
 
 A result has the pillar with its order, or why there is none."""
@@ -74,6 +76,32 @@ def pillar(case):
             return {"failed": str(error)[:200]}
 
 
+def configuration(case):
+    role, files, asked = case
+    with tempfile.TemporaryDirectory() as directory:
+        conf = Path(directory) / "etc/salt"
+        for name, text in files.items():
+            path = conf / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("@ROOT@", directory))
+        first = conf / role
+        first.write_text((first.read_text() if first.exists() else "") + f"\nroot_dir: {directory}\n")
+        load = salt.config.master_config if role == "master" else salt.config.minion_config
+        opts = load(str(first))
+        return json.loads(
+            json.dumps({name: opts[name] for name in asked.split()}, default=dict).replace(directory, "@ROOT@")
+        )
+
+
+def options(role):
+    """Salt's defaults, but for what depends on the machine."""
+    if role == "valid":
+        return sorted(salt.config.VALID_OPTS)
+    found = salt.config.DEFAULT_MASTER_OPTS if role == "master" else salt.config.DEFAULT_MINION_OPTS
+    found = {name: None if str(value).startswith("/") else value for name, value in found.items()}
+    return found | dict.fromkeys(("user", "ipc_write_buffer", "conf_file"))
+
+
 def filtered(expression, opts):
     signal.alarm(5)  # network_hosts of a network of IPv6
     values = {"opts": opts, "saltenv": "", "sls": "", "grains": {}, "salt": {}}
@@ -94,11 +122,13 @@ def main():
     cases = json.load(sys.stdin)
     if sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
+    elif sys.argv[1] in ("configurations", "options"):
+        results = [{"configurations": configuration, "options": options}[sys.argv[1]](case) for case in cases]
     else:
         with tempfile.TemporaryDirectory() as directory:
             opts = master_opts(Path(directory), {})
             results = [filtered(expression, opts) for expression in cases]
-    json.dump(results, sys.stdout)
+    json.dump(results, sys.stdout, default=lambda value: dict(value) if hasattr(value, "keys") else list(value))
 
 
 main()

@@ -1,9 +1,11 @@
-"""Records what real Salt makes of pillar trees and of its Jinja filters, for the tests to hold ours against:
+"""Records what real Salt makes of pillar trees, of its Jinja filters and of configuration files, for the tests to hold
+ours against:
 
     python tests/expected/record.py [--check] PYTHON_OF_AN_ENVIRONMENT_WITH_SALT
 
-writes filters.json (expression -> what is printed, null for an error) and trees.json (constructs.json and random cases,
-with their results); with --check it only says whether Salt answers as it did."""
+writes filters.json (expression -> what is printed, null for an error), trees.json (constructs.json and random cases,
+with their results), configured.json (what the files of configurations.py say) and salts_options.json (which options
+Salt has); with --check it only says whether Salt answers as it did."""
 
 import json
 import os
@@ -11,6 +13,8 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+
+from configurations import CASES
 
 HERE = Path(__file__).parent
 EXPRESSIONS, TREES = 3000, 150
@@ -284,11 +288,16 @@ def main(python, check):
     # with some options, a list among the includes makes Salt forget what was included before
     results = [each if "render to a dict" not in str(each) else {"failed": ""} for each in results]
     kept = [case | {"result": result} for case, result in zip(cases, results, strict=True) if "failed" not in result]
+    configured = dict(zip(CASES, by_salt(python, "configurations", list(CASES.values())), strict=True))
+    roles = ["master", "minion", "valid"]
+    names = dict(zip(roles, by_salt(python, "options", roles), strict=True))
     texts = {
+        "configured.json": json.dumps(configured, indent=0) + "\n",
+        "salts_options.json": json.dumps(names, indent=0, sort_keys=True) + "\n",
         "filters.json": json.dumps(dict(zip(asked, printed, strict=True)), indent=0) + "\n",
         "trees.json": "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n",
     }
-    print(f"{len(asked)} expressions, {len(kept)} trees")
+    print(f"{len(asked)} expressions, {len(kept)} trees, {len(configured)} configurations")
     if check:
         other = [name for name, text in texts.items() if (HERE / name).read_text() != text]
         sys.exit(f"Salt answers otherwise than it did: {', '.join(other)}" if other else 0)

@@ -21,7 +21,6 @@ from saltlite import (
     MinionTree,
     SaltError,
     collect_grains,
-    find_id,
     host_and_port,
     jid_of,
     keep_alive,
@@ -131,6 +130,7 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
     setup_log(daemon.level_of(args) if args.log_level else "warning")
+    daemon.say_warnings(opts)
     if args.master:
         opts["master"] = args.master
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
@@ -139,7 +139,7 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
         opts |= {name: {"base": [os.path.abspath(root)]}} if root else {}
     opts["module_dirs"] = [*args.module_dirs, *opts["module_dirs"]]
     words.state_style(args, opts)
-    opts["id"] = find_id(opts)
+    opts["id"] = packed_leaf("commands", "minion").find_id(opts)
     return opts
 
 

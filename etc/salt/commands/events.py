@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
 terminal = packed_leaf("terminal", "text")
-printed = terminal.printed
+printed, speaks_utf8 = terminal.printed, terminal.speaks_utf8
 
 
 def event_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,11 @@ def main(args: argparse.Namespace) -> int:
     cache, terminal = Path(opts["cachedir"]), sys.stdout.isatty()
     if not cache.is_dir():
         raise Failure(f"{cache} is no master's tree; start the master once, or name its directory with -c.")
-    how = {"terminal": terminal, "output_indent": "pretty" if args.pretty or terminal else -1}
+    how = {
+        "terminal": terminal,
+        "ascii": not speaks_utf8(),
+        "output_indent": "pretty" if args.pretty or terminal else -1,
+    }
     count = None if args.count < 0 else args.count
     try:
         events = client("EventReader")(cache / "events.jsonl", args.all).follow()

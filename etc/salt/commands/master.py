@@ -82,6 +82,12 @@ def check_owners(opts: dict[str, Any]) -> None:
                 raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
 
 
+def say_warnings(opts: dict[str, Any]) -> None:
+    """Log what there is to say of a configuration; each sentence as a kind of its own, so that no flood gate shuts."""
+    for level, sentence in opts["__warnings__"]:
+        log.log(level, sentence)
+
+
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     """The options of a daemon, with its log set up and its configuration's warnings said."""
     if args.daemon:
@@ -89,8 +95,7 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
     given = {"log_level": level_of(args)} if args.log_level else {}
     opts = load_opts(role, args.config_dir, given) | {"__given__": given}
     setup_log(opts["log_level"])
-    for warning in opts["__warnings__"]:
-        log.warning("%s", warning)
+    say_warnings(opts)
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     check_owners(opts)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,9 @@ from saltlite import (
     Command,
     Failure,
     Minion,
-    find_id,
     packed_leaf,
     put,
+    valid_id,
 )
 
 terminal = packed_leaf("terminal", "text")
@@ -20,13 +23,56 @@ terminal = packed_leaf("terminal", "text")
 daemon = packed_leaf("commands", "master")
 
 
+def host_name() -> str:
+    """This host's name, with its domain when /etc/hosts knows one."""
+    name = os.uname().nodename
+    if "." in name or not name:
+        return name or "localhost"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path("/etc/hosts").read_text().splitlines():
+            words = line.partition("#")[0].split()[1:]
+            full = [word for word in words if word.startswith(f"{name}.")]
+            if name in words and full and not full[0].endswith(".localdomain"):
+                return full[0]
+    return name
+
+
+def find_id(opts: Mapping[str, Any]) -> str:
+    """The minion's id: `id`, else minion_id, else the host's own name, found without asking DNS. Raises Failure.
+
+    Never a name that DNS gives: a machine whose DNS is down, or is somebody else's, must stay who it is."""
+    given, remove = opts["id"], opts["minion_id_remove_domain"]
+    path = Path(opts["conf_dir"]) / "minion_id"
+    where = "the option id"
+    if not given and opts["minion_id_caching"] and path.exists():
+        where = str(path)
+        try:
+            given = (path.read_text(encoding="utf-8-sig").splitlines() or [""])[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(f"{path} cannot be read: {error}.") from None
+    if not given and opts.get("id_function"):
+        raise Failure("id_function is not supported: write the id into the option id, or into minion_id.")
+    if not given:
+        where, given = "the host name", host_name()
+        given = given.lower() if opts["minion_id_lowercase"] else given
+        if remove is True:
+            given = given.partition(".")[0]
+        elif remove and given.lower().endswith(f".{remove.lower()}"):
+            given = given[: -len(remove) - 1]
+    if opts["append_domain"] and not given.endswith((opts["append_domain"], ".")):
+        given = f"{given}.{opts['append_domain'].lstrip('.')}"
+    if not valid_id(given):
+        raise Failure(f"{where} gives {given!r}, which cannot be a minion's id: letters, digits, `_`, `-`, dots.")
+    return given
+
+
 def minion_id_of(opts: dict[str, Any]) -> str:
-    """The id, written to minion_id when no option gives it."""
+    """The id, written to minion_id when no option gives it: as Salt writes it, without what append_domain adds."""
     found = find_id(opts)
     path = Path(opts["conf_dir"]) / "minion_id"
     if opts["minion_id_caching"] and not opts["id"] and not path.exists():
         try:
-            put(path, found, 0o644)
+            put(path, find_id(opts | {"append_domain": ""}), 0o644)
         except OSError as error:
             raise Failure(f"{path} cannot be written: {error.strerror}.") from None
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -56,9 +57,17 @@ FUNCTIONS = {  # name: what it does, the arguments of its example
 }
 
 
+ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
+
+
 def _word(value: Any) -> str:
-    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes."""
-    return json.dumps(value, default=str, ensure_ascii=False).replace("#", "\\u0023")
+    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes. Keys keep their type,
+    which JSON has not."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_word(key)}: {_word(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_word, value))}]"
+    return ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, default=str, ensure_ascii=False))
 
 
 def _configuration(minion: Execution) -> Path:
@@ -69,7 +78,8 @@ def _configuration(minion: Execution) -> Path:
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
     own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
-    files = [f"{conf}/minion", f"{conf}/minion.d/*.conf", f"{home}/conf/own"]  # the later wins
+    more = [os.path.join(conf, os.path.expanduser(str(pattern))) for pattern in minion.opts["default_include"]]
+    files = [f"{conf}/minion", *more, f"{home}/conf/own"]  # the later wins
     for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
         put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
     grains = home / "conf" / "grains"

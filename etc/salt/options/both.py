@@ -10,8 +10,60 @@ from typing import Any
 from saltlite import Kind, Option
 
 
+def as_text(value: Any) -> Any:
+    """`id: 4711`."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def as_number(value: Any) -> Any:
+    """`timeout: '15'`."""
+    if isinstance(value, str) and NUMERAL.fullmatch(value.strip()):
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def as_int(value: Any) -> Any:
+    """`master_port: '4506'`, and 4506.0."""
+    value = as_number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_bool(value: Any) -> Any:
+    """1, 'true' and 'Yes': what was meant, though for Salt any text is true."""
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else value
+    return SWITCHES.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def as_strict(value: Any) -> Any:
+    """What a switch that takes down a wall is: Salt leaves it off for 1 and 'true'."""
+    return value is True if isinstance(as_bool(value), bool) else value
+
+
+def as_list(value: Any) -> Any:
+    """One text, or one number, where a list is meant."""
+    single = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return ([value] if value != "" else []) if single else value
+
+
+def as_map(value: Any) -> Any:
+    """A list of maps, as Salt takes nodegroups."""
+    if isinstance(value, list) and all(isinstance(each, dict) and len(each) == 1 for each in value):
+        return {name: item for each in value for name, item in each.items()}
+    return value
+
+
+def none_below(value: Any) -> Any:
+    """-1 for never, where 0 says that."""
+    return max(value, 0) if isinstance(value := as_number(value), int | float) and value == -1 else value
+
+
 def one_of(*words: str) -> Kind:
-    return Kind((str,), ", ".join(words[:-1]) + f" or {words[-1]}", lambda value: value in words)
+    """One of these words, in whatever case."""
+    known = {word.lower(): word for word in words}
+    wanted = ", ".join(words[:-1]) + f" or {words[-1]}" if words[1:] else words[0]
+    return Kind((str,), wanted, words.__contains__, lambda value: known.get(str(value).strip().lower(), value))
 
 
 def all_regexes(value: list[Any]) -> bool:
@@ -28,33 +80,40 @@ def all_roots(value: dict[Any, Any]) -> bool:
 
 LEVELS = ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all")
 STATE_OUTPUTS = tuple(how + by for how in ("full", "terse", "mixed", "changes") for by in ("", "_id"))
-BOOL = Kind((bool,), "True or False")
-INT = Kind((int,), "a whole number that is not negative", lambda value: value >= 0)
-SIGNED = Kind((int,), "a whole number from -1 on", lambda value: value >= -1)
-NUMBER = Kind((int, float), "a number that is not negative", lambda value: value >= 0)
-PORT = Kind((int,), "a port number from 1 to 65535", lambda value: 0 < value < 65536)
-KEYSIZE = Kind((int,), "a whole number from 2048 to 8192", lambda value: 2048 <= value <= 8192)
-STR = Kind((str,), "a text")
-LIST = Kind((list,), "a list")
+NUMERAL = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+BOOL = Kind((bool,), "True or False", read=as_bool)
+STRICT = Kind((bool,), "True or False; True alone, and not 1 or 'true', switches it on", read=as_strict)
+INT = Kind((int,), "a whole number that is not negative", lambda value: value >= 0, as_int)
+SIGNED = Kind((int,), "a whole number from -1 on", lambda value: value >= -1, as_int)
+NUMBER = Kind((int, float), "a number that is not negative", lambda value: value >= 0, as_number)
+MOST = Kind((int,), "a whole number that is not negative; -1 is 0", INT.right, lambda value: none_below(as_int(value)))
+SPAN = Kind((int, float), "a number that is not negative; -1 is 0", NUMBER.right, none_below)
+PORT = Kind((int,), "a port number from 1 to 65535", lambda value: 0 < value < 65536, as_int)
+KEYSIZE = Kind((int,), "a whole number from 2048 to 8192", lambda value: 2048 <= value <= 8192, as_int)
+STR = Kind((str,), "a text", read=as_text)
+LIST = Kind((list,), "a list", read=as_list)
 MAP = Kind((dict,), "a map")
-FUNCTIONS = Kind((dict, list), "a map or a list")
-HOSTS = Kind((str, list), "a host name or an address")
+GROUPS = Kind((dict,), "a map", read=as_map)
+FUNCTIONS = Kind((dict, list), "a map or a list", read=as_list)
+HOSTS = Kind((str, list), "a host name or an address", read=as_text)
 ENC = one_of("OAEP-SHA1", "OAEP-SHA224")
 SIG = one_of("PKCS1v15-SHA1", "PKCS1v15-SHA224")
-TRANSPORT = Kind((str,), "zeromq", "zeromq".__eq__)
+TRANSPORT = one_of("zeromq")
 WATCH = one_of("auto", "inotify", "polling", "none")
 MASTERS = one_of("str", "standard", "failover")
-STATE_OUTPUT = Kind((str,), "full, terse, mixed or changes, each with or without _id", STATE_OUTPUTS.__contains__)
+STATE_OUTPUT = one_of(*STATE_OUTPUTS)._replace(wanted="full, terse, mixed or changes, each with or without _id")
 MERGING = one_of("smart", "recurse", "aggregate", "overwrite", "none")
 HASH = one_of("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 TOPS = one_of("merge", "same", "merge_all")
-AGGREGATE = Kind((bool, list), "True, False or a list of state modules")
-REGEXES = Kind((list,), "a list of regular expressions", all_regexes)
+AGGREGATE = Kind((bool, list), "True, False or a list of state modules", read=lambda value: as_list(as_bool(value)))
+DOMAIN = Kind((bool, str), "True, False or a domain", read=as_bool)
+REGEXES = Kind((list,), "a list of regular expressions", all_regexes, as_list)
 ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots)
 LEVEL = one_of(*LEVELS)
 COMMANDS = ("cmd.run", "cmd.shell", "cmd.run_stdout", "cmd.retcode")
 PILLAR_FUNCTIONS = Kind(
-    (list,), f"a list of {', '.join(COMMANDS)}", lambda value: set(map(str, value)) <= set(COMMANDS)
+    (list,), f"a list of {', '.join(COMMANDS)}", lambda value: set(map(str, value)) <= set(COMMANDS), as_list
 )
 
 
@@ -82,12 +141,12 @@ OPTIONS = {
         False, BOOL, "publications carry a topic; only if master and minions all have it on", restart=True
     ),
     "tcp_keepalive": Option(True, BOOL, "let the kernel probe idle connections", restart=True),
-    "tcp_keepalive_idle": Option(300, INT, "seconds before the first probe", restart=True),
+    "tcp_keepalive_idle": Option(300, SIGNED, "seconds before the first probe; -1: the system's value", restart=True),
     "tcp_keepalive_cnt": Option(
         -1, SIGNED, "probes before a connection is given up; -1: the system's value", restart=True
     ),
     "tcp_keepalive_intvl": Option(-1, SIGNED, "seconds between probes; -1: the system's value", restart=True),
-    "nodegroups": Option({}, MAP, "named compound targets", told="state"),
+    "nodegroups": Option({}, GROUPS, "named compound targets", told="state"),
     "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),
     "state_output_pct": Option(False, BOOL, "say behind the counts of states how many in a hundred that is"),

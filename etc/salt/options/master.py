@@ -7,14 +7,16 @@ from saltlite import Option, packed_leaf
 both = packed_leaf("options", "both")
 
 OPTIONS = {
+    "default_include": Option(["master.d/*.conf"], both.LIST, "files that are read after this one", private=True),
+    "include": Option([], both.LIST, "files that are read after those; globs, beside this file", private=True),
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True, restart=True
     ),
     "interface": Option("0.0.0.0", both.STR, "the address to listen on", restart=True),
     "publish_port": Option(4505, both.PORT, "where publications go out", restart=True),
     "ret_port": Option(4506, both.PORT, "where requests and returns come in", restart=True),
-    "auto_accept": Option(False, both.BOOL, "accept every key unseen"),
-    "open_mode": Option(False, both.BOOL, "accept everything and replace keys: no protection at all"),
+    "auto_accept": Option(False, both.STRICT, "accept every key unseen"),
+    "open_mode": Option(False, both.STRICT, "accept everything and replace keys: no protection at all"),
     "autosign_file": Option(
         "", both.STR, "a file of ids, globs or regular expressions whose keys are accepted", private=True
     ),
@@ -24,8 +26,8 @@ OPTIONS = {
     "autosign_grains_dir": Option(
         "", both.STR, "a directory with a file for each grain, which lists accepted values", private=True
     ),
-    "autosign_timeout": Option(120, both.NUMBER, "minutes a file in minions_autosign/ is good for; 0: for ever"),
-    "max_minions": Option(0, both.INT, "how many minions may be connected; 0: no limit"),
+    "autosign_timeout": Option(120, both.SPAN, "minutes a file in minions_autosign/ is good for; 0: for ever"),
+    "max_minions": Option(0, both.MOST, "how many minions may be connected; 0: no limit"),
     "max_pending_keys": Option(1000, both.INT, "how many keys may wait in minions_pre; others are told `full`"),
     "max_message_size": Option(33554432, both.INT, "bytes of the largest message taken on ret_port", restart=True),
     "publish_session": Option(86400, both.INT, "seconds until the shared key and the session keys are renewed"),
@@ -44,7 +46,7 @@ OPTIONS = {
     "publish_signing_algorithm": Option("PKCS1v15-SHA1", both.SIG, "how publications are signed"),
     "presence_events": Option(False, both.BOOL, "events that say which minions are connected", restart=True),
     "loop_interval": Option(60, both.NUMBER, "seconds between two looks at that", restart=True),
-    "keep_jobs_seconds": Option(86400, both.INT, "how long finished jobs stay in jobs/done"),
+    "keep_jobs_seconds": Option(86400, both.MOST, "how long finished jobs stay in jobs/done; 0: for ever"),
     "return_quota": Option(1 << 30, both.INT, "bytes of returns that are kept of one minion in a day; 0: no limit"),
     "keep_free": Option(
         64 << 20, both.INT, "bytes of disk that minions leave free; below, their returns wait for room at theirs"
@@ -57,7 +59,13 @@ OPTIONS = {
     ),
     "max_event_size": Option(16777216, both.INT, "bytes of events.jsonl before it is rotated", restart=True),
     "publisher_acl": Option(
-        {}, both.MAP, "user name: list of functions (globs) that this user may publish", private=True
+        {},
+        both.MAP,
+        "user, pattern of users or %group: list of functions, or of {target: functions}, that these may publish",
+        private=True,
+    ),
+    "publisher_acl_blacklist": Option(
+        {}, both.MAP, "users: who may publish nothing; modules: the functions that nobody may publish", private=True
     ),
     "allow_minion_key_revoke": Option(True, both.BOOL, "a minion may have its own key deleted"),
     "mine_get": Option(

@@ -7,6 +7,8 @@ from saltlite import Option, packed_leaf
 both = packed_leaf("options", "both")
 
 OPTIONS = {
+    "default_include": Option(["minion.d/*.conf"], both.LIST, "files that are read after this one", private=True),
+    "include": Option([], both.LIST, "files that are read after those; globs, beside this file", private=True),
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True
     ),
@@ -16,16 +18,25 @@ OPTIONS = {
     "master_type": Option(
         "str", both.MASTERS, "several masters: str: connected to all; failover: to one, in this order", restart=True
     ),
-    "master_alive_interval": Option(0, both.NUMBER, "failover: seconds without a connection until the next; 0: 30"),
+    "master_alive_interval": Option(0, both.SPAN, "failover: seconds without a connection until the next; 0: 30"),
     "master_shuffle": Option(False, both.BOOL, "take the masters in a random order", restart=True),
     "master_port": Option(4506, both.PORT, "the master's ret_port", restart=True),
     "publish_port": Option(0, both.INT, "the master's publish_port; 0: as the master says", restart=True),
     "id": Option("", both.STR, "this minion's name; without: the host name, kept in minion_id", restart=True),
     "minion_id_caching": Option(True, both.BOOL, "write the id found to minion_id", restart=True),
-    "append_domain": Option("", both.STR, "appended to the host name when the id is made from it", restart=True),
+    "append_domain": Option("", both.STR, "appended to the id, unless it ends so", restart=True),
+    "minion_id_lowercase": Option(
+        False, both.BOOL, "the id found from the host name is in small letters", restart=True
+    ),
+    "minion_id_remove_domain": Option(
+        False,
+        both.DOMAIN,
+        "what is taken off the id found from the host name: all from its first dot on, or this domain",
+        restart=True,
+    ),
     "master_finger": Option("", both.STR, "fingerprint that the master's key must have at the first contact"),
     "acceptance_wait_time": Option(10, both.NUMBER, "seconds between two tries while the key is pending"),
-    "acceptance_wait_time_max": Option(0, both.NUMBER, "the longest such wait; 0: it does not grow"),
+    "acceptance_wait_time_max": Option(0, both.SPAN, "the longest such wait; 0: it does not grow"),
     "auth_timeout": Option(5, both.NUMBER, "seconds to wait for a master's first answer"),
     "random_reauth_delay": Option(10, both.NUMBER, "seconds over which a refused minion spreads its next try"),
     "request_channel_timeout": Option(60, both.NUMBER, "seconds to wait for the reply to a request"),

@@ -12,6 +12,7 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
     indent = opts.get("output_indent")
     spaces = 4 if indent is None or indent == "pretty" else None if indent < 0 else indent
     try:
-        return json.dumps(data, default=repr, indent=spaces, sort_keys=indent == "pretty", ensure_ascii=False)
+        ascii_only = bool(opts.get("ascii"))
+        return json.dumps(data, default=repr, indent=spaces, sort_keys=indent == "pretty", ensure_ascii=ascii_only)
     except TypeError:
         return "{}"

@@ -1,5 +1,5 @@
-"""Indented text, the default. What is not a text, a number, a list or a map (bytes that are no UTF-8 …) is left out, as
-in Salt; an empty text, list or map has no line either."""
+"""Indented text, the default. What is not a text, a number, a list or a map is left out, as in Salt; an empty text,
+list or map has no line either."""
 
 from __future__ import annotations
 
@@ -23,13 +23,6 @@ def items(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
         return sorted({str(key): inner for key, inner in value.items()}.items(), key=lambda item: item[0])
 
 
-def decoded(value: bytes) -> str | bytes:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
-
-
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     """Any data. `nested_indent` of the options moves all of it to the right."""
     color = colors(opts)
@@ -41,8 +34,6 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
         lines.append(f"{' ' * indent}{shade}{prefix}{text}{color['END']}{suffix}")
 
     def display(value: Any, indent: int, prefix: str) -> None:
-        if isinstance(value, bytes):
-            value = decoded(value)
         if value is None or isinstance(value, int | float):
             line(indent, color["LIGHT_YELLOW"], repr(value), prefix)
         elif isinstance(value, str):

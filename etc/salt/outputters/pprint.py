@@ -6,6 +6,8 @@ import pprint
 from collections.abc import Mapping
 from typing import Any
 
+BYTES = True
+
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     indent = opts.get("output_indent")

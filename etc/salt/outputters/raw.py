@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+BYTES = True
+
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     return str(data)

@@ -9,6 +9,8 @@ import yaml
 
 from saltlite import safe_yaml
 
+BYTES = True  # !!binary
+
 
 def output(data: Any, opts: Mapping[str, Any]) -> str:
     indent = opts.get("output_indent")
@@ -20,4 +22,4 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
     Dumper.add_representer(None, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:null", "NULL"))
     layout = {} if indent is None or indent == "pretty" else {"indent": max(indent, 0)}
     flow = isinstance(indent, int) and indent < 0
-    return str(yaml.dump(data, Dumper=Dumper, allow_unicode=True, default_flow_style=flow, **layout))
+    return str(yaml.dump(data, Dumper=Dumper, allow_unicode=not opts.get("ascii"), default_flow_style=flow, **layout))

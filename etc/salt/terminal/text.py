@@ -5,7 +5,8 @@ An outputter makes the text that Salt 3008 prints for the same data. Its `opts` 
 
 json and yaml are for programs: what goes to stdout there is data and nothing else. What a minion has said is data: on a
 terminal it moves no cursor, changes no colour and looks like no other minion's words; every control that came with it
-is shown as an escape. In a pipe only what no UTF-8 can carry is."""
+is shown as an escape, as is every byte of what is no UTF-8 text. In a pipe only the second is, and what no UTF-8 can
+carry. Where stdout is not UTF-8, what it has no letter for becomes an escape too (see `main`)."""
 
 from __future__ import annotations
 
@@ -38,6 +39,11 @@ def style(terminal: bool, no_color: bool = False, force_color: bool = False, ind
     """The opts of the outputters, from the command line's options and whether stdout is a terminal."""
     color = force_color or terminal and not no_color
     return {"color": color, "terminal": terminal, "output_indent": indent, "retcode": 0}
+
+
+def speaks_utf8() -> bool:
+    """Whether stdout takes all letters."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
@@ -93,6 +99,15 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def readable(value: Any) -> Any:
+    """Data with bytes as texts, each byte that is not UTF-8 as an escape: a command's output in some older encoding."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {readable(key): readable(item) for key, item in value.items()}
+    return type(value)(map(readable, value)) if type(value) in (list, tuple) else value
+
+
 def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     """The text for stdout, which gets a line end behind it, and nothing at all if it is empty.
 
@@ -100,8 +115,11 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     On a terminal, nothing that a minion sent can move the cursor,
     change colours or reorder the text.
 
-    `opts` as `style` makes them. `out`: the outputter's name, of whoever asks or as the return has it."""
+    `opts` as `style` makes them, and `ascii`: no other letters may be in a document for programs. `out`: the
+    outputter's name, of whoever asks or as the return has it."""
     output = outputter(out, opts.get("conf_dir", ""))
+    if not output.__globals__.get("BYTES", False):  # it has a form of its own for them
+        data = readable(data)
     size = 0
     with contextlib.suppress(Exception):  # what has no msgpack did not come from a minion
         size = len(pack(data))
@@ -126,7 +144,7 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def log_arguments(parser: argparse.ArgumentParser) -> None:
     """-l."""
-    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug …")
+    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug, trace")
 
 
 def out_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +170,7 @@ def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0)
     opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
         "retcode": retcode,
         "conf_dir": args.config_dir,
+        "ascii": not speaks_utf8(),
         **getattr(args, "states", {}),
     }
     if text := printed(data, args.out or out, opts):
