@@ -144,6 +144,65 @@ def test_who_waits_for_a_range_is_spread_by_splay_too():
     assert len(first) > 5 and all(2701 <= at <= 3300 for at in first)
 
 
+def test_a_single_run_is_not_delayed_by_splay():
+    """As in Salt: the one time of `once`, what is made up for after a range, and what was postponed."""
+    assert fired(1, once="2026-11-25T12:20:00", splay=600) == [1200]
+    words = {"minutes": 30, "run_on_start": False, "splay": {"start": 60, "end": 60}}
+    skip = {"start": "12:20", "end": "12:50"}
+    assert fired(1, **words, skip_during_range=skip, run_after_skip_range=True) == [3001]
+    assert fired(1, **words, run_explicit=moments("12:10:00")) == [600, 2460]
+
+
+def test_what_is_made_up_for_is_what_a_skipped_range_kept_back():
+    words = {"cron": "*/20 * * * *", "run_after_skip_range": True}
+    assert fired(1.2, **words, after="2026-11-25 12:30") == [2400, 3600]
+    assert fired(1.2, **words, until="2026-11-25 12:30") == [1200]
+    assert fired(1, once="2026-11-25T12:30:00", skip_during_range={"start": "12:20", "end": "12:50"}) == []
+    span = {"start": "12:20", "end": "12:50"}
+    assert fired(1, once="2026-11-25T12:30:00", skip_during_range=span, run_after_skip_range=True) == [3001]
+
+
+def test_what_is_all_in_the_past_does_not_run_at_the_start():
+    for words in ({"once": "2026-11-25T11:50:00"}, {"when": "2026-11-25 11:50"}):
+        assert fired(0.1, **words, run_on_start=True) == []
+    assert fired(0.1, once="2026-11-25T12:05:00", run_on_start=True) == [0, 300]
+
+
+def moments(*times):
+    return [{"time": f"2026-11-25T{time}", "time_fmt": "%Y-%m-%dT%H:%M:%S"} for time in times]
+
+
+def test_a_moment_that_is_skipped_costs_one_run_and_a_postponed_one_is_made_up_for():
+    words = {"cron": "*/20 * * * *"}
+    assert fired(1.5, **words, skip_explicit=moments("12:40:00")) == [1200, 3600, 4800]
+    both = {"skip_explicit": moments("12:20:00", "12:40:00"), "run_explicit": moments("12:25:00")}
+    assert fired(1.5, **words, **both) == [1500, 3600, 4800]
+    assert fired(1, once="2026-11-25T12:20:00", **both) == [1500]
+    gone = {"run_explicit": moments("11:25:00")}
+    assert fired(1.5, **words, **gone) == [1200, 2400, 3600, 4800]
+
+
+@pytest.mark.parametrize(
+    "seconds, runs", [(-0.1, True), (0, False), (saltlite.SKIPPED - 0.1, False), (saltlite.SKIPPED, True)]
+)
+def test_how_long_a_moment_is(seconds, runs):
+    assert saltlite.closed({"skip_explicit": moments("12:00:00")}, NOON + seconds) == ("" if runs else "skip_explicit")
+
+
+def test_a_moment_that_is_given_to_an_entry_changes_nothing_else_of_it():
+    schedule = Schedule()
+    schedule.load({"job": entry(minutes=20)}, {}, NOON)
+    assert schedule.due(NOON, 0) == ["job"]
+    more = {"skip_explicit": moments("12:20:00"), "run_explicit": moments("12:25:00")}
+    schedule.load({"job": entry(minutes=20, **more)}, {}, NOON + 60)
+    assert schedule.next_of("job") == NOON + 1200
+    assert [s for s in range(61, 4000) for _ in schedule.due(NOON + s, s)] == [1500, 2700, 3900]
+    for at in ("12:00:30", "12:00:61"):
+        schedule = Schedule()
+        schedule.load({"bad": entry(minutes=20, skip_explicit=[{"time": at}])}, {}, NOON)
+        assert "time_fmt" in schedule.problems[0]
+
+
 def test_an_entry_without_a_time_runs_when_it_is_asked_for():
     schedule = Schedule()
     schedule.load({"job": entry()}, {}, NOON)
@@ -498,6 +557,56 @@ def test_next_fire_time_and_run_job_are_the_running_minions(minion):
     assert execution.run("schedule.run_job", ["conf"])[0]["comment"] == "Scheduling Job conf on minion."
     assert execution.schedule.due(NOON + 1, 1) == ["conf"]
     assert execution.schedule.due(NOON + 2, 2) == []
+
+
+def test_status_of_a_job_is_what_the_running_minion_has(minion):
+    execution = minion.execution()
+    assert execution.run("schedule.job_status", ["conf"])[0] == {}
+    execution.schedule = Schedule()
+    execution.schedule.load(saltlite.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
+    shown = execution.run("schedule.job_status", ["conf"])[0]
+    assert shown == {
+        "name": "conf",
+        "enabled": True,
+        "function": "test.ping",
+        "minutes": 5,
+        "_next_fire_time": "2026-11-25T12:00:00",
+    }
+    assert execution.run("schedule.job_status", ["conf", "%H.%M"])[0]["_next_fire_time"] == "12.00"
+    assert execution.run("schedule.job_status", ["other"])[0] == {}
+
+
+def test_skip_and_postpone_give_a_job_moments_until_the_minion_starts(minion):
+    times, before = ("2030-01-02T03:04:05", "2030-01-02T04:04:05"), minion.file.read_bytes()
+    assert minion("skip_job", "conf", times[0]) == {"comment": "Added Skip Job conf in schedule.", "result": True}
+    done = minion("postpone_job", "conf", "04:05 2.1.2030", "05:05 2.1.2030", time_fmt="%H:%M %d.%m.%Y")
+    assert done == {"comment": "Postponed Job conf in schedule.", "result": True}
+    kept = minion.tree.schedule()["conf"]
+    assert [one["time"] for one in kept["skip_explicit"]] == [times[0], "04:05 2.1.2030"]
+    assert kept["run_explicit"] == [{"time": "05:05 2.1.2030", "time_fmt": "%H:%M %d.%m.%Y"}]
+    assert (kept["function"], kept["minutes"]) == ("test.ping", 5) and minion.file.read_bytes() == before
+    minion("skip_job", "conf", "2020-01-02T03:04:05")
+    minion("skip_job", "conf", times[1])
+    left = [one["time"] for one in minion.tree.schedule()["conf"]["skip_explicit"]]
+    assert left == [times[0], "04:05 2.1.2030", times[1]], "what has passed goes with the next"
+
+
+@pytest.mark.parametrize(
+    "name, at, comment",
+    [
+        ("conf", "tomorrow", "Date string could not be parsed: 'tomorrow'"),
+        ("conf", 5, "Date string could not be parsed"),
+        ("other", "2030-01-02T03:04:05", "Job other does not exist."),
+        ("enabled", "2030-01-02T03:04:05", "Job enabled does not exist."),
+        ("told", "2030-01-02T03:04:05", "it is in the pillar."),
+        ("off", "2030-01-02T03:04:05", "it is disabled."),
+    ],
+)
+def test_what_cannot_be_skipped_or_postponed_is_said(minion, name, at, comment):
+    minion("add", "off", function="test.ping", seconds=5, enabled=False)
+    for answer in (minion("skip_job", name, at), minion("postpone_job", name, "2030-01-02T03:04:05", at)):
+        assert answer["result"] is False and comment in answer["comment"], answer
+    assert not minion.tree.schedule_path(False).exists()
 
 
 def test_a_file_without_a_change_is_not_written(minion):

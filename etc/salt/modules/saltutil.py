@@ -17,7 +17,6 @@ from saltlite import (
     Execution,
     below,
     collect_grains,
-    in_a_sentence,
     names,
     own_kwargs,
     packed_leaf,
@@ -25,6 +24,8 @@ from saltlite import (
     put,
     with_minion,
 )
+
+in_a_sentence = packed_leaf("modules", "cp")._in_a_sentence
 
 SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of saltutil.sync_all
     name: name.replace("proxymodules", "proxy")
