@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from saltlite import Command, Failure, Minion, config_arguments, find_id, log_arguments, packed_leaf, put
+from saltlite import Command, Failure, Minion, config_arguments, find_id, log, log_arguments, packed_leaf, put
 
 daemon = packed_leaf("commands", "master")
 
@@ -26,6 +26,10 @@ def minion_id_of(opts: dict[str, Any]) -> str:
 def main(args: argparse.Namespace) -> int:
     opts = daemon.daemon_opts("minion", args)
     opts["id"] = opts["__given__"]["id"] = minion_id_of(opts)
+    if opts["file_client"] == "local":
+        log.error(
+            "file_client: local holds for `call` only: what a master runs here has the master's files and pillar."
+        )
     return Minion(opts).run()
 
 

@@ -64,7 +64,8 @@ def refresh_pillar(minion: Execution, wait=False, timeout=30, clean_cache=True):
     pillar = minion.ask(pillar_load(minion.opts, minion.grains))
     if not isinstance(pillar, dict):
         raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
-    minion.tree.put_pillar(pillar)
+    if not minion.local:  # else it is not the one that the daemon has
+        minion.tree.put_pillar(pillar)
     minion.pillar = pillar
     return True
 

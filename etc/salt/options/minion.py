@@ -6,6 +6,8 @@ from saltlite import Option, packed_leaf
 
 both = packed_leaf("options", "both")
 
+CLIENT = both.one_of("remote", "local")
+
 OPTIONS = {
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True
@@ -41,6 +43,11 @@ OPTIONS = {
     "recon_max": Option(5000, both.INT, "the longest such wait", restart=True),
     "loop_interval": Option(1, both.NUMBER, "seconds between two looks at the outbox", restart=True),
     "max_return_size": Option(16777216, both.INT, "bytes of a function's output that are kept"),
+    "file_client": Option(
+        "remote",
+        CLIENT,
+        "where `call` finds files and pillar: remote: at the master; local: in this machine's own roots",
+    ),
     "saltenv": Option("", both.STR, "the environment that files and states come from"),
     "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
     "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
