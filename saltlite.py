@@ -131,6 +131,7 @@ import functools
 import importlib
 import itertools
 import json
+import operator
 import os
 import pwd
 import re
@@ -4322,9 +4323,8 @@ def explicit(moments: Any) -> list[float]:
 
 
 def next_fire(entry: Entry, since: float) -> float:
-    """The first moment after `since` at which an entry fires, its splay left out; NEVER if there is none.
-
-    Raises one of MISTAKES for an entry that is none."""
+    """The first moment after `since` at which an entry fires, or is to make up for one that was postponed, without its
+    splay; NEVER if there is none. Raises one of MISTAKES for an entry that is none."""
     found = [FIRES[kind_of(entry)](entry, since), *explicit(entry.get("run_explicit"))]
     return min((at for at in found if at > since), default=NEVER)
 
@@ -5251,7 +5251,8 @@ class Functions(Mapping[str, Function]):
             return
         if not verdict:
             self.why[stem] = why
-            self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
+            said = self.why.setdefault(name, why)  # "": another file gives the module
+            self.why[name] = f"{said}; {why}" if said and why not in said else said
             return
         self.why[name] = ""
         alias, outs = getattr(module, "__func_alias__", {}), getattr(module, "__outputter__", {})
@@ -5272,18 +5273,18 @@ class Functions(Mapping[str, Function]):
 
 def grains_in(path: Path, opts: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """What the functions of a `_grains` file give, and whether all of them could; one that fails costs its own only."""
-    found: dict[str, Any] = {}
+    found, well = dict[str, Any](), True
+    lay = merged if opts["grains_deep_merge"] else operator.or_
     try:
         module = read_leaf(path, {"__opts__": dict(opts), "__grains__": before})
         verdict, _ = verdict_of(module)
     except Exception as error:
         log.error("the grains of %s are missing: %s", path, why_not(path, error))
         return found, False
-    well = True
     for name, function in functions_of(module).items() if verdict else ():
         wants = "grains" in inspect.signature(function).parameters
         try:
-            found |= as_text(function({**before, **found}) if wants else function()) or {}
+            found = lay(found, as_text(function({**before, **found}) if wants else function()) or {})
         except Exception as error:
             well = False
             log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
@@ -5299,19 +5300,19 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
-    packed = leaf_files("_grains")
+    packed, lay = leaf_files("_grains"), merged if opts["grains_deep_merge"] else operator.or_
     for stem, path in leaf_files("_grains", opts).items():
         found, well = grains_in(path, opts, grains)
         if not well and packed.get(stem, path) != path:
             found = grains_in(packed[stem], opts, grains)[0] | found
-        grains |= found
+        grains = lay(grains, found)
     path = Path(opts["conf_dir"]) / "grains"
     try:
         own_grains = read_yaml(path) if path.exists() else None
     except Failure as error:
         own_grains = None
         log.error("%s", error)
-    return grains | (own_grains if isinstance(own_grains, dict) else {}) | opts["grains"]
+    return lay(grains, own_grains if isinstance(own_grains, dict) else {}) | opts["grains"]
 
 
 SENTENCES = {"CommandExecutionError", "Failure", "SaltInvocationError"}  # errors whose text is meant for the user

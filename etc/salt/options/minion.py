@@ -37,6 +37,7 @@ OPTIONS = {
     "signing_algorithm": Option("PKCS1v15-SHA1", both.SIG, "how the master signs for this minion"),
     "autosign_grains": Option([], both.LIST, "grains that are shown to the master with the key"),
     "grains": Option({}, both.MAP, "grains of your own"),
+    "grains_deep_merge": Option(False, both.BOOL, "grains of several sources that are maps are joined"),
     "minion_sign_messages": Option(False, both.BOOL, "sign every message to the master"),
     "return_retry_timer_max": Option(10, both.NUMBER, "the longest such wait"),
     "recon_default": Option(200, both.INT, "milliseconds until a lost connection is tried again", restart=True),
