@@ -144,6 +144,18 @@ def test_who_waits_for_a_range_is_spread_by_splay_too():
     assert len(first) > 5 and all(2701 <= at <= 3300 for at in first)
 
 
+RECORDED = json.loads((Path(__file__).parent / "expected/schedule.json").read_text())
+
+
+def test_entries_run_when_they_run_with_salt():
+    entries = {str(number): row["entry"] for number, row in enumerate(RECORDED)}
+    found = fires(entries, 2600 / 3600, start=NOON + 0.5)
+    assert {name: (entries[name], found[name]) for name in entries} == {
+        str(number): (row["entry"], row["ran"]) for number, row in enumerate(RECORDED)
+    }
+    assert len(RECORDED) == 120 and sum(bool(row["ran"]) for row in RECORDED) > 80
+
+
 def test_a_single_run_is_not_delayed_by_splay():
     """As in Salt: the one time of `once`, what is made up for after a range, and what was postponed."""
     assert fired(1, once="2026-11-25T12:20:00", splay=600) == [1200]
