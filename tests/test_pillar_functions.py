@@ -188,6 +188,7 @@ def test_file_find_gives_a_bounded_list(tmp_path, monkeypatch, more):
         ("salt['match.filter_by']({'db*': 1})|json", None),
         ("salt['match.filter_by']({'r*': 1, 'os:Deb*': 2}, 'grain')", 2),
         ("salt['pillar.filter_by']({'db': 1, 'default': 3}, 'role')", 3),
+        ("['root'|get_uid, 'no such user'|get_uid]|json", [0, None]),
     ],
 )
 def test_a_template_asks_whether_its_minion_is_meant(compiled, expression, wanted):

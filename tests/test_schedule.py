@@ -713,6 +713,41 @@ def own_returns(master, name):
     return [json.loads(line) for file in files for line in file.read_text().splitlines() if '"event": "ret"' in line]
 
 
+STARTUP = saltlite.packed_leaf("commands", "minion").startup
+
+
+@pytest.mark.parametrize(
+    "options, function, args",
+    [
+        ({"startup_states": "highstate"}, "state.highstate", []),
+        ({"startup_states": "sls", "sls_list": ["web", "db"]}, "state.sls", [["web", "db"]]),
+        ({"startup_states": "top", "top_file": "other.sls"}, "state.top", ["other.sls"]),
+    ],
+)
+def test_states_of_the_start_are_an_entry_that_runs_once(options, function, args):
+    found = STARTUP({"sls_list": [], "top_file": "", **options})
+    (made,) = found.values()
+    assert (made["function"], made["args"]) == (function, args)
+    assert fires(found, 0.1) == {"__startup_states": [0]}
+
+
+def test_states_of_the_start_need_what_they_name():
+    nothing = {"sls_list": [], "top_file": ""}
+    assert STARTUP({"startup_states": "", **nothing}) == {}
+    for kind, option in (("sls", "sls_list"), ("top", "top_file")):
+        with pytest.raises(saltlite.Failure, match=f"startup_states: {kind} .* {option}"):
+            STARTUP({"startup_states": kind, **nothing})
+
+
+def test_a_minion_applies_states_when_it_starts(tmp_path):
+    """Salt itself would apply them: without it the return says so, and has come from the right function."""
+    options = {"startup_states": "highstate", "salt_call": str(tmp_path / "none")}
+    with running_master(tmp_path) as master, running_minion(master, "m", options):
+        (line,) = until(lambda: own_returns(master, "m"), what="the return of the start")
+        assert line["fun"] == "state.highstate" and "needs Salt on this machine" in line["return"]
+        assert "__startup" not in str(master.returns("m", "schedule.list"))
+
+
 def test_a_schedule_is_added_runs_and_is_deleted(tmp_path):
     quiet = tmp_path / "quiet"
     config = {"schedule": {"quiet": {"function": "cmd.run", "args": [f"A=1 && echo $A >> {quiet}"], "seconds": 1}}}

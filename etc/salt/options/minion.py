@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from saltlite import Option, packed_leaf
+from saltlite import Kind, Option, packed_leaf
 
 both = packed_leaf("options", "both")
 
 CLIENT = both.one_of("remote", "local")
+
+STARTUP = Kind((str,), "highstate, sls or top", ("", "highstate", "sls", "top").__contains__)
 
 OPTIONS = {
     "master_sign_key_name": Option(
@@ -59,6 +61,9 @@ OPTIONS = {
     "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
     "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
     "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
+    "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
+    "top_file": Option("", both.STR, "the top file that startup_states: top applies"),
     "mine_functions": Option(
         {}, both.FUNCTIONS, "functions whose returns other minions may ask for, with their arguments"
     ),
