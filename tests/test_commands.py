@@ -606,6 +606,13 @@ def test_without_a_master_files_and_pillar_are_this_machines_own(masterless, tmp
     assert "there is none" in masterless("event.send", "a/b")
 
 
+def test_the_daemon_says_what_file_client_and_startup_states_lack(tmp_path):
+    write_config(tmp_path / "minion", {"id": "m1", "file_client": "local", "startup_states": "sls"})
+    done = command("minion", "-c", tmp_path)
+    assert done.returncode == 1 and "file_client: local holds for `call` only" in done.stderr
+    assert "saltlite: startup_states: sls applies what sls_list says, which is empty: set it too." in done.stderr
+
+
 def test_local_on_the_command_line_and_in_the_configuration_are_one(masterless, tmp_path):
     path = tmp_path / "conf/minion"
     path.write_text(path.read_text().replace("file_client: local", "file_client: remote\nmaster: 127.0.0.1:1"))

@@ -762,6 +762,9 @@ def test_a_schedule_is_added_runs_and_is_deleted(tmp_path):
         assert len(set(jids)) == len(jids)
         fire = master.returns("m", "schedule.show_next_fire_time", "echo")["m"]
         assert abs(at(fire["next_fire_time"]) - time.time()) < 10
+        assert master.returns("m", "schedule.postpone_job", "slow", "2030-01-02T03:04:05", "2030-01-02T04:04:05")["m"]
+        status = until(lambda: master.returns("m", "schedule.job_status", "slow")["m"])
+        assert (status["function"], status["run_explicit"][0]["time"]) == ("cmd.run", "2030-01-02T04:04:05")
         assert master.returns("m", "schedule.delete", "echo")["m"]["changes"] == {"echo": "removed"}
         words = ["function=cmd.run", f"job_args=['touch {tmp_path}/passing']", "seconds=1", "persist=False"]
         assert master.returns("m", "schedule.add", "passing", *words)["m"]["result"] is True
