@@ -131,6 +131,7 @@ import functools
 import importlib
 import itertools
 import json
+import operator
 import os
 import pwd
 import re
@@ -2149,16 +2150,6 @@ def become(user: str, directories: Iterable[Path]) -> None:
     os.setuid(entry.pw_uid)
     if os.geteuid() != entry.pw_uid or os.getegid() != entry.pw_gid:
         raise Failure(f"this process could not become {user}.")
-
-
-def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
-    """For a daemon: no core files, which would hold keys; as many connections as the system allows; files that nobody
-    else can read. Gives what was before, umask, core and open files, which is what a job's child gets back."""
-    core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
-    return os.umask(0o077), core, files
 
 
 # ==== Master =========================================================================================================
@@ -4324,18 +4315,19 @@ UNUSED = ("returner", "return_config", "return_kwargs")
 MISTAKES = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what reading an entry may raise
 NEVER = float("inf")
 LATE = 60.0  # seconds after which a date or a time of day is missed; a minion that slept may be late
+SKIPPED = 2.0  # seconds from a moment of skip_explicit in which its entry does not run
+PASSING = {"enabled": 0, "skip_explicit": 0, "run_explicit": 0}  # what may change in an entry that goes on as it was
 croniter: Any = Lazy("croniter")
 dateutil_parser: Any = Lazy("dateutil.parser")
+datetime: Any = Lazy("datetime")
 Entry = dict[str, Any]
 
 
 def moment(value: Any, day: float) -> float:
     """When a date string is, or a time of day on the day of `day`; ValueError if it is neither."""
-    from datetime import date, datetime
-
-    if not isinstance(value, str | date):
+    if not isinstance(value, str | datetime.date):
         raise ValueError(f"{value!r} is no date or time (put quotes around it)")
-    midnight = datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = datetime.datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
     return dateutil_parser.parse(str(value), default=midnight).timestamp()
 
 
@@ -4356,19 +4348,17 @@ def next_when(entry: Entry, since: float) -> float:
 
 def next_cron(entry: Entry, since: float) -> float:
     """The next moment of a cron expression, in local time."""
-    from datetime import datetime
-
-    at = croniter.croniter(entry["cron"], datetime.fromtimestamp(since)).get_next(datetime).timestamp()
+    at = (
+        croniter.croniter(entry["cron"], datetime.datetime.fromtimestamp(since)).get_next(datetime.datetime).timestamp()
+    )
     return at if at > since else at + 3600  # in the hour that summer time's end repeats
 
 
 def next_once(entry: Entry, since: float) -> float:
     """Its one moment, if that is still to come."""
-    from datetime import datetime
-
     at = entry["once"]
-    if not isinstance(at, datetime):
-        at = datetime.strptime(at, entry.get("once_fmt", "%Y-%m-%dT%H:%M:%S"))
+    if not isinstance(at, datetime.datetime):
+        at = datetime.datetime.strptime(at, entry.get("once_fmt", "%Y-%m-%dT%H:%M:%S"))
     return at.timestamp() if at.timestamp() > since else NEVER
 
 
@@ -4389,11 +4379,16 @@ def kind_of(entry: Entry) -> str:
     return kinds[0] if kinds else ""
 
 
-def next_fire(entry: Entry, since: float) -> float:
-    """The first moment after `since` at which an entry fires, its splay left out; NEVER if there is none.
+def explicit(moments: Any) -> list[float]:
+    """Those of an entry's run_explicit or skip_explicit, which schedule.postpone_job and skip_job give it."""
+    return [datetime.datetime.strptime(one["time"], one["time_fmt"]).timestamp() for one in moments or []]
 
-    Raises one of MISTAKES for an entry that is none."""
-    return FIRES[kind_of(entry)](entry, since)
+
+def next_fire(entry: Entry, since: float) -> float:
+    """The first moment after `since` at which an entry fires, or is to make up for one that was postponed, without its
+    splay; NEVER if there is none. Raises one of MISTAKES for an entry that is none."""
+    found = [FIRES[kind_of(entry)](entry, since), *explicit(entry.get("run_explicit"))]
+    return min((at for at in found if at > since), default=NEVER)
 
 
 def in_range(span: Mapping[str, Any], now: float, invert: bool = False) -> bool:
@@ -4407,6 +4402,7 @@ def in_range(span: Mapping[str, Any], now: float, invert: bool = False) -> bool:
 GATES: dict[str, Callable[[Any, float], bool]] = {
     "range": lambda span, now: in_range(span, now, bool(span.get("invert"))),
     "skip_during_range": lambda span, now: not in_range(span, now),
+    "skip_explicit": lambda moments, now: not any(at <= now < at + SKIPPED for at in explicit(moments)),
     "until": lambda until, now: now < moment(until, now),
     "after": lambda after, now: now > moment(after, now),
 }
@@ -4504,8 +4500,10 @@ class Schedule:
                 continue
             problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
             problems += [] if kind_of(entry) else [f"{name} has no time to run at: only schedule.run_job runs it."]
-            if before.get(name, {}) | {"enabled": 0} != entry | {"enabled": 0}:
+            if before.get(name, {}) | PASSING != entry | PASSING:
                 self._begin(name, entry, now)
+            given = [at for at in explicit(entry.get("run_explicit")) if at > now]
+            self._at[name] = min(self._at[name], *given, NEVER)
         self._at = {name: at for name, at in self._at.items() if name in self.entries}
         self.problems += [problem for problem in problems if problem not in self._known]
         self._known = problems
@@ -4514,18 +4512,20 @@ class Schedule:
         """A new entry, or one that was changed: when does it fire first?"""
         kind = kind_of(entry)
         self._starting.discard(name)
-        if entry.get("run_on_start", kind == "seconds"):
+        self._plan(name, now - 1 if kind in ("once", "when") else now)
+        if entry.get("run_on_start", kind == "seconds") and self._at[name] != NEVER:  # nor does Salt, when all is past
             self._starting.add(name)
             self._at[name] = now
-        else:
-            self._plan(name, now - 1 if kind in ("once", "when") else now)
 
     def _plan(self, name: str, since: float, gate: str = "") -> None:
-        """Set when an entry is due next; a closed range is waited for where Salt waits."""
-        entry = self.entries[name]
-        waits = kind_of(entry) == "seconds" if gate == "range" else gate and entry.get("run_after_skip_range")
+        """Set when an entry is due next. As in Salt, some wait for a range, and splay does not delay a single run."""
+        entry, kind = self.entries[name], kind_of(self.entries[name])
+        made_up = gate == "skip_during_range" and entry.get("run_after_skip_range")
+        waits = made_up or gate == "range" and kind == "seconds"
         try:
-            self._at[name] = (opens(gate, entry[gate], since) if waits else next_fire(entry, since)) + splay(entry)
+            at = opens(gate, entry[gate], since) if waits else next_fire(entry, since)
+            prompt = made_up or kind == "once" or at in explicit(entry.get("run_explicit"))
+            self._at[name] = at if prompt else at + splay(entry)
         except MISTAKES as error:
             self._at[name] = NEVER
             self.problems.append(f"{name} does not fire any more: {error}.")
@@ -5181,14 +5181,22 @@ def schedule_run_job(minion: Execution, name, force=False):
     return {"comment": f"Scheduling Job {name} on minion.", "result": True}
 
 
+def schedule_job_status(minion: Execution, name, time_fmt="%Y-%m-%dT%H:%M:%S"):
+    """The entry of a job of the schedule as the running minion has it, and when it runs next; or an empty map.
+
+    CLI Example: salt '*' schedule.job_status job1"""
+    if minion.schedule is None or name not in minion.schedule.entries:
+        return {}
+    at = minion.schedule.next_of(name)
+    next_time = None if at == NEVER else time.strftime(time_fmt, time.localtime(at))
+    return {"name": name, "enabled": True, **minion.schedule.entries[name], "_next_fire_time": next_time}
+
+
 def schedule_show_next_fire_time(minion: Execution, name):
     """When a job of the schedule runs next, as far as this is known.
 
     CLI Example: salt '*' schedule.show_next_fire_time job1"""
-    at = minion.schedule.next_of(name) if minion.schedule else NEVER
-    if at == NEVER:
-        return {"result": True, "next_fire_time": None}
-    return {"result": True, "next_fire_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))}
+    return {"result": True, "next_fire_time": schedule_job_status(minion, name).get("_next_fire_time")}
 
 
 INSTANT: dict[str, Function] = {  # what the loop answers itself, for it neither waits nor fails
@@ -5201,6 +5209,7 @@ INSTANT: dict[str, Function] = {  # what the loop answers itself, for it neither
     "saltutil.term_job": saltutil_term_job,
     "schedule.run_job": schedule_run_job,
     "schedule.show_next_fire_time": schedule_show_next_fire_time,
+    "schedule.job_status": schedule_job_status,
 }
 
 
@@ -5267,7 +5276,8 @@ class Functions(Mapping[str, Function]):
             return
         if not verdict:
             self.why[stem] = why
-            self.why.setdefault(name, why)  # unless another file gives the module, or has said why it does not
+            said = self.why.setdefault(name, why)  # "": another file gives the module
+            self.why[name] = f"{said}; {why}" if said and why not in said else said
             return
         self.why[name] = ""
         alias, outs = getattr(module, "__func_alias__", {}), getattr(module, "__outputter__", {})
@@ -5288,18 +5298,18 @@ class Functions(Mapping[str, Function]):
 
 def grains_in(path: Path, opts: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """What the functions of a `_grains` file give, and whether all of them could; one that fails costs its own only."""
-    found: dict[str, Any] = {}
+    found, well = dict[str, Any](), True
+    lay = merged if opts["grains_deep_merge"] else operator.or_
     try:
         module = read_leaf(path, {"__opts__": dict(opts), "__grains__": before})
         verdict, _ = verdict_of(module)
     except Exception as error:
         log.error("the grains of %s are missing: %s", path, why_not(path, error))
         return found, False
-    well = True
     for name, function in functions_of(module).items() if verdict else ():
         wants = "grains" in inspect.signature(function).parameters
         try:
-            found |= as_text(function({**before, **found}) if wants else function()) or {}
+            found = lay(found, as_text(function({**before, **found}) if wants else function()) or {})
         except Exception as error:
             well = False
             log.error("the grains of %s, %s() are missing: %s: %s", path, name, type(error).__name__, error)
@@ -5315,19 +5325,19 @@ def collect_grains(opts: Mapping[str, Any]) -> dict[str, Any]:
     grains["saltpath"] = str(Path(__file__).resolve().parent)
     grains["saltversion"] = SALT_VERSION
     grains["saltversioninfo"] = [int(part) for part in SALT_VERSION.split(".")]
-    packed = leaf_files("_grains")
+    packed, lay = leaf_files("_grains"), merged if opts["grains_deep_merge"] else operator.or_
     for stem, path in leaf_files("_grains", opts).items():
         found, well = grains_in(path, opts, grains)
         if not well and packed.get(stem, path) != path:
             found = grains_in(packed[stem], opts, grains)[0] | found
-        grains |= found
+        grains = lay(grains, found)
     path = Path(opts["conf_dir"]) / "grains"
     try:
         own_grains = read_yaml(path) if path.exists() else None
     except Failure as error:
         own_grains = None
         log.error("%s", error)
-    return grains | (own_grains if isinstance(own_grains, dict) else {}) | opts["grains"]
+    return lay(grains, own_grains if isinstance(own_grains, dict) else {}) | opts["grains"]
 
 
 SENTENCES = {"CommandExecutionError", "Failure", "SaltInvocationError"}  # errors whose text is meant for the user
@@ -5509,16 +5519,6 @@ class Execution:
 def own_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments without those that tell of the job."""
     return {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
-
-
-@contextlib.contextmanager
-def in_a_sentence(what: str) -> Iterator[None]:
-    """Say what could not be done, and why, as the error of an execution function."""
-    try:
-        yield
-    except (OSError, PayloadError) as error:
-        why = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
-        raise CommandExecutionError(f"{what}: {why}.") from None
 
 
 # ---- 25. The forker -------------------------------------------------------------------------------------------------

@@ -570,6 +570,63 @@ def test_a_module_that_is_not_for_this_machine_says_why(fleet):
 # call
 
 
+@pytest.fixture
+def masterless(tmp_path):
+    """`call` on a machine that has files and pillar of its own; gives what it returns."""
+    roots = "file_roots: {base: [../files]}\npillar_roots: {base: [../pillar]}\n"
+    for path, text in {
+        "conf/minion": f"id: m1\nfile_client: local\n{roots}",
+        "files/web/motd": "hello {{ grains.id }}\n",
+        "files/_modules/own.py": "def color():\n    return __pillar__['color']\n",
+        "pillar/top.sls": "base:\n  'm*': [a]\n  'other': [b]\n",
+        "pillar/a.sls": "color: blue\nid: {{ grains.id }}\n",
+        "pillar/b.sls": "secret: 1\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    def call(*words, **options):
+        done = command("call", "-c", tmp_path / "conf", "--out=json", *words, **options)
+        return json.loads(done.stdout)["local"] if done.stdout else done.stderr
+
+    return call
+
+
+def test_without_a_master_files_and_pillar_are_this_machines_own(masterless, tmp_path):
+    assert masterless("pillar.items") == {"color": "blue", "id": "m1"}
+    assert masterless("cp.list_master") == ["_modules/own.py", "web/motd"]
+    assert masterless("cp.get_file_str", "salt://web/motd") == "hello {{ grains.id }}\n"
+    assert masterless("cp.get_template", "salt://web/motd", str(tmp_path / "motd")) == str(tmp_path / "motd")
+    assert (tmp_path / "motd").read_text() == "hello m1\n"
+    assert masterless("cp.get_file", "salt://none", str(tmp_path / "none")) == ""
+    assert masterless("saltutil.sync_modules") == ["modules.own"] and masterless("own.color") == "blue"
+    assert masterless("pillar.get", "color") == "blue" and masterless("saltutil.refresh_pillar") is True
+    assert not (tmp_path / "conf/pki").exists(), "no keys are made"
+    assert not (tmp_path / "conf/var/cache/salt/minion/pillar").exists(), "the daemon's pillar is its master's"
+    assert "there is none" in masterless("event.send", "a/b")
+
+
+def test_the_daemon_says_what_file_client_and_startup_states_lack(tmp_path):
+    write_config(tmp_path / "minion", {"id": "m1", "file_client": "local", "startup_states": "sls"})
+    done = command("minion", "-c", tmp_path)
+    assert done.returncode == 1 and "file_client: local holds for `call` only" in done.stderr
+    assert "saltlite: startup_states: sls applies what sls_list says, which is empty: set it too." in done.stderr
+
+
+def test_local_on_the_command_line_and_in_the_configuration_are_one(masterless, tmp_path):
+    path = tmp_path / "conf/minion"
+    path.write_text(path.read_text().replace("file_client: local", "file_client: remote\nmaster: 127.0.0.1:1"))
+    assert masterless("--local", "pillar.items") == {"color": "blue", "id": "m1"}
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/top.sls").write_text("base: {'*': [c]}")
+    (tmp_path / "more/c.sls").write_text("color: red")
+    assert masterless("--local", "--pillar-root", str(tmp_path / "more"), "pillar.items") == {"color": "red"}
+    path.write_text("id: m1\nfile_client: near\n")
+    assert "file_client" in masterless("test.ping") and "remote or local" in masterless("test.ping")
+    path.write_text("id: m1\nfile_client: local\npillar_roots: 5\n")
+    assert "pillar_roots" in masterless("test.ping") and "a map of environments" in masterless("test.ping")
+
+
 def test_call_local_needs_no_master(tmp_path):
     write_config(tmp_path / "minion", {"id": "alone", "master_port": free_port()})
     done = command("call", "-c", tmp_path, "--local", "test.echo", "hi")

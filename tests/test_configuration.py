@@ -234,9 +234,7 @@ LOST = [
     ("master", "engines: [{logstash: {}}]", "nothing of it runs"),
     ("master", "event_return: mysql", "go nowhere else"),
     ("master", "schedule: {a: {function: runner.x, hours: 1}}", "nothing of it runs"),
-    ("minion", "file_client: local", "call --local"),
     ("minion", "beacons: {load: []}", "nothing of it runs"),
-    ("minion", "startup_states: highstate", "at the start"),
     ("minion", "return: mysql", "go nowhere else"),
 ]
 
@@ -276,7 +274,6 @@ def test_what_is_not_supported_says_what_is_missing(tmp_path, role, text, said):
         ("master", "mysql.host: db"),
         ("master", "master_job_cache: local_cache"),
         ("master", "mine_interval: 5"),
-        ("minion", "file_client: remote"),
         ("minion", "multiprocessing: False"),
         ("minion", "file_roots: {base: [/srv/salt]}"),
         ("minion", "test: True"),

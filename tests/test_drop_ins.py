@@ -93,6 +93,19 @@ def test_module_that_says_no_has_its_reason_shown(minion, tmp_path):
         assert elsewhere.run(fun)[0] == f"'{fun}' is not available. the grain lb is not haproxy."
 
 
+def test_two_files_of_one_name_that_both_say_no_have_both_reasons_shown(tmp_path):
+    (tmp_path / "own/modules").mkdir(parents=True)
+    text = "__virtualname__ = 'disk'\ndef __virtual__():\n    return {}\ndef free():\n    return 1\n"
+    for name, verdict in (("disk_a", "False, 'no ZFS'"), ("disk_b", "False, 'no LVM'"), ("disk_c", "False, 'no LVM'")):
+        (tmp_path / f"own/modules/{name}.py").write_text(text.format(verdict))
+    minion = Minion(tmp_path / "m", None, module_dirs=[str(tmp_path / "own")])
+    assert minion.run("disk.free")[0] == "'disk.free' is not available. no ZFS; no LVM."
+    assert minion.run("disk_b.free")[0] == "'disk_b.free' is not available. no LVM."
+    (tmp_path / "own/modules/disk_d.py").write_text(text.format("True"))
+    minion = Minion(tmp_path / "n", None, module_dirs=[str(tmp_path / "own")])
+    assert minion("disk.free") == 1 and "no ZFS" not in minion.run("disk.full")[0]
+
+
 def test_module_can_extend_another(minion):
     assert (minion("test.shout", "a"), minion("test.ping"), minion("test.fib", 3)[0]) == ("A", True, 2)
 

@@ -87,7 +87,9 @@ def test_the_functions_that_people_use_are_there(minion):
         "pillar": "data fetch file_exists filter_by get item items keys ls obfuscate raw",
         "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
             setvals""",
-        "sys": """argspec doc list_functions list_modules list_state_functions list_state_modules reload_modules
+        "sys": """argspec doc list_functions list_modules list_renderers list_returner_functions list_returners
+            list_runner_functions list_runners list_state_functions list_state_modules reload_modules renderer_doc
+            returner_argspec returner_doc runner_argspec runner_doc
             state_argspec state_doc state_schema""",
         "test": """arg arg_clean arg_repr arg_type assertion collatz conf_test cross_test echo exception false fib
             get_opts kwarg not_loaded opts_pkg outputter ping raise_exception rand_sleep rand_str random_hash retcode
@@ -178,6 +180,13 @@ def test_modules_that_are_not_white_listed_cannot_be_asked_for(tmp_path):
     ("config.valid_fileproto", ("git://x",), {}, False),
     ("config.valid_fileproto", ("/x",), {}, False),
     ("sys.reload_modules", (), {}, True),
+    ("sys.list_renderers", (), {}, ["jinja"]),
+    ("sys.list_renderers", ("y*",), {}, []),
+    ("sys.renderer_doc", ("y*", "x"), {}, {}),
+    ("sys.list_runners", (), {}, []),
+    ("sys.list_returners", ("l*",), {}, []),
+    ("sys.runner_doc", ("jobs", "mine.*"), {}, {}),
+    ("sys.returner_argspec", ("local",), {}, {}),
     ("saltutil.clear_job_cache", (), {"hours": 12}, True),
     ("test.try", ("test.exception", True), {"message": "m"}, "Exception('m')"),
 ])  # fmt: skip

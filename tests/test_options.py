@@ -148,6 +148,27 @@ def test_files_are_read_as_salt_reads_yaml(tmp_path, word, value):
     assert opts["mine"] == grains["a"] == grains["b"] == value
 
 
+DEEP_GRAINS = """
+def one():
+    return {'site': {'x': 1, 'y': [1], 'z': {'a': 1}}, 'conf': {'a': 1}}
+def two():
+    return {'site': {'z': {'b': 2}}, 'conf': {'b': 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    "deep, wanted", [(False, {"y": [2]}), (True, {"x": 1, "y": [2], "z": {"a": 1, "b": 2}})], ids=str
+)
+def test_maps_of_grains_are_joined_if_that_is_wanted(tmp_path, deep, wanted):
+    """As with Salt 3008, which joins no lists, and nothing with the option `grains`."""
+    (tmp_path / "_grains").mkdir()
+    (tmp_path / "_grains/own.py").write_text(DEEP_GRAINS)
+    (tmp_path / "grains").write_text("site: {y: [2]}\n")
+    (tmp_path / "minion").write_text(f"id: m\ngrains_deep_merge: {deep}\ngrains: {{conf: {{c: 3}}}}\n")
+    grains = collect_grains(load_opts("minion", str(tmp_path)))
+    assert (grains["site"], grains["conf"]) == (wanted, {"c": 3})
+
+
 def test_a_file_that_everybody_may_write_is_refused(tmp_path):
     (tmp_path / "master").write_text("timeout: 1\n")
     (tmp_path / "master").chmod(0o666)

@@ -172,6 +172,52 @@ def test_file_find_gives_a_bounded_list(tmp_path, monkeypatch, more):
     assert roots.pillar() == ({"a": 5 + more} if more <= 0 else {"_errors": [SAFE]})
 
 
+@pytest.mark.parametrize(
+    "expression, wanted",  # as real Salt answers
+    [
+        ("salt['match.ifelse']('db*', 'x', 'web* and G@id:web1', 'y', 'z')", "y"),
+        ("salt['match.ifelse']('db*', 'x', 'z')", "z"),
+        ("salt['match.ifelse'](False, 'x', True, 'y', 'z')", "y"),
+        ("salt['match.ifelse']('z')", "z"),
+        ("salt['match.ifelse']('web*', {'k': 1}, {'k': 2}, merge={'l': 3})|json", {"k": 1, "l": 3}),
+        ("salt['match.ifelse']('db*', {'k': 1}, {'k': 2}, merge={'l': 3})|json", {"k": 2}),
+        ("salt['match.ifelse']('web*', {'k': [1]}, {}, merge={'k': [1, 2]}, merge_lists=True)|json", {"k": [1, 2]}),
+        ("salt['match.filter_by']({'db*': 1, 'E@web[0-9]': 2, 'default': 3})", 2),
+        ("salt['match.filter_by']({'db*': 1, 'default': 3}, minion_id=grains.id)", 3),
+        ("salt['match.filter_by']({'db*': 1, 'other': 4}, default='other')", 4),
+        ("salt['match.filter_by']({'db*': 1})|json", None),
+        ("salt['match.filter_by']({'r*': 1, 'os:Deb*': 2}, 'grain')", 2),
+        ("salt['pillar.filter_by']({'db': 1, 'default': 3}, 'role')", 3),
+        ("['root'|get_uid, 'no such user'|get_uid]|json", [0, None]),
+    ],
+)
+def test_a_template_asks_whether_its_minion_is_meant(compiled, expression, wanted):
+    assert compiled(sls(expression)) == {"a": wanted}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "salt['match.ifelse']('E@' ~ grains.x, 1, 2)",
+        "salt['match.filter_by']({grains.x: 1}, 'pcre')",
+        "salt['match.ifelse']('web*', 1, 'x', 2)",
+        "salt['match.ifelse']('web*', 1, 2, minion_id='db1')",
+        "salt['match.ifelse']('web*', [1], 2, merge={'a': 1})",
+        "salt['match.ifelse']('web*', {}, 2, merge=[1])",
+    ],
+)
+def test_what_cannot_be_asked_of_a_target_is_an_error(compiled, expression):
+    assert compiled(sls(expression), grains={"x": "web.*"}) == {"_errors": [SAFE]}
+
+
+def test_pillar_of_ext_pillar_first_is_what_filter_by_sees(tmp_path):
+    write(tmp_path, {"first.json": '{"role": ["ops", "web"]}'})
+    told = [{"cmd_json": f"cat {tmp_path}/first.json"}]
+    files = sls("salt['pillar.filter_by']({'db': 1, 'we*': 2, 'default': 3}, 'role')")
+    roots = Roots(tmp_path, files, ext_pillar=told, ext_pillar_first=True)
+    assert roots.pillar() == {"role": ["ops", "web"], "a": 2}
+
+
 # Data
 
 
@@ -181,7 +227,8 @@ def test_a_minions_words_are_data_in_what_functions_give(compiled):
 
 
 def test_the_mine_answers_with_what_this_minion_may_get(tmp_path):
-    write(tmp_path / "srv/pillar", sls("salt['saltutil.runner']('mine.get', '*', 'net.ip')|json"))
+    ask = "[salt['saltutil.runner']('mine.get', '*', 'net.ip'), salt['mine.get']('*', 'net.ip')]|unique|first|json"
+    write(tmp_path / "srv/pillar", sls(ask))
     site = Site(tmp_path, mine_get={"web.*": ["net.*"]})
     web, db = site.joined("web1"), site.joined("db1", key=1)
     for minion, address in ((web, "10.1"), (db, "10.2\nx: y")):

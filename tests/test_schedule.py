@@ -144,6 +144,77 @@ def test_who_waits_for_a_range_is_spread_by_splay_too():
     assert len(first) > 5 and all(2701 <= at <= 3300 for at in first)
 
 
+RECORDED = json.loads((Path(__file__).parent / "expected/schedule.json").read_text())
+
+
+def test_entries_run_when_they_run_with_salt():
+    entries = {str(number): row["entry"] for number, row in enumerate(RECORDED)}
+    found = fires(entries, 2600 / 3600, start=NOON + 0.5)
+    assert {name: (entries[name], found[name]) for name in entries} == {
+        str(number): (row["entry"], row["ran"]) for number, row in enumerate(RECORDED)
+    }
+    assert len(RECORDED) == 120 and sum(bool(row["ran"]) for row in RECORDED) > 80
+
+
+def test_a_single_run_is_not_delayed_by_splay():
+    """As in Salt: the one time of `once`, what is made up for after a range, and what was postponed."""
+    assert fired(1, once="2026-11-25T12:20:00", splay=600) == [1200]
+    words = {"minutes": 30, "run_on_start": False, "splay": {"start": 60, "end": 60}}
+    skip = {"start": "12:20", "end": "12:50"}
+    assert fired(1, **words, skip_during_range=skip, run_after_skip_range=True) == [3001]
+    assert fired(1, **words, run_explicit=moments("12:10:00")) == [600, 2460]
+
+
+def test_what_is_made_up_for_is_what_a_skipped_range_kept_back():
+    words = {"cron": "*/20 * * * *", "run_after_skip_range": True}
+    assert fired(1.2, **words, after="2026-11-25 12:30") == [2400, 3600]
+    assert fired(1.2, **words, until="2026-11-25 12:30") == [1200]
+    assert fired(1, once="2026-11-25T12:30:00", skip_during_range={"start": "12:20", "end": "12:50"}) == []
+    span = {"start": "12:20", "end": "12:50"}
+    assert fired(1, once="2026-11-25T12:30:00", skip_during_range=span, run_after_skip_range=True) == [3001]
+
+
+def test_what_is_all_in_the_past_does_not_run_at_the_start():
+    for words in ({"once": "2026-11-25T11:50:00"}, {"when": "2026-11-25 11:50"}):
+        assert fired(0.1, **words, run_on_start=True) == []
+    assert fired(0.1, once="2026-11-25T12:05:00", run_on_start=True) == [0, 300]
+
+
+def moments(*times):
+    return [{"time": f"2026-11-25T{time}", "time_fmt": "%Y-%m-%dT%H:%M:%S"} for time in times]
+
+
+def test_a_moment_that_is_skipped_costs_one_run_and_a_postponed_one_is_made_up_for():
+    words = {"cron": "*/20 * * * *"}
+    assert fired(1.5, **words, skip_explicit=moments("12:40:00")) == [1200, 3600, 4800]
+    both = {"skip_explicit": moments("12:20:00", "12:40:00"), "run_explicit": moments("12:25:00")}
+    assert fired(1.5, **words, **both) == [1500, 3600, 4800]
+    assert fired(1, once="2026-11-25T12:20:00", **both) == [1500]
+    gone = {"run_explicit": moments("11:25:00")}
+    assert fired(1.5, **words, **gone) == [1200, 2400, 3600, 4800]
+
+
+@pytest.mark.parametrize(
+    "seconds, runs", [(-0.1, True), (0, False), (saltlite.SKIPPED - 0.1, False), (saltlite.SKIPPED, True)]
+)
+def test_how_long_a_moment_is(seconds, runs):
+    assert saltlite.closed({"skip_explicit": moments("12:00:00")}, NOON + seconds) == ("" if runs else "skip_explicit")
+
+
+def test_a_moment_that_is_given_to_an_entry_changes_nothing_else_of_it():
+    schedule = Schedule()
+    schedule.load({"job": entry(minutes=20)}, {}, NOON)
+    assert schedule.due(NOON, 0) == ["job"]
+    more = {"skip_explicit": moments("12:20:00"), "run_explicit": moments("12:25:00")}
+    schedule.load({"job": entry(minutes=20, **more)}, {}, NOON + 60)
+    assert schedule.next_of("job") == NOON + 1200
+    assert [s for s in range(61, 4000) for _ in schedule.due(NOON + s, s)] == [1500, 2700, 3900]
+    for at in ("12:00:30", "12:00:61"):
+        schedule = Schedule()
+        schedule.load({"bad": entry(minutes=20, skip_explicit=[{"time": at}])}, {}, NOON)
+        assert "time_fmt" in schedule.problems[0]
+
+
 def test_an_entry_without_a_time_runs_when_it_is_asked_for():
     schedule = Schedule()
     schedule.load({"job": entry()}, {}, NOON)
@@ -500,6 +571,56 @@ def test_next_fire_time_and_run_job_are_the_running_minions(minion):
     assert execution.schedule.due(NOON + 2, 2) == []
 
 
+def test_status_of_a_job_is_what_the_running_minion_has(minion):
+    execution = minion.execution()
+    assert execution.run("schedule.job_status", ["conf"])[0] == {}
+    execution.schedule = Schedule()
+    execution.schedule.load(saltlite.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
+    shown = execution.run("schedule.job_status", ["conf"])[0]
+    assert shown == {
+        "name": "conf",
+        "enabled": True,
+        "function": "test.ping",
+        "minutes": 5,
+        "_next_fire_time": "2026-11-25T12:00:00",
+    }
+    assert execution.run("schedule.job_status", ["conf", "%H.%M"])[0]["_next_fire_time"] == "12.00"
+    assert execution.run("schedule.job_status", ["other"])[0] == {}
+
+
+def test_skip_and_postpone_give_a_job_moments_until_the_minion_starts(minion):
+    times, before = ("2030-01-02T03:04:05", "2030-01-02T04:04:05"), minion.file.read_bytes()
+    assert minion("skip_job", "conf", times[0]) == {"comment": "Added Skip Job conf in schedule.", "result": True}
+    done = minion("postpone_job", "conf", "04:05 2.1.2030", "05:05 2.1.2030", time_fmt="%H:%M %d.%m.%Y")
+    assert done == {"comment": "Postponed Job conf in schedule.", "result": True}
+    kept = minion.tree.schedule()["conf"]
+    assert [one["time"] for one in kept["skip_explicit"]] == [times[0], "04:05 2.1.2030"]
+    assert kept["run_explicit"] == [{"time": "05:05 2.1.2030", "time_fmt": "%H:%M %d.%m.%Y"}]
+    assert (kept["function"], kept["minutes"]) == ("test.ping", 5) and minion.file.read_bytes() == before
+    minion("skip_job", "conf", "2020-01-02T03:04:05")
+    minion("skip_job", "conf", times[1])
+    left = [one["time"] for one in minion.tree.schedule()["conf"]["skip_explicit"]]
+    assert left == [times[0], "04:05 2.1.2030", times[1]], "what has passed goes with the next"
+
+
+@pytest.mark.parametrize(
+    "name, at, comment",
+    [
+        ("conf", "tomorrow", "Date string could not be parsed: 'tomorrow'"),
+        ("conf", 5, "Date string could not be parsed"),
+        ("other", "2030-01-02T03:04:05", "Job other does not exist."),
+        ("enabled", "2030-01-02T03:04:05", "Job enabled does not exist."),
+        ("told", "2030-01-02T03:04:05", "it is in the pillar."),
+        ("off", "2030-01-02T03:04:05", "it is disabled."),
+    ],
+)
+def test_what_cannot_be_skipped_or_postponed_is_said(minion, name, at, comment):
+    minion("add", "off", function="test.ping", seconds=5, enabled=False)
+    for answer in (minion("skip_job", name, at), minion("postpone_job", name, "2030-01-02T03:04:05", at)):
+        assert answer["result"] is False and comment in answer["comment"], answer
+    assert not minion.tree.schedule_path(False).exists()
+
+
 def test_a_file_without_a_change_is_not_written(minion):
     before = minion.file.stat().st_ino
     assert minion("delete", "nobody")["result"] is minion("delete", "enabled")["result"] is False
@@ -592,6 +713,41 @@ def own_returns(master, name):
     return [json.loads(line) for file in files for line in file.read_text().splitlines() if '"event": "ret"' in line]
 
 
+STARTUP = saltlite.packed_leaf("commands", "minion").startup
+
+
+@pytest.mark.parametrize(
+    "options, function, args",
+    [
+        ({"startup_states": "highstate"}, "state.highstate", []),
+        ({"startup_states": "sls", "sls_list": ["web", "db"]}, "state.sls", [["web", "db"]]),
+        ({"startup_states": "top", "top_file": "other.sls"}, "state.top", ["other.sls"]),
+    ],
+)
+def test_states_of_the_start_are_an_entry_that_runs_once(options, function, args):
+    found = STARTUP({"sls_list": [], "top_file": "", **options})
+    (made,) = found.values()
+    assert (made["function"], made["args"]) == (function, args)
+    assert fires(found, 0.1) == {"__startup_states": [0]}
+
+
+def test_states_of_the_start_need_what_they_name():
+    nothing = {"sls_list": [], "top_file": ""}
+    assert STARTUP({"startup_states": "", **nothing}) == {}
+    for kind, option in (("sls", "sls_list"), ("top", "top_file")):
+        with pytest.raises(saltlite.Failure, match=f"startup_states: {kind} .* {option}"):
+            STARTUP({"startup_states": kind, **nothing})
+
+
+def test_a_minion_applies_states_when_it_starts(tmp_path):
+    """Salt itself would apply them: without it the return says so, and has come from the right function."""
+    options = {"startup_states": "highstate", "salt_call": str(tmp_path / "none")}
+    with running_master(tmp_path) as master, running_minion(master, "m", options):
+        (line,) = until(lambda: own_returns(master, "m"), what="the return of the start")
+        assert line["fun"] == "state.highstate" and "needs Salt on this machine" in line["return"]
+        assert "__startup" not in str(master.returns("m", "schedule.list"))
+
+
 def test_a_schedule_is_added_runs_and_is_deleted(tmp_path):
     quiet = tmp_path / "quiet"
     config = {"schedule": {"quiet": {"function": "cmd.run", "args": [f"A=1 && echo $A >> {quiet}"], "seconds": 1}}}
@@ -606,6 +762,9 @@ def test_a_schedule_is_added_runs_and_is_deleted(tmp_path):
         assert len(set(jids)) == len(jids)
         fire = master.returns("m", "schedule.show_next_fire_time", "echo")["m"]
         assert abs(at(fire["next_fire_time"]) - time.time()) < 10
+        assert master.returns("m", "schedule.postpone_job", "slow", "2030-01-02T03:04:05", "2030-01-02T04:04:05")["m"]
+        status = until(lambda: master.returns("m", "schedule.job_status", "slow")["m"])
+        assert (status["function"], status["run_explicit"][0]["time"]) == ("cmd.run", "2030-01-02T04:04:05")
         assert master.returns("m", "schedule.delete", "echo")["m"]["changes"] == {"echo": "removed"}
         words = ["function=cmd.run", f"job_args=['touch {tmp_path}/passing']", "seconds=1", "persist=False"]
         assert master.returns("m", "schedule.add", "passing", *words)["m"]["result"] is True

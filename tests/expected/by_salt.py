@@ -1,13 +1,17 @@
-"""What real Salt makes of pillar trees and of Jinja expressions: run by the Python of an environment with Salt.
+"""What real Salt makes of pillar trees, of Jinja expressions and of schedules: run by the Python of an environment with
+Salt.
 
     python by_salt.py pillar < CASES.json > RESULTS.json     a case: {files, opts, grains, id}
     python by_salt.py configurations < CASES.json > RESULTS.json     a case: [role, files, the options asked for]
     python by_salt.py options < CASES.json > RESULTS.json     the defaults of each of these roles; "valid": all names
     python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
+    python by_salt.py schedule < ENTRIES.json > RESULTS.json     {start, seconds, entries}
 
-A result has the pillar with its order, or why there is none."""
+A result has the pillar with its order, or why there is none; of an entry, the seconds after the start at which it ran,
+looked at in the middle of each."""
 
 import copy
+import datetime
 import json
 import logging
 import signal
@@ -18,6 +22,7 @@ from pathlib import Path
 import salt.config
 import salt.pillar
 import salt.utils.jinja  # noqa: F401
+import salt.utils.schedule
 import salt.utils.templates
 
 logging.disable(logging.CRITICAL)
@@ -113,6 +118,31 @@ def filtered(expression, opts):
         signal.alarm(0)
 
 
+class Schedule(salt.utils.schedule.Schedule):
+    """Salt's schedule, which notes what it would run."""
+
+    def _check_max_running(self, func, data, opts, now):
+        return data
+
+    def _run_job(self, func, data, jid=None):
+        self.ran[data["name"]].append(self.second)
+
+
+def schedule(case):
+    with tempfile.TemporaryDirectory() as directory:
+        opts = {**salt.config.DEFAULT_MINION_OPTS, "__role": "minion", "id": "web1", "pillar": {}, "grains": {}}
+        opts |= {"cachedir": directory, "loop_interval": 1}
+        opts["schedule"] = {name: {"enabled": True, **entry} for name, entry in case["entries"].items()}
+        (Path(directory) / "proc").mkdir()
+        functions = {"test.ping": len, "config.merge": lambda *args, **options: {}}
+        made = Schedule(opts, functions, returners={}, utils={}, new_instance=True)
+        made.ran = {name: [] for name in case["entries"]}
+        for made.second in range(case["seconds"]):
+            now = datetime.timedelta(seconds=made.second + 0.5)
+            made.eval(now=datetime.datetime.fromisoformat(case["start"]) + now)
+        return made.ran
+
+
 def too_long(*_):
     raise TimeoutError
 
@@ -120,7 +150,9 @@ def too_long(*_):
 def main():
     signal.signal(signal.SIGALRM, too_long)
     cases = json.load(sys.stdin)
-    if sys.argv[1] == "pillar":
+    if sys.argv[1] == "schedule":
+        results = schedule(cases)
+    elif sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
     elif sys.argv[1] in ("configurations", "options"):
         results = [{"configurations": configuration, "options": options}[sys.argv[1]](case) for case in cases]

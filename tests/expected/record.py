@@ -1,12 +1,13 @@
-"""Records what real Salt makes of pillar trees, of its Jinja filters and of configuration files, for the tests to hold
-ours against:
+"""Records what real Salt makes of pillar trees, of its Jinja filters, of configuration files and of schedules, for the
+tests to hold ours against:
 
     python tests/expected/record.py [--check] PYTHON_OF_AN_ENVIRONMENT_WITH_SALT
 
 writes filters.json (expression -> what is printed, null for an error), trees.json (constructs.json and random cases,
-with their results), configured.json (what the files of configurations.py say) and salts_options.json (which options
-Salt has); with --check it only says whether Salt answers as it did."""
+with their results), configured.json (what the files of configurations.py say), salts_options.json (which options Salt
+has) and schedule.json (entries, and when they ran); with --check it only says whether Salt answers as it did."""
 
+import datetime
 import json
 import os
 import random
@@ -17,7 +18,8 @@ from pathlib import Path
 from configurations import CASES
 
 HERE = Path(__file__).parent
-EXPRESSIONS, TREES = 3000, 150
+EXPRESSIONS, TREES, ENTRIES = 3000, 150, 120
+START, SECONDS = "2026-11-25T12:00:00", 2600  # of the schedules
 
 TEXTS = [
     "'abc'",
@@ -268,6 +270,43 @@ def tree(r):
     return {"files": files, "opts": opts, "load": load}
 
 
+def entry(r):
+    """An entry of a schedule. Left out is where Salt is plainly wrong, or ours another on purpose (README): several
+    `when`, several gates, ranges that end before they start, splay with what may hold it up."""
+
+    def moment(low=-600):
+        second = r.randrange(low, SECONDS - 100)
+        second -= second % 300 if r.random() < 0.5 else 0
+        return datetime.datetime.fromisoformat(START) + datetime.timedelta(seconds=second)
+
+    made = {"function": "test.ping"}
+    made |= r.choice(
+        [
+            {"seconds": r.choice([7, 30, 61, 300, 600, 1000])},
+            {"minutes": r.choice([1, 5, 10, 30])},
+            {"cron": r.choice(["*/5 * * * *", "*/20 * * * *", "7 * * * *", "* * * * *"])},
+            {"when": str(moment())},
+            {"once": moment().isoformat()},
+        ]
+    )
+    gate = r.choice(["range", "invert", "skip_during_range", "until", "after", "", ""])
+    if r.random() < 0.3:
+        made["run_on_start"] = r.random() < 0.5
+    if gate in ("until", "after"):
+        made[gate] = str(moment())
+    elif gate:
+        start = moment()
+        end = start + datetime.timedelta(seconds=r.choice([60, 600, 1800, 3600]))
+        made["range" if gate == "invert" else gate] = {"start": str(start), "end": str(end)}
+        if gate == "invert":
+            made["range"]["invert"] = True
+    if r.random() < 0.3:
+        made["run_after_skip_range"] = True
+    if (gate in ("", "until") and "when" not in made or "once" in made) and r.random() < 0.5:
+        made["splay"] = dict.fromkeys(("start", "end"), r.choice([3, 60, 400]))
+    return made
+
+
 CONSTRUCTS = json.loads((HERE / "constructs.json").read_text())
 
 
@@ -291,13 +330,17 @@ def main(python, check):
     configured = dict(zip(CASES, by_salt(python, "configurations", list(CASES.values())), strict=True))
     roles = ["master", "minion", "valid"]
     names = dict(zip(roles, by_salt(python, "options", roles), strict=True))
+    entries = {f"job{n}": entry(random.Random(n)) for n in range(ENTRIES)}
+    ran = by_salt(python, "schedule", {"start": START, "seconds": SECONDS, "entries": entries})
+    schedule = [{"entry": entries[name], "ran": ran[name]} for name in entries]
     texts = {
         "configured.json": json.dumps(configured, indent=0) + "\n",
         "salts_options.json": json.dumps(names, indent=0, sort_keys=True) + "\n",
+        "schedule.json": "[\n" + ",\n".join(map(json.dumps, schedule)) + "\n]\n",
         "filters.json": json.dumps(dict(zip(asked, printed, strict=True)), indent=0) + "\n",
         "trees.json": "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n",
     }
-    print(f"{len(asked)} expressions, {len(kept)} trees, {len(configured)} configurations")
+    print(f"{len(asked)} expressions, {len(kept)} trees, {len(configured)} configurations, {len(schedule)} entries")
     if check:
         other = [name for name, text in texts.items() if (HERE / name).read_text() != text]
         sys.exit(f"Salt answers otherwise than it did: {', '.join(other)}" if other else 0)

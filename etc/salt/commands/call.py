@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saltlite import (
@@ -15,10 +17,14 @@ from saltlite import (
     KEY_PENDING,
     AuthError,
     Command,
+    Crypticle,
     Execution,
     Failure,
+    Heard,
+    MasterTree,
     MinionProtocol,
     MinionTree,
+    Peer,
     SaltError,
     collect_grains,
     host_and_port,
@@ -26,17 +32,22 @@ from saltlite import (
     keep_alive,
     load_opts,
     master_list,
+    merge_options,
+    options_of,
+    pack,
     packed_leaf,
     pillar_load,
     read_private_key,
     setup_log,
     tcp,
+    unpack,
 )
 
 if TYPE_CHECKING:
     import argparse
 
 terminal = packed_leaf("terminal", "text")
+configuration = packed_leaf("configuration", "master")
 show = terminal.show
 
 words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
@@ -44,7 +55,7 @@ caller = packed_leaf("clients", "LocalClient").caller
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--local", action="store_true", help="do not speak to a master")
+    parser.add_argument("--local", action="store_true", help="speak to no master: files and pillar are this machine's")
     parser.add_argument("--id", metavar="ID", help="run as this minion")
     parser.add_argument("--master", metavar="HOST", help="the master to speak to")
     parser.add_argument("--retcode-passthrough", action="store_true", help="exit with the function's retcode")
@@ -117,6 +128,37 @@ class Conversation:
         raise Failure(f"{self.host} refuses this minion's session.")
 
 
+class Masterless:
+    """Who answers where there is no master: the master's own handlers of files and pillar, on this machine's roots."""
+
+    def __init__(self, opts: dict[str, Any]) -> None:
+        table = options_of("master")
+        given = {name: value for name, value in opts.items() if name in table and name not in options_of("minion")}
+        own, _ = merge_options(table, [(f"{opts['conf_dir']}/minion", given)])
+        shared = {name: opts[name] for name in table if name in opts and name not in given}
+        own |= shared | {"minion_data_cache": False, "conf_dir": opts["conf_dir"]}
+        for name in ("file_roots", "pillar_roots"):
+            own[name] = configuration.place_roots(own[name], Path(opts["root_dir"]), own[name] is table[name].default)
+            own[name].pop("__env__", None)
+        tree, self.requests = MasterTree(own), dict[str, Any]()
+        for name in ("files", "pillar"):
+            self.requests |= packed_leaf("requests", name).Requests(own, tree).commands
+        self.peer = Peer(opts["id"], "", (0, 0, 0), Crypticle.generate(), Heard())
+
+    def ask(self, load: dict[str, Any]) -> Any:
+        """The object that a master would reply with; Failure for what only one can answer."""
+        request = self.requests.get(load["cmd"])
+        if request is None:
+            raise Failure("there is none, for this runs on this machine's own roots (--local, or file_client: local).")
+        answer = request.handler(self.peer, load, time.time())
+        while isinstance(answer, Generator):  # it answers in steps
+            try:
+                next(answer)
+            except StopIteration as end:
+                answer = end.value
+        return unpack(pack(answer))
+
+
 def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
     """A conversation with the first master that lets itself be spoken to; Failure of the last if none does."""
     *others, last = master_list(opts)
@@ -133,6 +175,7 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     daemon.say_warnings(opts)
     if args.master:
         opts["master"] = args.master
+    args.local = args.local or opts["file_client"] == "local"
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
         if root and not args.local:
             raise Failure(f"--{name[:-1].replace('_', '-')} needs --local: else the master's files count.", EX_USAGE)
@@ -155,11 +198,12 @@ def main(args: argparse.Namespace) -> int:
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     conversation = None if args.local else converse(opts, tree)
-    execution = Execution(opts, tree, load, master=conversation.ask if conversation else None)
-    execution.heeds_blackout, execution.grains = False, {} if args.skip_grains else collect_grains(opts)
-    if conversation:
-        found = conversation.ask(pillar_load(opts, execution.grains))
-        execution.pillar = found if isinstance(found, dict) else {}
+    master: Any = conversation or Masterless(opts)
+    execution = Execution(opts, tree, load, master=master.ask)
+    execution.local, execution.heeds_blackout = args.local, False
+    execution.grains = {} if args.skip_grains else collect_grains(opts)
+    found = master.ask(pillar_load(opts, execution.grains))
+    execution.pillar = found if isinstance(found, dict) else {}
     made = execution.run_job()
     out = "docs" if args.fun == "sys.doc" else made.get("out")
     show({"local": made["return"]}, args, out, made["retcode"])

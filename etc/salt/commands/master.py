@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import pwd
+import resource
 import signal
 import stat
 import sys
@@ -20,7 +21,6 @@ from saltlite import (
     Command,
     Failure,
     Master,
-    harden,
     load_opts,
     log,
     options_of,
@@ -44,6 +44,16 @@ def level_of(args: argparse.Namespace) -> str:
 def daemon_arguments(parser: argparse.ArgumentParser) -> None:
     """-d, to be refused with a sentence that says what to use instead."""
     parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
+
+
+def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """For a daemon: no core files, which would hold keys; as many connections as the system allows; files that nobody
+    else can read. Gives what was before, umask, core and open files, which is what a job's child gets back."""
+    core, files = resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
+    return os.umask(0o077), core, files
 
 
 def say_where(number: int, frame: Any) -> None:

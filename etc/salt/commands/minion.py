@@ -13,6 +13,7 @@ from saltlite import (
     Command,
     Failure,
     Minion,
+    log,
     packed_leaf,
     put,
     valid_id,
@@ -21,6 +22,8 @@ from saltlite import (
 terminal = packed_leaf("terminal", "text")
 
 daemon = packed_leaf("commands", "master")
+
+LIFETIME = 36500  # days that no minion runs: what runs at the start does not run again
 
 
 def host_name() -> str:
@@ -78,9 +81,25 @@ def minion_id_of(opts: dict[str, Any]) -> str:
     return found
 
 
+def startup(opts: dict[str, Any]) -> dict[str, Any]:
+    """startup_states as an entry of the schedule, {} without. Failure if what it needs is empty."""
+    kind = opts["startup_states"]
+    needed = {"sls": "sls_list", "top": "top_file"}.get(kind, "")
+    if needed and not opts[needed]:
+        raise Failure(f"startup_states: {kind} applies what {needed} says, which is empty: set it too.")
+    args = [opts[needed]] if needed else []
+    entry = {"function": f"state.{kind}", "args": args, "run_on_start": True, "days": LIFETIME}
+    return {"__startup_states": entry} if kind else {}
+
+
 def main(args: argparse.Namespace) -> int:
     opts = daemon.daemon_opts("minion", args)
     opts["id"] = opts["__given__"]["id"] = minion_id_of(opts)
+    if opts["file_client"] == "local":
+        log.error(
+            "file_client: local holds for `call` only: what a master runs here has the master's files and pillar."
+        )
+    opts["schedule"] = opts["schedule"] | startup(opts)
     return Minion(opts).run()
 
 

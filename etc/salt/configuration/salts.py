@@ -75,7 +75,7 @@ UNSUPPORTED = {
     "there are no repositories of Windows programs": "winrepo_",
     "salt-pip is not there": "saltpip_",
     "jobs are not kept apart by it: each jid is unique already": "unique_jid",
-    "use saltenv in its place": "environment top_file",
+    "use saltenv in its place": "environment",
     "use master_shuffle in its place": "random_master",
     "use publisher_acl in its place": "client_acl client_acl_blacklist",
     "an older master is never gone back to": "master_failback master_failback_interval",
@@ -85,7 +85,6 @@ UNSUPPORTED = {
     "the schedule begins when the minion has started": "scheduler_before_connect beacons_before_connect",
     "the minion does not update itself": "update_url",
     "only renderers that are packed are there": "renderer_blacklist renderer_whitelist",
-    "grains are merged at the top only": "grains_deep_merge",
     "grains are left out by nothing": "grains_blacklist",
     "the start event has no grains": "start_event_grains",
     "minions find their master by DNS names and addresses alone": "dns_check",
@@ -95,13 +94,11 @@ MISSING = {
     "s3fs_ s3. azurefs_ minionfs_ master_roots",
     "pillar from git is left out": "git_pillar_",
     "pillar is made without it": "on_demand_ext_pillar sdb",
-    "files, states and pillar come from the master all the same; `call --local` uses this machine's own": "file_client",
     "nobody is let in by it; who may write into jobs/new publishes, as publisher_acl allows": "external_auth",
     "no event causes anything": "reactor thorium_ thoriumenv",
     "states that it would give to minions are not applied": "master_tops",
     "nothing of it runs": "engines beacons schedule",
     "returns and events are kept here and go nowhere else": "event_return master_job_cache ext_job_cache return",
-    "the minion does nothing of its own at the start": "startup_states sls_list",
     "the minion runs all as its own user": "sudo_user",
     "whoever becomes root publishes as root": "sudo_acl",
     "nothing is encrypted or checked by TLS": "ssl",
@@ -112,7 +109,6 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {  # of Salt, where they are neither empt
     "cluster_demote_cooldown": (60.0,),
     "cluster_encryption_algorithm": ("OAEP-SHA1",),
     "cluster_min_voters": (3,),
-    "file_client": ("remote",),
     "fileserver_backend": (["roots"], "roots"),
     "master_job_cache": ("local_cache",),
     "master_roots": ({"base": ["/srv/salt-master"]},),
@@ -138,9 +134,9 @@ ROLES = dict.fromkeys(
     "master",
 ) | dict.fromkeys(
     """
-    file_client return startup_states sls_list top_file sudo_user random_master master_failback
+    return sudo_user random_master master_failback
     master_failback_interval source_address source_interface_name source_publish_port source_ret_port cache_jobs
-    scheduler_before_connect beacons_before_connect update_url grains_deep_merge grains_blacklist start_event_grains
+    scheduler_before_connect beacons_before_connect update_url grains_blacklist start_event_grains
     beacons proxy_host proxy_port proxy_username proxy_password
     """.split(),
     "minion",

@@ -27,7 +27,6 @@ from saltlite import (
     as_bytes,
     as_text,
     below,
-    in_a_sentence,
     own_kwargs,
     put,
     sync_directory,
@@ -39,6 +38,16 @@ from saltlite import (
 
 MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
+
+
+@contextlib.contextmanager
+def _in_a_sentence(what: str) -> Iterator[None]:
+    """Say what could not be done, and why, as the error of an execution function."""
+    try:
+        yield
+    except (OSError, PayloadError) as error:
+        why = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise CommandExecutionError(f"{what}: {why}.") from None
 
 
 def _file_hash(path: Path | str, kind: str = "sha256") -> str:
@@ -142,7 +151,7 @@ def _destination(dest: str, name: str, makedirs: Any) -> str | None:
         dest = os.path.join(dest, name)
     directory = os.path.dirname(dest) or "."
     if dest and makedirs:
-        with in_a_sentence(f"{directory} cannot be made"):
+        with _in_a_sentence(f"{directory} cannot be made"):
             os.makedirs(directory, exist_ok=True)
     return dest if not dest or os.path.isdir(directory) else None
 
@@ -204,7 +213,7 @@ def _receive(minion: Execution, fd: int, path: str, saltenv: str, gzip: Any) -> 
 def _fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any = None) -> str:
     """Bring a file of the master's to `dest`, or into the cache; gives where it is, "" if the master has none."""
     place = _cached(minion, path, saltenv)
-    with in_a_sentence(f"salt://{path} cannot be brought to {dest or place}"):
+    with _in_a_sentence(f"salt://{path} cannot be brought to {dest or place}"):
         for _ in range(3):  # it may change while it comes
             said = minion.ask({"cmd": "_file_hash", "path": path, "saltenv": saltenv})
             if not isinstance(said, dict) or not said.get("hsum"):
@@ -266,7 +275,7 @@ def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash:
         raise CommandExecutionError("source_hash must be a hash in hexadecimal digits, `sha256=…` say.")
     if wanted and _file_hash(dest or place, HASHES[len(wanted)]) == wanted:
         return dest or str(place)
-    with in_a_sentence(f"{dest or place} cannot be written"), _open_part(minion, url) as (fd, part):
+    with _in_a_sentence(f"{dest or place} cannot be written"), _open_part(minion, url) as (fd, part):
         os.ftruncate(fd, 0)
         for chunk in _download(url):
             write_all(fd, chunk)
@@ -298,7 +307,7 @@ def _kept(minion: Execution, chunks: Iterable[bytes]) -> Any:
 
 def _content(minion: Execution, path: str) -> Any:
     """What is in a file, as text if it is UTF-8."""
-    with in_a_sentence(f"{path} cannot be read"), open(path, "rb") as file:
+    with _in_a_sentence(f"{path} cannot be read"), open(path, "rb") as file:
         return _kept(minion, iter(lambda: file.read(1 << 18), b""))
 
 
@@ -429,7 +438,7 @@ def cache_local_file(minion: Execution, path):
     if not os.path.isfile(path):
         return ""
     place = _local(minion, path)
-    with in_a_sentence(f"{path} cannot be copied to {place}"):
+    with _in_a_sentence(f"{path} cannot be copied to {place}"):
         _clear_way(place, minion.tree.cache)
         return _put_copy(Path(path), str(place))
 
@@ -507,7 +516,7 @@ def get_template(minion: Execution, path, dest, template="jinja", saltenv=None, 
     target = _destination(dest or "", name.rpartition("/")[2], makedirs)
     if not source or target is None:
         return ""
-    with in_a_sentence(f"{path} cannot be filled in"):
+    with _in_a_sentence(f"{path} cannot be filled in"):
         text = _filled(Path(source).read_text("utf-8"), template, _facts(minion, env, kwargs), str(path))
         place = _cached(minion, name, env, "extrn_files")
         _clear_way(place, minion.tree.cache)

@@ -17,7 +17,6 @@ from saltlite import (
     Execution,
     below,
     collect_grains,
-    in_a_sentence,
     names,
     own_kwargs,
     packed_leaf,
@@ -25,6 +24,8 @@ from saltlite import (
     put,
     with_minion,
 )
+
+in_a_sentence = packed_leaf("modules", "cp")._in_a_sentence
 
 SYNCED = {  # saltutil.sync_NAME: the directory is salt://_KIND; in the order of saltutil.sync_all
     name: name.replace("proxymodules", "proxy")
@@ -63,7 +64,8 @@ def refresh_pillar(minion: Execution, wait=False, timeout=30, clean_cache=True):
     pillar = minion.ask(pillar_load(minion.opts, minion.grains))
     if not isinstance(pillar, dict):
         raise CommandExecutionError("The master has sent no pillar, so it stays as it was.")
-    minion.tree.put_pillar(pillar)
+    if not minion.local:  # else it is not the one that the daemon has
+        minion.tree.put_pillar(pillar)
     minion.pillar = pillar
     return True
 

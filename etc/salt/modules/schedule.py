@@ -8,6 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from saltlite import (
     MISTAKES,
     SCHEDULE_SETTINGS,
+    SKIPPED,
     CommandExecutionError,
     Execution,
     Failure,
@@ -249,6 +251,55 @@ def disable_job(minion: Execution, name, test=False, persist=True, **kwargs):
 
     CLI Example: salt '*' schedule.disable_job job1"""
     return _switch(minion, name, False, test, persist, kwargs)
+
+
+def _moment(time: Any, time_fmt: str) -> float | None:
+    """When a date string is, or None if it is none of this format."""
+    try:
+        return datetime.strptime(time, time_fmt).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _give(minion: Execution, name: str, verb: str, moments: dict[str, Any], time_fmt: str) -> dict[str, Any] | None:
+    """Give an entry single moments, {"skip_explicit": …}, until the minion starts or they have passed; or the answer
+    that says why not."""
+    for moment in moments.values():
+        if _moment(moment, time_fmt) is None:
+            return {
+                "comment": f"Date string could not be parsed: {moment!r} is no time of {time_fmt}.",
+                "result": False,
+            }
+    if refusal := _unchangeable(minion, name, verb):
+        return {word: refusal[word] for word in ("comment", "result")}
+    if not _entries(minion, "opts")[name]["enabled"]:
+        return {"comment": f"Failed to {verb} job {name} in schedule: it is disabled.", "result": False}
+    with _changed(minion, persist=False) as entries:
+        entry = {**minion.opts["schedule"].get(name, {}), **entries.get(name, {})}
+        for word, moment in moments.items():
+            given = [one for one in entry.get(word, []) if (_moment(**one) or 0) > time.time() - SKIPPED]
+            entry[word] = [*given, {"time": moment, "time_fmt": time_fmt}]
+        entries[name] = entry
+    return None
+
+
+@with_minion
+def skip_job(minion: Execution, name, current_time, time_fmt="%Y-%m-%dT%H:%M:%S"):
+    """Let a job of the schedule not run at this one time.
+
+    CLI Example: salt '*' schedule.skip_job job1 2026-12-24T18:00:00"""
+    refusal = _give(minion, name, "skip", {"skip_explicit": current_time}, time_fmt)
+    return refusal or {"comment": f"Added Skip Job {name} in schedule.", "result": True}
+
+
+@with_minion
+def postpone_job(minion: Execution, name, current_time, new_time, time_fmt="%Y-%m-%dT%H:%M:%S"):
+    """Let a job of the schedule run at the new time instead of the one.
+
+    CLI Example: salt '*' schedule.postpone_job job1 2026-12-24T18:00:00 2026-12-24T20:00:00"""
+    moments = {"skip_explicit": current_time, "run_explicit": new_time}
+    refusal = _give(minion, name, "postpone", moments, time_fmt)
+    return refusal or {"comment": f"Postponed Job {name} in schedule.", "result": True}
 
 
 def _switch_all(minion: Execution, on: bool, test: bool, persist: bool, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,48 @@ def reload_modules(minion: Execution):
     return minion.functions["saltutil.refresh_modules"]()
 
 
+RENDERERS = {"jinja": "Fill in a template: the only renderer of this minion's own.\n"}
+
+
+@with_minion
+def list_renderers(minion: Execution, *args):
+    """The names of the renderers of this minion, or of those that match a glob.
+
+    CLI Example: salt '*' sys.list_renderers"""
+    return [name for name in RENDERERS if not args or any(fnmatch.fnmatchcase(name, str(arg)) for arg in args)]
+
+
+@with_minion
+def renderer_doc(minion: Execution, *args):
+    """The documentation of renderers.
+
+    CLI Example: salt '*' sys.renderer_doc jinja"""
+    return {name: RENDERERS[name] for name in list_renderers(minion, *args)}
+
+
+NONE = {  # of what there is nothing here: name, what it says, what it gives
+    "list_runners": ("The names of runners", list),
+    "list_runner_functions": ("The names of runner functions", list),
+    "runner_doc": ("The documentation of runner functions", dict),
+    "runner_argspec": ("The arguments of runner functions", dict),
+    "list_returners": ("The names of returners", list),
+    "list_returner_functions": ("The names of returner functions", list),
+    "returner_doc": ("The documentation of returner functions", dict),
+    "returner_argspec": ("The arguments of returner functions", dict),
+}
+
+
+def _of_none(name: str, sentence: str, kind: type) -> Callable[..., Any]:
+    def function(minion: Execution, /, *args: Any) -> Any:
+        return kind()
+
+    function.__doc__ = f"{sentence}: there are none here.\n\nCLI Example: salt '*' sys.{name}"
+    return with_minion(function)
+
+
+globals().update({name: _of_none(name, *row) for name, row in NONE.items()})
+
+
 STATES = {  # what Salt alone knows of states: name, what it says, the arguments of its example
     "list_state_functions": ("The names of state functions", "pkg"),
     "list_state_modules": ("The names of state modules", "'p*'"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from saltlite import Option, packed_leaf
+from saltlite import Kind, Option, packed_leaf
 
 both = packed_leaf("options", "both")
+
+CLIENT = both.one_of("remote", "local")
+
+STARTUP = Kind((str,), "highstate, sls or top", ("", "highstate", "sls", "top").__contains__)
 
 OPTIONS = {
     "default_include": Option(["minion.d/*.conf"], both.LIST, "files that are read after this one", private=True),
@@ -46,12 +50,18 @@ OPTIONS = {
     "signing_algorithm": Option("PKCS1v15-SHA1", both.SIG, "how the master signs for this minion"),
     "autosign_grains": Option([], both.LIST, "grains that are shown to the master with the key"),
     "grains": Option({}, both.MAP, "grains of your own"),
+    "grains_deep_merge": Option(False, both.BOOL, "grains of several sources that are maps are joined"),
     "minion_sign_messages": Option(False, both.BOOL, "sign every message to the master"),
     "return_retry_timer_max": Option(10, both.NUMBER, "the longest such wait"),
     "recon_default": Option(200, both.INT, "milliseconds until a lost connection is tried again", restart=True),
     "recon_max": Option(5000, both.INT, "the longest such wait", restart=True),
     "loop_interval": Option(1, both.NUMBER, "seconds between two looks at the outbox", restart=True),
     "max_return_size": Option(16777216, both.INT, "bytes of a function's output that are kept"),
+    "file_client": Option(
+        "remote",
+        CLIENT,
+        "where `call` finds files and pillar: remote: at the master; local: in this machine's own roots",
+    ),
     "saltenv": Option("", both.STR, "the environment that files and states come from"),
     "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
     "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
@@ -62,6 +72,9 @@ OPTIONS = {
     "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
     "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
     "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
+    "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
+    "top_file": Option("", both.STR, "the top file that startup_states: top applies"),
     "mine_functions": Option(
         {}, both.FUNCTIONS, "functions whose returns other minions may ask for, with their arguments"
     ),

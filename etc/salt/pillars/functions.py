@@ -118,6 +118,65 @@ def config_get(
     return default
 
 
+def pillar_filter_by(
+    pillar: Any, lookup_dict: Any, key: Any, merge: Any = None, default: Any = "default", base: Any = None
+) -> Any:
+    """Its second argument is called `pillar` in Salt, and given by its place."""
+    return filtered(pillar.known, lookup_dict, key, merge, default, base)
+
+
+# Whether the minion is meant
+
+
+def chosen(pillar: Any, pairs: Any, tgt_type: str, merge: Any, merge_lists: bool, default: Any) -> Any:
+    """The value of the first pair whose target is this minion, with `merge` laid over it; else the default."""
+    if merge and not isinstance(merge, dict):
+        raise Failure("merge must be a map.")
+    for target, value in pairs:
+        words = str(target).split() if tgt_type in ("compound", "nodegroup") else []
+        pattern = "pcre" in tgt_type or any(re.match("E@|P.?@|J.?@", word) for word in words)
+        if pattern and not literal(pillar, target):
+            raise Failure(f"the target {target!r}: no template of this pillar has this regular expression as it is.")
+        if target is not False and pillar.meant("*" if target is True else target, tgt_type):
+            value = copy.deepcopy(value)
+            if merge and not isinstance(value, dict | type(None)):
+                raise Failure(f"merge needs a map to be laid over, and {target!r} has {value!r}.")
+            return merged(value or {}, merge, merge_lists) if merge else value
+    return default
+
+
+def own_id(pillar: Any, minion_id: Any) -> None:
+    if minion_id not in (None, pillar.minion_id):
+        raise Failure(f"minion_id={minion_id!r}: a template can only be asked of the minion whose pillar it makes.")
+
+
+def match_filter_by(
+    pillar: Any,
+    lookup: Any,
+    tgt_type: str = "compound",
+    minion_id: Any = None,
+    merge: Any = None,
+    merge_lists: bool = False,
+    default: Any = "default",
+) -> Any:
+    own_id(pillar, minion_id)
+    return chosen(pillar, lookup.items(), tgt_type, merge, merge_lists, lookup.get(default))
+
+
+def match_ifelse(
+    pillar: Any,
+    *args: Any,
+    tgt_type: str = "compound",
+    minion_id: Any = None,
+    merge: Any = None,
+    merge_lists: bool = False,
+) -> Any:
+    own_id(pillar, minion_id)
+    if len(args) % 2 == 0:
+        raise Failure("ifelse needs pairs of a target and a value, and behind them one value more.")
+    return chosen(pillar, zip(args[::2], args[1::2], strict=False), tgt_type, merge, merge_lists, args[-1])
+
+
 # Files beneath the roots; templates learn of no other
 
 
@@ -242,6 +301,10 @@ FUNCTIONS = {
     "pillar.get": pillar_get,
     "pillar.fetch": pillar_get,
     "pillar.items": pillar_items,
+    "pillar.filter_by": pillar_filter_by,
+    "match.filter_by": match_filter_by,
+    "match.ifelse": match_ifelse,
+    "mine.get": mine_get,
     "pillar.file_exists": pillar_file_exists,
     "config.get": config_get,
     "file.file_exists": file_exists,

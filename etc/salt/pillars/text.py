@@ -10,6 +10,7 @@ import functools
 import hashlib
 import hmac
 import os
+import pwd
 import random
 import re
 import shlex
@@ -226,6 +227,14 @@ def fail(message: Any) -> Any:
     raise Failure(str(message)[:1000])
 
 
+def get_uid(user: Any) -> int | None:
+    """The number of a user of the master's machine, None if there is none."""
+    try:
+        return os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
 CONTEXT_FILTERS = {
     "regex_search": regex_search,
     "regex_match": regex_match,
@@ -234,6 +243,7 @@ CONTEXT_FILTERS = {
 }
 CONTEXT_TESTS = {"match": match}
 FILTERS = {
+    "get_uid": get_uid,
     "regex_escape": re.escape,
     "to_snake_case": to_snake_case,
     "to_camelcase": to_camelcase,
