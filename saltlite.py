@@ -2959,8 +2959,6 @@ class Jobs:
         """Where a job's file is in a state, `active` or `done`."""
         return self.tree.jobs / ("active" if state == "active" else f"done/{jid[:8]}") / f"{jid}.jsonl"
 
-    # requests
-
     def requests(self) -> list[str]:
         """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
         was accepted before its request was made."""
@@ -3004,8 +3002,8 @@ class Jobs:
         self.active[jid] = job
         self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        count, user = len(job.parts), request["user"]
-        log.info("job %s: %s for %s minions of %s, by %s", jid, request["fun"], count, header["tgt"], user)
+        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
+        log.info("job %s: %s for %s minions of %s, by %s", *what)
 
     # returns
 
