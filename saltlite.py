@@ -4081,6 +4081,7 @@ class Master:
     BATCH = 500  # requests handled before their returns are written and they are answered
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
+    AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
         self.opts = opts
@@ -4105,6 +4106,7 @@ class Master:
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again = 0.0
+        self._rotations = self.protocol.shared.rotations
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
     def run(self) -> int:
@@ -4259,9 +4261,18 @@ class Master:
         self.work()
 
     def publish(self, now: float) -> None:
-        """Send what the jobs want sent, sealed after one more look at the keys."""
+        """Send what the jobs want sent, sealed after one more look at the keys.
+
+        A minion that could not open a publication asks for the shared key; if that was renewed once more meanwhile, it
+        gets a key that does not open it either. So what was published just before is sent again under the new key, by
+        its jid, which nobody runs twice."""
         if self.jobs.outgoing:
             self.reply(self.admission.look(now))
+        if self._rotations != self.protocol.shared.rotations:
+            self._rotations = self.protocol.shared.rotations
+            waiting = {load["jid"] for load in self.jobs.outgoing}
+            young = [job for job in self.jobs.active.values() if now - job.header["time"] < self.AGAIN]
+            self.jobs.outgoing[:0] = [job.load() for job in young if job.jid not in waiting and not job.all_in()]
         while self.jobs.outgoing:
             load = self.jobs.outgoing.pop(0)
             try:

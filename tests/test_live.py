@@ -198,6 +198,26 @@ def test_a_publication_after_a_revocation_is_sealed_with_another_key(shared, ste
         Crypticle((shared.cache / "aes.key").read_text().strip()).loads(frame["load"])
 
 
+def test_what_was_published_just_before_a_renewal_is_published_under_the_new_key_too(shared):
+    """A minion that asks for the key of one publication may get the key after it."""
+    for name in ("nobody-there", "leaves-soon"):
+        (shared.pki / "minions" / name).write_text(public())
+    with listening(shared) as heard:
+        jid = jid_of(time.time())
+        shared.request(jid, tgt="nobody-there", fun="test.echo", arg=["x"], timeout=30)
+        assert job_in(shared, heard())["jid"] == jid
+        before = (shared.cache / "aes.key").read_text()
+        (shared.pki / "minions" / "leaves-soon").unlink()
+        load = job_in(shared, heard())
+        assert load["jid"] == jid and (shared.cache / "aes.key").read_text() != before
+    shared.job_file(jid, "active").unlink()
+
+
+def job_in(master, frame):
+    """What a publication says, opened with the key of now."""
+    return Crypticle((master.cache / "aes.key").read_text().strip()).loads(frame["load"])
+
+
 class listening:
     """A connection to the master's publications; calling it gives the next one, opened but for its box."""
 
