@@ -1361,12 +1361,17 @@ def match(tgt: Any, tgt_type: str, facts: Facts, delimiter: str = ":") -> bool:
         return False
 
 
+def too_long(text: str) -> bool:
+    """Whether a target has more of anything than MAX_TARGET allows others than root."""
+    return any(text.count(what) > most for what, most in MAX_TARGET.items())
+
+
 def costly(tgt: Any, tgt_type: str) -> str:
     """A sentence why nobody but root may have a target judged, for it may take too long; '' if it may not."""
     text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt))
     if tgt_type == "list":
         return ""
-    if any(text.count(what) > most for what, most in MAX_TARGET.items()):
+    if too_long(text):
         return "the target is too long: say it in fewer words, or as a list of minions."
     found = [COMPOUND_WORD.match(word) for word in text.split()] if tgt_type in ("compound", "nodegroup") else []
     regexes = [word[4] for word in found if word and (word[1] or word[3]) in ("E", "P", "J")]
@@ -2319,7 +2324,7 @@ def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, A
     line = {"event": "ret", "id": minion_id, "fun": "", "return": load.get("return"), "retcode": 0, "success": True}
     for name in ("fun", "retcode", "success"):
         if name in load:
-            small = len(to_json(load[name])) <= MAX_TOLD
+            small = type(load[name]) in (bool, int) or len(to_json(load[name])) <= MAX_TOLD
             line[name] = load[name] if small else {"fun": "", "retcode": 1, "success": False}[name]
     line["time"] = now
     return line | {"out": load["out"]} if isinstance(load.get("out"), str) and len(load["out"]) <= MAX_TOLD else line
@@ -2921,16 +2926,16 @@ class Quota:
             self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
 
 
-def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any]) -> None:
-    """Keep what a minion ran on its own account (call, schedule) under its own name, as a finished job. One that is
-    there already stays as it is."""
+def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: str) -> None:
+    """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
+    finished job. One that is there already stays as it is."""
     minion_id = line["id"]
     header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
     header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
     name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
     path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
     if not path.exists():
-        put(path, f"{to_json(header)}\n{to_json(line)}\n")
+        put(path, f"{to_json(header)}\n{text}\n")
 
 
 class Jobs:
@@ -3034,8 +3039,8 @@ class Jobs:
         elif jid == "req" or MINION_JID.fullmatch(jid):
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
-                line = self.quota.line(minion_id, load, now)[0]
-                keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line)
+                line, text = self.quota.line(minion_id, load, now)
+                keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""

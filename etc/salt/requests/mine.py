@@ -13,7 +13,6 @@ from typing import Any
 from saltlite import (
     COMPOUND,
     MATCHERS,
-    MAX_TARGET,
     MINE_ACL,
     REGEX_BUDGET,
     Facts,
@@ -31,6 +30,7 @@ from saltlite import (
     pack,
     parse,
     to_json,
+    too_long,
 )
 
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
@@ -52,7 +52,7 @@ def certainly(
     match nobody: who writes one here is a minion."""
     try:
         text = tgt if isinstance(tgt, str) else " ".join(map(str, tgt)) if isinstance(tgt, list) else None
-        if text is None or tgt_type != "list" and any(text.count(what) > most for what, most in MAX_TARGET.items()):
+        if text is None or tgt_type != "list" and too_long(text):
             raise Failure("not a target, or one that costs too much.")
         compound = tgt_type in ("compound", "nodegroup")
         if compound:

@@ -299,7 +299,7 @@ STALL_SECONDS = 60.0  # in which what is on its way must have grown, either way,
 GROWTH = 60 << 10  # bytes
 MAX_TTL = 120.0  # seconds after which a peer that wants to be missed is missed, whatever it says
 
-SMALL = 16 << 10  # bytes: a message up to this one never has to make room for others
+SMALL = 16 << 10  # bytes: a message up to this makes room only where there are no larger ones
 BUDGET_UNPROVEN = 64 << 20  # bytes of all messages of the unproven that are on their way; beyond it one of them goes
 BUDGET = 256 << 20  # bytes of all messages of the proven that are on their way; beyond it they wait their turn
 MAX_UNSENT = 32 << 20  # bytes that wait for one peer to take them, beyond the one message that it is taking
