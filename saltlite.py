@@ -1910,6 +1910,12 @@ def setup_log(level: str) -> None:
     logger.setLevel(levels.get(level, level.upper()))
 
 
+def say_warnings(opts: Mapping[str, Any]) -> None:
+    """Log what there is to say of a configuration; each sentence as a kind of its own, so that no flood gate shuts."""
+    for level, sentence in opts["__warnings__"]:
+        log.log(level, sentence)
+
+
 def reload_opts(opts: dict[str, Any]) -> None:
     """Read the configuration again, in place; what needs a restart keeps its value, and is named."""
     try:
@@ -1923,8 +1929,7 @@ def reload_opts(opts: dict[str, Any]) -> None:
             new[name] = opts[name]
     opts.update(new)
     setup_log(opts["log_level"])
-    for level, sentence in new["__warnings__"]:
-        log.log(level, sentence)  # each is a kind of its own, so that no flood gate shuts
+    say_warnings(opts)
     log.info("the configuration is read again")
 
 

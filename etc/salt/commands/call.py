@@ -38,6 +38,7 @@ from saltlite import (
     packed_leaf,
     pillar_load,
     read_private_key,
+    say_warnings,
     setup_log,
     tcp,
     unpack,
@@ -172,7 +173,7 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
     setup_log(daemon.level_of(args) if args.log_level else "warning")
-    daemon.say_warnings(opts)
+    say_warnings(opts)
     if args.master:
         opts["master"] = args.master
     args.local = args.local or opts["file_client"] == "local"

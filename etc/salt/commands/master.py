@@ -25,6 +25,7 @@ from saltlite import (
     log,
     options_of,
     packed_leaf,
+    say_warnings,
     setup_log,
     user_name,
 )
@@ -90,12 +91,6 @@ def check_owners(opts: dict[str, Any]) -> None:
                 raise Failure(f"{path} can be written by everybody: `chmod o-w {path}` first.")
             if info.st_mode & stat.S_IWGRP and not sticky and info.st_gid not in (0, *os.getgroups(), os.getegid()):
                 raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
-
-
-def say_warnings(opts: dict[str, Any]) -> None:
-    """Log what there is to say of a configuration; each sentence as a kind of its own, so that no flood gate shuts."""
-    for level, sentence in opts["__warnings__"]:
-        log.log(level, sentence)
 
 
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
