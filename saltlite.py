@@ -16,6 +16,8 @@
 #     "croniter==7.0.0",
 #     "python-dateutil==2.9.0.post0",
 #     "six==1.17.0",
+#     "rich==15.0.0",
+#     "ClusterShell==1.10.1",
 # ]
 # ///
 """saltlite: a Salt master and a Salt minion in one script, which speak SaltStack's own wire.

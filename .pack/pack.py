@@ -17,7 +17,8 @@ def facts(wheel: bytes) -> dict[str, Any]:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
     python = re.search(r"^Requires-Python:.*>= *3\.(\d+)", metadata, re.MULTILINE)
-    if strange := [name for name in names if name.split("/")[0].endswith(".data")]:
+    # data/ holds samples and man pages; what any other scheme would install, no import would find
+    if strange := [name for name in names if re.match(r"[^/]*\.data/(?!data/)", name)]:
         sys.exit(f"cannot unpack {strange}")
     tops = {name.split("/")[0].split(".")[0] for name in names if name.count("/") == name.endswith("/__init__.py")}
     sha256 = hashlib.sha256(wheel).hexdigest()
