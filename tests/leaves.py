@@ -4,6 +4,7 @@ import saltlite
 
 FILES = saltlite.packed_leaf("requests", "files")
 MINE = saltlite.packed_leaf("requests", "mine")
+SCHEDULES = saltlite.packed_leaf("schedules", "minion")
 PILLAR = saltlite.packed_leaf("requests", "pillar")
 MINION_COMMAND = saltlite.packed_leaf("commands", "minion")
 TERMINAL = saltlite.packed_leaf("terminal", "text")
