@@ -47,6 +47,9 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minions_autosign/ID        operator          accept ID's key when it comes; consumed by that
     CACHE/jobs/new/JID             anybody allowed   a request; a crash leaves `.JID`, which nobody reads
     CACHE/jobs/active/JID.jsonl    master            published; removing it cancels; a cut last line is cut off at start
+    CACHE/jobs/active/JID.pause, .stop  operator     lets no more of a roll-out's minions start, for now or for good
+    CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
+    CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
     CACHE/jobs/done/DAY/JID.jsonl  master            finished; whole days go after keep_jobs_seconds
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
@@ -1658,6 +1661,8 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "rollouts": "",  # Rollout: how many minions of a job may start now
+    "queues": "",  # Queue: jobs that wait for absent minions
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
@@ -2286,6 +2291,9 @@ def line_matches(name: str, lines: Iterable[str]) -> Verdict:
 # minions that have said nothing are asked whether they run it (saltutil.find_job); who does is waited for once more,
 # and who does not, or gives no answer, is silent. A return counts whenever it comes. Nothing here waits or writes:
 # Jobs, below, brings the events and does what the rows name.
+#
+# A careful job is a roll-out: its minions wait until a Rollout lets them start, and it ends with those that have, once
+# too many have failed. What has started stands in its file (`batch`), so a restart of the master goes on from there.
 
 RUNNING, ASKING, COMPLETE, ENDED, CANCELLED = "running", "asking", "complete", "ended", "cancelled"
 ALL_IN, OVERDUE, MOVED, GONE = "all in", "overdue", "moved", "gone"
@@ -2305,20 +2313,28 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
     CANCELLED: {},
 }
 
+UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
 AWAY, LEFT = "away", "left"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
+    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED},
     ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT},
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT},  # no connection: no answer is waited for
+    AWAY: {
+        RETURN: RETURNED,
+        RUNS: ALIVE,
+        RUNS_NOT: ABSENT,
+        JUDGED: SILENT,
+    },  # no connection: an answer has AWAY_SECONDS
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE},
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT},  # its return may be under way, so it is not silent at once
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
+AWAY_SECONDS = 0.8  # for a return of minions without a connection, and once more for their answer to find_job
 
 
 def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[..., Any]) -> bool:
@@ -2348,6 +2364,21 @@ def all_well(line: dict[str, Any]) -> bool:
     return not any(codes) and all(ok is not False for ok in oks)
 
 
+def progress_line(minion_id: str, data: Any, now: float) -> dict[str, Any] | None:
+    """The `progress` line for what a minion tells of a job that runs: {"lines": texts} of its output, or as Salt's
+    minions tell with state_events, {"ret": {name, result, __run_num__, …}, "len": number of states}; else None."""
+    line: dict[str, Any] = {"event": "progress", "id": minion_id, "time": now}
+    if not isinstance(data, dict):
+        return None
+    if isinstance(lines := data.get("lines"), list):
+        return line | {"lines": [text for text in lines if isinstance(text, str)]}
+    ret, total = data.get("ret"), data.get("len")
+    if not isinstance(ret, dict) or not isinstance(total, int) or not isinstance(ret.get("__run_num__"), int):
+        return None
+    doing = f"{ret.get('__id__', '')}: {ret.get('name', '')}"[:MAX_TOLD]
+    return line | {"done": ret["__run_num__"] + 1, "total": total, "doing": doing, "result": bool(ret.get("result"))}
+
+
 class Job:
     """A published job: what was asked (`header`, the first line of its file), its state, and that of each minion.
 
@@ -2359,7 +2390,9 @@ class Job:
         self.header = header
         self.jid: str = header["jid"]
         self.state = RUNNING
-        self.parts: dict[str, str] = dict.fromkeys(header["minions"], EXPECTED)
+        careful = ROLLOUT & header.keys()
+        self.rollout: Any = packed_leaf("rollouts", "master").Rollout(header) if careful else None
+        self.parts: dict[str, str] = dict.fromkeys(header["minions"], UNSTARTED if self.rollout else EXPECTED)
         self.counts = collections.Counter(self.parts.values())  # of each state of PARTS
         self.failed: set[str] = set()  # who returned, and not all went well
         self.told_running: set[str] = set()
@@ -2368,6 +2401,9 @@ class Job:
         self.deadline = now + max(1, header["timeout"])
         self.lines: list[str] = []
         self.unwritten: list[str] = []  # ids whose return is in `lines`
+        self.since: dict[str, float] = {}  # when those of a roll-out have started
+        self.asked = 0.0  # when find_job was last published
+        self.told = collections.Counter[str]()  # bytes of progress of each minion
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2384,18 +2420,43 @@ class Job:
 
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
-        return not any(self.counts[state] for state in OPEN)
+        over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
+        return bool(over) and not self.going()
+
+    def going(self) -> int:
+        """How many are waited for."""
+        return sum(self.counts[state] for state in OPEN)
 
     def due(self) -> float:
         """When something is to be done, in seconds since the epoch."""
-        return 0.0 if self.all_in() and self.state != COMPLETE else self.deadline
+        if self.all_in() and self.state != COMPLETE:
+            return 0.0
+        if not self.rollout:
+            return self.deadline
+        return min(self.deadline, self.rollout.again) if self.going() else self.rollout.again
+
+    def start(self, number: int, now: float) -> list[str]:
+        """Let the next so many minions of a roll-out start; gives their ids."""
+        waiting = (minion_id for minion_id, state in self.parts.items() if state == UNSTARTED)
+        ids = list(itertools.islice(waiting, number))
+        if not self.going():
+            self.deadline = now + max(1, self.header["timeout"])
+        for minion_id in ids:
+            self.step(minion_id, STARTED)
+            self.since[minion_id] = now
+        return ids
+
+    def overdue(self, now: float) -> list[str]:
+        """Who is waited for since the timeout, sorted."""
+        young = now - max(1, self.header["timeout"])
+        return sorted(m for m, state in self.parts.items() if state in OPEN and self.since.get(m, young) <= young)
 
     def load(self) -> dict[str, Any]:
-        """The load of its publication, all but `serial`."""
-        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
-        load = {name: self.header[name] for name in fields}
-        if "metadata" in self.header:
-            load["metadata"] = self.header["metadata"]
+        """The load of its publication, all but `serial`; of a roll-out, to those that have started and are not back."""
+        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user", "metadata", "stream")
+        load = {name: self.header[name] for name in fields if name in self.header}
+        if self.rollout:
+            load |= {"tgt": [m for m, state in self.parts.items() if state in OPEN], "tgt_type": "list"}
         return load
 
 
@@ -2407,7 +2468,12 @@ REQUEST_FIELDS: dict[str, tuple[type, ...]] = {
     "metadata": (dict,),
 }
 REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
-REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
+REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout", "batch_wait", "rate", "queue"), (int, float))
+REQUEST_FIELDS |= {"subset": (int,), "stream": (bool,), "failhard": (bool,), "canary": (list,)}
+REQUEST_FIELDS |= dict.fromkeys(("batch", "max_errors"), (int, str))
+ROLLOUT = {"batch", "canary", "max_errors", "failhard", "rate"}  # with one of these a job is a roll-out
+ASKED_FOR = (*sorted(ROLLOUT), "batch_wait", "queue", "stream")  # what a header has only where it was asked for
+AMOUNT = re.compile(r"[0-9]{1,9}|[0-9]{1,9}(\.[0-9]{1,9})?%")
 MAX_TIMEOUT = 31_536_000
 
 
@@ -2418,10 +2484,14 @@ def checked_request(request: Any) -> dict[str, Any]:
     for name, value in request.items():
         if name not in REQUEST_FIELDS:
             raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
-        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool):
+        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool) != (REQUEST_FIELDS[name] == (bool,)):
             raise Failure(f"{name} is of the wrong type: {value!r}.")
         if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
-            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT} seconds, and is {value!r}.")
+            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
+        amounts = {"canary": value, "batch": [value], "max_errors": [value]}.get(name, [])
+        for amount in amounts if isinstance(amounts, list) else ():
+            if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
+                raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
         if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
             raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
     for name in ("fun", "tgt"):
@@ -2453,6 +2523,7 @@ def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], no
     header = {"event": "new", "jid": jid, "fun": request["fun"], "arg": arg, "tgt": tgt, "tgt_type": tgt_type}
     header |= {"ret": request.get("ret", ""), "user": request["user"], "time": now}
     header |= {name: request.get(name, opts[name]) for name in ("timeout", "gather_job_timeout")}
+    header |= {name: request[name] for name in ASKED_FOR if name in request}
     return header | ({"metadata": request["metadata"]} if "metadata" in request else {})
 
 
@@ -2805,11 +2876,18 @@ class MasterTree:
 # Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
 # expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
 # was not heard, whether it said that it does not run the job), `end` (counts and seconds). A minion that is late has
-# its line behind the end. Whoever may write into jobs/new may publish; root and the master's own user may publish
-# anything, others what publisher_acl says of the owner of their file.
+# its line behind the end. Of roll-outs: `batch` (minions: these start now), `paused`, `resumed`, `stopped` (why); of
+# the queue: `queued` (id, until), `expired`; `progress` (see progress_line); `cancelled`, the last where the file was
+# removed. Whoever may write into jobs/new may publish; root and the master's own user may publish anything, others
+# what publisher_acl says of the owner of their file.
+#
+# In jobs/active the operator's hand works, too: JID.pause beside a roll-out's file lets none of its minions start while
+# it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
+# cancels the job, does not remove what was returned.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
+MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
@@ -2867,11 +2945,17 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
         os.truncate(path, len(whole))
     lines = [from_json(line) for line in whole.splitlines()]
     job = Job(lines[0], now)
-    for line in (line for line in lines if line["event"] == "ret"):
-        if job.parts.get(line["id"]) != RETURNED:
-            job.step(line["id"], RETURN)
-        if not all_well(line):
-            job.failed.add(line["id"])
+    for line in lines:
+        for minion_id in line["minions"] if line["event"] == "batch" else ():
+            job.step(minion_id, STARTED)
+        if line["event"] == "ret":
+            if job.parts.get(line["id"]) != RETURNED:
+                job.step(line["id"], RETURN)
+            if not all_well(line):
+                job.failed.add(line["id"])
+        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
+            job.rollout.paused = line["event"] == "paused"
+            job.rollout.stopped = line["why"] if line["event"] == "stopped" else ""
     return job, lines
 
 
@@ -2919,6 +3003,12 @@ class Quota:
             text = to_json(line)
         return line, text
 
+    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
+        """Whether there is room for so many bytes of progress today, which counts as returns do."""
+        self._begin(now)
+        self._bytes[minion_id] += size
+        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
+
     def may_keep_own(self, minion_id: str, now: float) -> bool:
         """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
         be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
@@ -2946,21 +3036,21 @@ def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, 
         put(path, f"{to_json(header)}\n{text}\n")
 
 
-class Jobs:
-    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+class Returns:
+    """What minions bring to the jobs of a master, and its way to the disk.
 
-    `outgoing` are loads that want to be published, `events` pairs of tag and data; whoever calls takes them from here.
-    After any number of `ret` comes one `flush`, and only then `tick`, which may end jobs."""
+    `events` are pairs of tag and data; whoever calls takes them from here. After any number of `ret` comes one
+    `flush`."""
 
-    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
-        self.tree, self.opts, self.heard = tree, opts, heard
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any]) -> None:
+        self.tree, self.opts = tree, opts
         self.active: dict[str, Job] = {}
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.outgoing: list[dict[str, Any]] = []
-        self.gone, self.ticks = set[str](), Ticks()  # gone: who had a connection and has none any more
+        self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
+        self.ticks = Ticks()
         self.quota = Quota(opts)
         self.events = self.quota.events
 
@@ -2969,56 +3059,9 @@ class Jobs:
         return jid_at(self.ticks.next(now))
 
     def path(self, jid: str, state: str) -> Path:
-        """Where a job's file is in a state, `active` or `done`."""
-        return self.tree.jobs / ("active" if state == "active" else f"done/{jid[:8]}") / f"{jid}.jsonl"
-
-    def requests(self) -> list[str]:
-        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
-        was accepted before its request was made."""
-        return names(self.tree.jobs / "new")
-
-    def take_requests(self, requests: Iterable[str], now: float) -> None:
-        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
-        for name in requests:
-            path = self.tree.jobs / "new" / name
-            try:
-                self.start(name, read_request(path), now)
-                path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue
-            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
-                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
-                refuse_request(path, self.tree.jobs / "bad", why)
-
-    def start(self, name: str, request: dict[str, Any], now: float) -> None:
-        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
-        jid = name if JID.fullmatch(name) else self.new_jid(now)
-        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
-            raise Failure(f"the jid {jid} is taken.")
-        header = job_header(jid, request, self.opts, now)
-        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
-        if name != jid:
-            header["request"] = name  # for `recover`: a crash now must not publish it twice
-        job = Job(header, now)
-        try:
-            pack(job.load())
-        except Exception as error:  # half a surrogate pair, a thousand levels
-            raise Failure(f"it cannot be sent: {error}.") from None
-        if not job.parts:
-            make_day(self.tree.jobs, jid)
-            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
-            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
-            return
-        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
-        # command that waits for it on this same machine
-        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
-        self.active[jid] = job
-        self.outgoing.append(job.load())
-        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s", *what)
-
-    # returns
+        """Where a job's file is in a state, `active` or `done`; `kept`: the second name of an active one."""
+        directory = f"done/{jid[:8]}" if state == "done" else "active"
+        return self.tree.jobs / directory / f"{'.' * (state == 'kept')}{jid}.jsonl"
 
     def ret(self, minion_id: str, load: dict[str, Any], now: float) -> str:
         """Take a minion's return; gives the jid whose file must be flushed before it is acknowledged, or ''.
@@ -3062,6 +3105,7 @@ class Jobs:
         if not all_well(line):
             job.failed.add(minion_id)
         self.dirty.add(job)
+        self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
 
@@ -3070,7 +3114,7 @@ class Jobs:
         if job.parts.get(minion_id) in (ASKED, AWAY):
             job.step(minion_id, RUNS if isinstance(answer, dict) and answer else RUNS_NOT)
             if not job.counts[ASKED]:
-                job.deadline = min(job.deadline, now)
+                job.deadline = min(job.deadline, max(now, job.asked + AWAY_SECONDS) if job.counts[AWAY] else now)
 
     def _late(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Append a return that came after the job's end to its file; raises OSError."""
@@ -3087,7 +3131,23 @@ class Jobs:
             return
         append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
         self.ended[jid].add(minion_id)
+        self.queue.done(minion_id, jid)
         self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+
+    def progress(self, minion_id: str, jid: str, data: Any, now: float) -> bool:
+        """Take down what a minion tells of a job while it runs, up to MAX_PROGRESS bytes; whether it was a step of a
+        state run, which is an event too."""
+        job, line = self.active.get(jid), progress_line(minion_id, data, now)
+        if line is None or job is None or job.parts.get(minion_id) in (None, RETURNED):
+            return False
+        before, text = job.told[minion_id], to_json(line)
+        job.told[minion_id] += len(text)
+        if before <= MAX_PROGRESS < job.told[minion_id]:
+            text = to_json(line | {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]})
+        if before <= MAX_PROGRESS and self.quota.may_tell(minion_id, len(text), now):
+            job.lines.append(text)
+            self.dirty.add(job)
+        return "done" in line
 
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
@@ -3095,9 +3155,9 @@ class Jobs:
         failed = set()
         for job in self.dirty:
             try:
-                append(self.path(job.jid, "active"), "\n".join(job.lines) + "\n")
+                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
             except FileNotFoundError:
-                pass  # the operator took the file away: the job is cancelled, `look` says so
+                pass  # both its names are gone: the job is cancelled, `look` says so
             except OSError as error:
                 log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
                 failed.add(job.jid)
@@ -3108,31 +3168,6 @@ class Jobs:
         self.dirty.clear()
         return failed
 
-    # time
-
-    def deadline(self) -> float | None:
-        """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values()), default=None)
-
-    def tick(self, now: float) -> None:
-        """Ask the minions that are silent, end the jobs that are complete; call after `flush`."""
-        for job in list(self.active.values()):
-            if now >= job.due():
-                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
-
-    def look(self, now: float) -> None:
-        """Cancel the jobs whose file the operator has taken out of jobs/active."""
-        for job in list(self.active.values()):
-            if not self.path(job.jid, "active").exists():
-                self._happened(job, GONE, now)
-
-    def _happened(self, job: Job, event: str, now: float) -> None:
-        """Go to the job's next state and do what the row says; StateError where the table has no row."""
-        if event not in JOB_STATES[job.state]:
-            raise StateError(f"{event} cannot happen to a job that is {job.state}")
-        job.state, act = JOB_STATES[job.state][event]
-        getattr(self, act)(job, now)
-
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
         jid = jid or self.new_jid(now)
@@ -3141,21 +3176,180 @@ class Jobs:
             del self.passed[next(iter(self.passed))]
         return jid
 
+    def _remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
+        self.ended[jid] = ids
+        if len(self.ended) > REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+
+
+class Jobs(Returns):
+    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+
+    `outgoing` are loads that want to be published; whoever calls takes them from here. After `flush` comes `tick`,
+    which may end jobs. `gone`: who is accepted and has no connection."""
+
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
+        super().__init__(tree, opts)
+        self.heard, self.gone = heard, set[str]()
+        self.outgoing: list[dict[str, Any]] = []
+
+    def requests(self) -> list[str]:
+        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
+        was accepted before its request was made."""
+        return names(self.tree.jobs / "new")
+
+    def take_requests(self, requests: Iterable[str], now: float) -> None:
+        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
+        for name in requests:
+            path = self.tree.jobs / "new" / name
+            try:
+                self.start(name, read_request(path), now)
+                path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
+                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
+                refuse_request(path, self.tree.jobs / "bad", why)
+
+    def start(self, name: str, request: dict[str, Any], now: float) -> None:
+        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
+        jid = name if JID.fullmatch(name) else self.new_jid(now)
+        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
+            raise Failure(f"the jid {jid} is taken.")
+        header = job_header(jid, request, self.opts, now)
+        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
+        if "subset" in request:
+            header["tgt"] = sorted(header["minions"], key=lambda minion_id: token(8))[: request["subset"]]
+            header |= {"minions": header["tgt"], "tgt_type": "list"}
+        header["minions"].sort()
+        if name != jid:
+            header["request"] = name  # for `recover`: a crash now must not publish it twice
+        job = Job(header, now)
+        try:
+            pack(job.load())
+        except Exception as error:  # half a surrogate pair, a thousand levels
+            raise Failure(f"it cannot be sent: {error}.") from None
+        if not job.parts:
+            make_day(self.tree.jobs, jid)
+            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
+            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
+            return
+        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
+        # command that waits for it on this same machine
+        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
+        os.link(self.path(jid, "active"), self.path(jid, "kept"))
+        self.active[jid] = job
+        if job.rollout:
+            self.heed(job, set(os.listdir(self.tree.jobs / "active")), now)
+        else:
+            self.outgoing.append(job.load())
+        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
+        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
+        log.info("job %s: %s for %s minions of %s, by %s", *what)
+
+    # time
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do, in the clock of its `now`."""
+        return min((job.due() for job in self.active.values()), default=None)
+
+    def tick(self, now: float) -> None:
+        """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
+        `flush`."""
+        for job in list(self.active.values()):
+            if job.rollout:
+                self.advance(job, now)
+            elif self.gone and job.state == RUNNING and self._in_vain(job):
+                job.deadline = min(job.deadline, max(now, job.started + AWAY_SECONDS))
+            if job.all_in() and job.state != COMPLETE:
+                self._happened(job, ALL_IN, now)
+            elif now >= job.deadline and (job.going() or job.all_in()):
+                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
+
+    def _in_vain(self, job: Job) -> bool:
+        """Whether all that a job waits for have no connection, and it was not heard that they run it."""
+        going = job.counts[EXPECTED]
+        if not 0 < going <= len(self.gone) or going < job.going():
+            return False
+        return all(minion_id in self.gone for minion_id, state in job.parts.items() if state == EXPECTED)
+
+    def advance(self, job: Job, now: float) -> None:
+        """Let as many minions of a roll-out start as may, and publish it to them."""
+        rollout = job.rollout
+        if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
+            self.halt(job, "stopped", why, now)
+        number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
+        if number and (ids := job.start(number, now)):
+            self._note(job, {"event": "batch", "minions": ids, "time": now})
+            self.outgoing.append(job.load() | {"tgt": ids})
+
+    def halt(self, job: Job, event: str, why: str, now: float) -> None:
+        """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
+        rollout = job.rollout
+        rollout.paused = event == "paused" if event != "stopped" else rollout.paused
+        rollout.stopped = why if event == "stopped" else rollout.stopped
+        log.info("job %s is %s: %s", job.jid, event, why)
+        self._note(job, {"event": event, "why": why, "time": now})
+        self.events.append((f"salt/job/{job.jid}/{event}", {"why": why}))
+
+    def _note(self, job: Job, *lines: dict[str, Any]) -> None:
+        """Write lines to a job's file."""
+        job.lines += [to_json(line) for line in lines]
+        self.dirty.add(job)
+        self.flush()
+
+    def look(self, now: float) -> None:
+        """Cancel the jobs whose file the operator has taken out of jobs/active; pause and stop roll-outs."""
+        there = set(os.listdir(self.tree.jobs / "active")) if self.active else set()
+        for job in list(self.active.values()):
+            if f"{job.jid}.jsonl" not in there:
+                self._happened(job, GONE, now)
+            elif job.rollout and not job.rollout.stopped:
+                self.heed(job, there, now)
+
+    def heed(self, job: Job, there: set[str], now: float) -> None:
+        """Pause, resume or stop a roll-out, as the names in jobs/active say."""
+        if f"{job.jid}.stop" in there:
+            self.halt(job, "stopped", f"there is jobs/active/{job.jid}.stop", now)
+        elif (paused := f"{job.jid}.pause" in there) != job.rollout.paused:
+            is_there = "there is" if paused else "there is no more"
+            self.halt(job, "paused" if paused else "resumed", f"{is_there} jobs/active/{job.jid}.pause", now)
+
+    def came(self, new: Iterable[str]) -> None:
+        """These minions have connected: publish what is queued for them."""
+        self.outgoing += self.queue.loads(new)
+
+    def expire(self, now: float) -> None:
+        """Take out of the queue what has waited too long, and say so in the job's file."""
+        for minion_id, jid in self.queue.expire(now):
+            log.info("job %s waits no longer for %s", jid, minion_id)
+            with contextlib.suppress(OSError):
+                append(self.path(jid, "done"), to_json({"event": "expired", "id": minion_id, "time": now}) + "\n")
+
+    def _happened(self, job: Job, event: str, now: float) -> None:
+        """Go to the job's next state and do what the row says; StateError where the table has no row."""
+        if event not in JOB_STATES[job.state]:
+            raise StateError(f"{event} cannot happen to a job that is {job.state}")
+        job.state, act = JOB_STATES[job.state][event]
+        getattr(self, act)(job, now)
+
     def probe(self, job: Job, now: float) -> None:
         """Ask everyone who is waited for whether the job runs there.
 
         find_job goes to all of them as one publication, with a jid of our own and the master's patience of
-        gather_job_timeout; but for an answer of those whose connections are gone nobody waits."""
-        missing = sorted(minion_id for minion_id, state in job.parts.items() if state in OPEN)
+        gather_job_timeout; for an answer of those whose connections are gone AWAY_SECONDS are enough."""
+        missing = job.overdue(now)
         for minion_id in missing:
             job.step(minion_id, PROBE)
             if minion_id in self.gone:
                 job.step(minion_id, LEFT)
-        job.probe = self._own(now)
-        job.deadline = now + (job.header["gather_job_timeout"] if job.counts[ASKED] else 0)
+        job.probe, job.asked = self._own(now), now
+        patience = job.header["gather_job_timeout"]
+        job.deadline = now + (patience if job.counts[ASKED] else min(patience, AWAY_SECONDS) if missing else 0)
         self.probes[job.probe] = job
         load = {"fun": "saltutil.find_job", "arg": [job.jid], "tgt": missing, "jid": job.probe}
-        self.outgoing.append(load | {"ret": "", "tgt_type": "list", "user": job.header["user"]})
+        self.outgoing += [load | {"ret": "", "tgt_type": "list", "user": job.header["user"]}] if missing else []
 
     def judge(self, job: Job, now: float) -> None:
         """The answers to find_job are in, or late: who runs it is waited for, who does not is silent."""
@@ -3171,10 +3365,10 @@ class Jobs:
             elif before in (ASKED, ABSENT, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
                 lines.append(line | {"answered": before == ABSENT, "time": now})
+                if "queue" in job.header and before != ABSENT:
+                    lines.append(self.queue.add(minion_id, job, now))
         if lines:
-            job.lines += [to_json(line) for line in lines]
-            self.dirty.add(job)
-            self.flush()
+            self._note(job, *lines)
         if job.all_in():
             self._happened(job, ALL_IN, now)
 
@@ -3182,6 +3376,7 @@ class Jobs:
         """Write the last line and move the file to done/; where that fails it is tried again in 5 s."""
         end = {"event": "end", "returned": job.counts[RETURNED], "failed": len(job.failed)}
         end |= {"silent": job.counts[SILENT], "seconds": round(now - job.started, 3), "time": now}
+        end |= {"not_started": job.counts[UNSTARTED]} if job.rollout else {}
         active = self.path(job.jid, "active")
         try:
             append(active, to_json(end) + "\n", sync=False)  # `recover` ends a job whose last line is lost
@@ -3197,25 +3392,28 @@ class Jobs:
 
     def drop(self, job: Job, now: float) -> None:
         """The job is over, in memory too; who returned is remembered, so that nobody does twice."""
+        self.path(job.jid, "kept").unlink(missing_ok=True)
+        for word in ("pause", "stop") if job.rollout else ():
+            (self.tree.jobs / "active" / f"{job.jid}.{word}").unlink(missing_ok=True)
         self.active.pop(job.jid, None)
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
         self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
 
     def cancel(self, job: Job, now: float) -> None:
-        """The operator has taken the file away: publish saltutil.kill_job to those the job went to."""
+        """The operator has taken the file away: keep what there is of it, and publish saltutil.kill_job to those the
+        job went to."""
         log.info("job %s is cancelled: its file is gone from jobs/active", job.jid)
+        self._note(job, {"event": "cancelled", "time": now})
+        with contextlib.suppress(FileNotFoundError):
+            make_day(self.tree.jobs, job.jid)
+            os.rename(self.path(job.jid, "kept"), self.path(job.jid, "done"))
+        self.events.append((f"salt/job/{job.jid}/cancelled", {"returned": job.counts[RETURNED]}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
         self._own(now, job.jid)
         load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._own(now), "ret": ""}
         self.outgoing.append(load | fields)
-
-    def _remember(self, jid: str, ids: set[str]) -> None:
-        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
-        self.ended[jid] = ids
-        if len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so much: what was to come in five seconds still comes in five seconds."""
@@ -3228,8 +3426,10 @@ class Jobs:
     def recover(self, now: float) -> None:
         """After a start: go on with the jobs in jobs/active. One that nobody has answered is published again, with
         the same jid, so that it cannot run twice: the master may have died before it had published it."""
-        for name in names(self.tree.jobs / "active"):
-            path = self.tree.jobs / "active" / name
+        active = self.tree.jobs / "active"
+        there = {name for name in os.listdir(active) if not name.endswith((".pause", ".stop"))}
+        for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
+            path = active / (name if name in there else f".{name}")
             try:
                 job, lines = recovered_job(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
@@ -3237,13 +3437,16 @@ class Jobs:
                 with contextlib.suppress(OSError):
                     os.rename(path, self.tree.jobs / "bad" / name)
                 continue
-            if lines[-1]["event"] == "end":
+            if lines[-1]["event"] in ("end", "cancelled"):
                 make_day(self.tree.jobs, job.jid)
                 os.rename(path, self.path(job.jid, "done"))
+                self.path(job.jid, "kept").unlink(missing_ok=True)
                 continue
+            with contextlib.suppress(FileExistsError):
+                os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if len(lines) == 1:
+            if name in there and (len(lines) == 1 or job.rollout) and (not job.rollout or job.going()):
                 self.outgoing.append(job.load())
 
 
@@ -4033,6 +4236,10 @@ class MasterProtocol:
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
+            place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
+            if place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]:
+                if not self.jobs.progress(peer.id, place[2], data, now):
+                    continue
             left -= size
             self._told[peer.id] += size
             own = f"salt/minion/{peer.id}/"
@@ -4040,7 +4247,7 @@ class MasterProtocol:
                 continue  # the same once more, as minions said it before salt/minion/ID/start
             if tag == f"{own}start":
                 log.info("%s is up", peer.id)
-            else:
+            elif place[3:5] != ["prog", peer.id]:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
             self.events.append((tag, {"id": peer.id, "data": data}))
 
@@ -4094,6 +4301,7 @@ class Master:
     BATCH = 500  # requests handled before their returns are written and they are answered
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
+    SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4118,7 +4326,7 @@ class Master:
         self.present: set[str] = set()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
-        self._look_again = 0.0
+        self._look_again, self._began = 0.0, time.monotonic()
         self._rotations = self.protocol.shared.rotations
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
@@ -4135,6 +4343,7 @@ class Master:
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
         loop.at("clean now", 60, self.clean)
+        loop.at("settled", self.SETTLED, self.come_and_gone)
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.jobs.recover(time.time())
@@ -4180,7 +4389,9 @@ class Master:
         addresses = {minion_id: self.peers.last(minion_id).address for minion_id in self.tree.accepted()}
         before, self.present = self.present, self.listener.present(addresses)
         new, lost = sorted(self.present - before), sorted(before - self.present)
-        self.jobs.gone = (self.jobs.gone | set(lost)) - self.present
+        settled = time.monotonic() > self._began + self.SETTLED
+        self.jobs.gone = (addresses.keys() if settled else self.jobs.gone | set(lost)) - self.present
+        self.jobs.came(new)
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
@@ -4295,6 +4506,7 @@ class Master:
 
     def save(self) -> None:
         """Every ten seconds, and at the end."""
+        self.jobs.expire(time.time())
         try:
             self.peers.save()
         except OSError as error:
@@ -5084,6 +5296,33 @@ def make_return(
     return made
 
 
+class Told:
+    """What a job puts out, told to the master while it runs: whole lines, some times a second, up to MAX_PROGRESS."""
+
+    SECONDS, BYTES = 0.25, 32768  # between two messages; in one
+
+    def __init__(self, tell: Callable[[list[str]], Any]) -> None:
+        self._tell, self._lines, self._rest, self._last = tell, list[str](), "", 0.0
+        self._left = MAX_PROGRESS
+
+    def __call__(self, text: str, end: bool = False) -> None:
+        """Take some more of it. What goes wrong ends the telling, not the job, whose return has all of it anyway."""
+        *lines, self._rest = (self._rest + text[: max(0, self._left)]).split("\n")
+        self._lines += lines
+        self._left -= len(text)
+        if (end or len(self._rest) > self.BYTES) and self._rest:
+            self._lines, self._rest = [*self._lines, self._rest], ""
+        if not self._lines or not end and time.monotonic() < self._last + self.SECONDS:
+            return
+        told, self._lines = "\n".join(self._lines), []
+        try:
+            for start in range(0, max(1, len(told)), self.BYTES):
+                self._tell(told[start : start + self.BYTES].split("\n"))
+        except (SaltError, OSError):
+            self._left = 0
+        self._last = time.monotonic()
+
+
 class Execution:
     """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in.
 
@@ -5104,6 +5343,8 @@ class Execution:
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
         self.heeds_blackout = True  # not who runs it on this machine, as with Salt
         self._master, self.local = master, master is None
+        if master and self.load.get("stream"):
+            self.context["stream"] = Told(self.tell)  # functions that have much to say while they run call it
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
@@ -5128,6 +5369,11 @@ class Execution:
             return self._master(load)
         except (SaltError, OSError) as error:
             raise CommandExecutionError(f"The master could not be asked: {error}") from None
+
+    def tell(self, lines: list[str]) -> None:
+        """Tell the master some lines of what this job puts out."""
+        tag = f"salt/job/{self.jid}/prog/{self.opts['id']}/stream"
+        self.ask({"cmd": "_minion_event", "id": self.opts["id"], "tag": tag, "data": {"lines": lines}})
 
     @functools.cached_property
     def functions(self) -> Functions:
@@ -5217,6 +5463,8 @@ class Execution:
         for number, fun in enumerate(functions):
             arg = args[number] if number < len(args) and isinstance(args[number], list) else []
             results[fun] = self.run(fun, arg)
+        if stream := self.context.get("stream"):
+            stream("", end=True)
         returns: list[Any] = [{fun: r[i] for fun, r in results.items()} for i in range(3)]
         if not many:
             returns = list(results[load["fun"]])

@@ -5,6 +5,7 @@ import saltlite
 FILES = saltlite.packed_leaf("requests", "files")
 MINE = saltlite.packed_leaf("requests", "mine")
 SCHEDULES = saltlite.packed_leaf("schedules", "minion")
+ROLLOUTS = saltlite.packed_leaf("rollouts", "master")
 PILLAR = saltlite.packed_leaf("requests", "pillar")
 MINION_COMMAND = saltlite.packed_leaf("commands", "minion")
 TERMINAL = saltlite.packed_leaf("terminal", "text")

@@ -349,6 +349,8 @@ OFFERS = {
     "outputters": ("output",),
     "transports": ("Listener",),
     "schedules": ("Schedule",),
+    "rollouts": ("Rollout",),
+    "queues": ("Queue",),
 }
 
 
