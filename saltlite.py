@@ -4040,7 +4040,8 @@ class Admission:
 #
 # A handler that may take long is a generator, which yields where others may have their turn, every few milliseconds,
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
-# each call of `go_on`. Whoever is waited for there holds nothing but its request until its turn has come.
+# each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
+# there holds nothing but its request until its turn has come.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -4088,6 +4089,7 @@ class MasterProtocol:
         self.events = self.admission.events
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
+        self.pause = 0.0  # seconds until `go_on` makes sense
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
             "_return": Request(self.ret, ACK),
@@ -4155,6 +4157,7 @@ class MasterProtocol:
         try:
             result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
             if asked.steps:
+                self.pause = min(self.pause, result or 0.0) if self.under_way else result or 0.0
                 self.under_way.append(asked)
                 return None
             if isinstance(result, types.GeneratorType):
@@ -4451,8 +4454,8 @@ class Master:
             self.loop.at("held", 0, self.held)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
-        if self.protocol.under_way:
-            self.loop.at("under way", 0, self.go_on)
+        if self.protocol.under_way and not (self.protocol.pause and self.loop.waits("under way")):
+            self.loop.at("under way", self.protocol.pause, self.go_on)
 
     def storm(self) -> None:
         """Many keys move: leave the bell off, and look twenty times a second until nothing has moved for a second."""
