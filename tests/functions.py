@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import ctypes
 import importlib.util
 import json
@@ -261,7 +260,8 @@ def serve_module(side: Side, name: str, prefix: str, scratch: str, overlays: str
         after = tree(Path(scratch), "{scratch}")
         for number, directory in enumerate(compared.private):
             after |= tree(Path(overlays, str(number)), directory)
-    return {"names": side.names(prefix + name), "outcomes": [tuple(each) for each in outcomes], "after": after}
+    # the names last, for to list them loads every file
+    return {"outcomes": [tuple(each) for each in outcomes], "after": after, "names": side.names(prefix + name)}
 
 
 def too_long(*_: Any) -> None:
@@ -280,8 +280,8 @@ def serve(kind: str, root: str) -> None:
     for line in sys.stdin:
         task = json.loads(line)
         result = task.pop("result")
-        with contextlib.suppress(StopIteration):  # read what is needed once, not in each child
-            next(name for name in side.functions if name.partition(".")[0] == task["prefix"] + task["name"])
+        for fun, _, _ in Compared(task["name"]).cases:  # its file is read once, not in each child
+            side.functions.get(task["prefix"] + fun)
         pid = os.fork()
         if pid == 0:
             try:
