@@ -9,6 +9,7 @@ called:
 
     CASES: list[tuple[str, list, dict]]       function, args, kwargs; texts may hold {scratch}
     prepare(scratch)                          before each side's calls; scratch is new, and of the same name for each
+    finish()                                  after them
     NORMAL: dict[str, Callable[[Any], Any]]   function -> what makes its values comparable; "AFTER": a tree's
     AFTER: bool                               what lies in scratch afterwards is compared: names, modes, owners, texts
     PRIVATE: list[str]                        directories, /etc say, of which each side has a copy of its own that it
@@ -81,6 +82,7 @@ class Compared:
         found: Any = self.read(HERE / f"compared/{name}.py")
         self.cases: list[tuple[str, list[Any], dict[str, Any]]] = found.CASES
         self.prepare: Callable[[Path], None] = getattr(found, "prepare", lambda scratch: None)
+        self.finish: Callable[[], None] = getattr(found, "finish", lambda: None)
         self.normal: dict[str, Callable[[Any], Any]] = getattr(found, "NORMAL", {})
         self.after: bool = getattr(found, "AFTER", False)
         self.private: list[str] = getattr(found, "PRIVATE", [])
@@ -251,10 +253,13 @@ def serve_module(side: Side, name: str, prefix: str, scratch: str, overlays: str
     """All calls of a module: the functions there are, the outcomes, and the files afterwards."""
     compared = Compared(name)
     isolate(compared.private, compared.network, Path(overlays))
-    compared.prepare(Path(scratch))
     outcomes = []
-    for fun, args, kwargs in compared.cases:
-        outcomes.append(side.call(prefix + fun, filled_in(args, scratch), filled_in(kwargs, scratch)))
+    try:
+        compared.prepare(Path(scratch))
+        for fun, args, kwargs in compared.cases:
+            outcomes.append(side.call(prefix + fun, filled_in(args, scratch), filled_in(kwargs, scratch)))
+    finally:
+        compared.finish()
     after = {}
     if compared.after:
         after = tree(Path(scratch), "{scratch}")
