@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import collections
 import ctypes
+import functools
 import importlib.util
 import json
 import logging
@@ -157,9 +158,6 @@ class Side:
         (conf / "minion").write_text(json.dumps(options))
         self.conf = conf
 
-    def names(self, module: str) -> set[str]:
-        return {name for name in self.functions if name.partition(".")[0] == module}
-
     def call(self, fun: str, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         if fun not in self.functions:
             return Outcome("missing")
@@ -250,7 +248,7 @@ def tree(directory: Path, name: str) -> dict[str, Any]:
 
 
 def serve_module(side: Side, name: str, prefix: str, scratch: str, overlays: str) -> dict[str, Any]:
-    """All calls of a module: the functions there are, the outcomes, and the files afterwards."""
+    """All calls of a module: the outcomes, and the files afterwards."""
     compared = Compared(name)
     isolate(compared.private, compared.network, Path(overlays))
     outcomes = []
@@ -265,38 +263,42 @@ def serve_module(side: Side, name: str, prefix: str, scratch: str, overlays: str
         after = tree(Path(scratch), "{scratch}")
         for number, directory in enumerate(compared.private):
             after |= tree(Path(overlays, str(number)), directory)
-    # the names last, for to list them loads every file
-    return {"outcomes": [tuple(each) for each in outcomes], "after": after, "names": side.names(prefix + name)}
+    return {"outcomes": [tuple(each) for each in outcomes], "after": after}
 
 
 def too_long(*_: Any) -> None:
     raise TimeoutError
 
 
+def in_child(result: Path, function: Callable[[], Any]) -> None:
+    """Run a function in a child and write what it gives, or why it could not, into a file."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            found = function()
+        except BaseException:
+            found = traceback.format_exc()
+        result.write_bytes(pickle.dumps(found, 4))
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
 def serve(kind: str, root: str) -> None:
-    """The life of a side's process: a line {module, prefix, scratch, overlays, result} comes, a line goes back when the
-    file `result` is there."""
+    """The life of a side's process: the names of all functions are written; then a line {name, prefix, scratch,
+    overlays, result} comes, a line goes back when the file `result` is there, and so on."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a function prints is no answer
     side = Saltlite(Path(root)) if kind == OURS else RealSalt(Path(root))
     signal.signal(signal.SIGALRM, too_long)
-    answers.write("\n")
-    answers.flush()
+    in_child(Path(root, "names"), lambda: sorted(side.functions))  # to list them loads every file
+    print(file=answers, flush=True)
     for line in sys.stdin:
         task = json.loads(line)
-        result = task.pop("result")
+        result = Path(task.pop("result"))
         for fun, _, _ in Compared(task["name"]).cases:  # its file is read once, not in each child
             side.functions.get(task["prefix"] + fun)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                Path(result).write_bytes(pickle.dumps(serve_module(side, **task), 4))
-            except BaseException:
-                Path(result).write_bytes(pickle.dumps(traceback.format_exc(), 4))
-            os._exit(0)
-        os.waitpid(pid, 0)
-        answers.write("\n")
-        answers.flush()
+        in_child(result, functools.partial(serve_module, side, **task))
+        print(file=answers, flush=True)
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
@@ -319,8 +321,11 @@ class Sides:
                 env=os.environ | {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
                 text=True,
             )
+        self.names: dict[str, set[str]] = {}
         for kind in self.processes:
             self._wait(kind)
+            self.names[kind] = set(pickle.loads((directory / kind / "names").read_bytes()))
+        self.names[CUSTOM] = {name.removeprefix(PREFIX) for name in self.names[SALTS] if name.startswith(PREFIX)}
 
     def _wait(self, kind: str) -> None:
         process = self.processes[kind]
@@ -345,6 +350,7 @@ class Sides:
         found = pickle.loads(result.read_bytes())
         if isinstance(found, str):
             raise SystemExit(f"{name}, {kind}: {found}")
+        found["names"] = {fun for fun in self.names[kind] if fun.partition(".")[0] == name}
         found["outcomes"] = [Outcome(*each) for each in found["outcomes"]]
         return found
 
@@ -462,8 +468,7 @@ def compare_module(sides: Sides, report: Report, name: str) -> None:
         print(f"  not compared: {fun.partition('.')[2]}: {why}")
     for fun in sorted(compared.unmentioned(ours["names"])):
         report.fault(f"NEITHER CALLED NOR SAID NOT TO BE: {fun}")
-    loaded = {name.removeprefix(PREFIX) for name in custom["names"]}
-    for fun in sorted(ours["names"] - loaded - set(compared.not_compared)):
+    for fun in sorted(ours["names"] - custom["names"] - set(compared.not_compared)):
         report.fault(f"NOT LOADED {CUSTOM}: {fun}")
     if besides := theirs["names"] - ours["names"]:
         report.count("only Salt has", len(besides))
