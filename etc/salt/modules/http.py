@@ -235,7 +235,7 @@ def query(
     decode: give the answer as data, with decode_type auto, json, xml, yaml or plain; text_out, decode_out: write it
         into this file
     decode_body=False: the body as bytes
-    raise_error=False: an answer of 400 and more is no error
+    raise_error=False: whatever it answers is no error
     timeout: seconds for the whole answer
     test: ask nobody, or test_url; backend: without a meaning here
 
@@ -288,8 +288,9 @@ def query(
         reason = getattr(error, "reason", None) or error
         return found | ({"status": 0} if status else {}) | {"error": str(reason) or type(reason).__name__}
     shown = _as_text(raw, said) if decode_body else raw
-    if code >= 400 and raise_error:
-        return found | {"status": code, "error": f"HTTP {code}: {why}", "body": shown}
+    if not 200 <= code < 300 and raise_error:  # of 300 and more: a redirection that is not followed
+        reason = " ".join(str(why).split())
+        return found | {"status": code, "error": f"HTTP {code}: {reason}", "body": shown}
     if jar is not None:
         jar.save()
     found["body"] = shown

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import ipaddress
 import json
@@ -21,6 +22,7 @@ from salt.exceptions import CommandExecutionError
 __salt__: Mapping[str, Any]
 
 COMMAND_SECONDS = 120  # ping waits 10 s for each answer
+SEARCHED = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 CONNECT_SECONDS = 5
 HOST_LENGTH = 255
 STATES = """ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN
@@ -34,7 +36,6 @@ DEFAULTS = ("0.0.0.0", "::/0")  # the destinations of default routes
 
 def _output(*command: str) -> subprocess.CompletedProcess[str]:
     """A command's output. Raises CommandExecutionError if it is not installed or does not end."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     try:
         return subprocess.run(
             command,
@@ -43,7 +44,7 @@ def _output(*command: str) -> subprocess.CompletedProcess[str]:
             text=True,
             errors="replace",
             timeout=COMMAND_SECONDS,
-            env={**os.environ, "LC_ALL": "C", "PATH": path},
+            env={**os.environ, "LC_ALL": "C", "PATH": SEARCHED},
         )
     except FileNotFoundError:
         raise CommandExecutionError(f"{command[0]} is not installed on this machine.") from None
@@ -499,13 +500,17 @@ def _owners() -> dict[str, str]:
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+            numbers = os.listdir(f"/proc/{pid}/fd")
             command = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
         except OSError:
             continue  # it has ended, or is another user's
         words = command.split()
         name = words[0].rpartition("/")[2] if words else ""
-        found.update({link[8:-1]: f"{pid}/{name}" for link in links if link.startswith("socket:[")})
+        for number in numbers:
+            with contextlib.suppress(OSError):  # it has been closed
+                link = os.readlink(f"/proc/{pid}/fd/{number}")
+                if link.startswith("socket:["):
+                    found[link[8:-1]] = f"{pid}/{name}"
     return found
 
 

@@ -18,6 +18,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 __salt__: Mapping[str, Any]
 
 COMMAND_SECONDS = 60
+SEARCHED = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 MOST_SECONDS = 3600  # that a function may watch
 
 
@@ -446,10 +447,9 @@ def get_users():
 
 def _printed(*command: str) -> str:
     """What a command prints. Raises CommandExecutionError if it is not installed or does not end."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
-        done = subprocess.run(command, timeout=COMMAND_SECONDS, env={**os.environ, "PATH": path}, **options)
+        done = subprocess.run(command, timeout=COMMAND_SECONDS, env={**os.environ, "PATH": SEARCHED}, **options)
     except FileNotFoundError:
         raise CommandExecutionError(f"{command[0]} is not installed on this machine.") from None
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -24,6 +24,7 @@ __salt__: Mapping[str, Any]
 __func_alias__ = {"time_": "time"}
 
 COMMAND_SECONDS = 30  # for `who`, `w` and `nproc` to answer
+SEARCHED = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 PING_SECONDS = 5  # for a master to answer
 PUBLISH_PORT, MASTER_PORT = 4505, 4506
 ESTABLISHED = "01"  # the state in /proc/net/tcp
@@ -55,8 +56,7 @@ def _number(text: str) -> int | float | str:
 
 def _output(*command: str) -> str | None:
     """What a command prints; None if it is not installed. Raises CommandExecutionError if it fails."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    environment = {**os.environ, "LC_ALL": "C", "PATH": path}
+    environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCHED}
     try:
         done = subprocess.run(
             command,
