@@ -117,15 +117,16 @@ CONNECTIONS: list[tuple[str, list[Any], dict[str, Any]]] = [
 ]
 CASES = ADDRESSES + CONNECTIONS
 NOT_COMPARED: dict[str, str] = {}
-for fun, program, *cases in (
-    ("ping", "ping", ["127.0.0.1"], ["127.0.0.1", 1, True]),
-    ("dig", "dig", ["localhost"]),
-    ("arp", "arp", []),
-):
+PROGRAMS: list[tuple[str, str, list[list[Any]]]] = [
+    ("network.ping", "ping", [["127.0.0.1"], ["127.0.0.1", 1, True]]),
+    ("network.dig", "dig", [["localhost"]]),
+    ("network.arp", "arp", [[]]),
+]
+for fun, program, cases in PROGRAMS:
     if shutil.which(program):
-        CASES += [(f"network.{fun}", args, {}) for args in cases]
+        CASES += [(fun, args, {}) for args in cases]
     else:
-        NOT_COMPARED[f"network.{fun}"] = f"{program} is not installed here"
+        NOT_COMPARED[fun] = f"{program} is not installed here"
 
 
 def by_address(value: list[dict[str, Any]]) -> Any:
