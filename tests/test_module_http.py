@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -163,10 +165,28 @@ def reply(data, packed):
     return (200, {"Content-Encoding": "gzip"}, gzip.compress(data, 1)) if packed else (200, {}, data)
 
 
+def drip(listener):
+    """Answers with one byte of a header after the other, until the asker has gone."""
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.0 200 OK\r\nX: ")
+        for _ in range(600):
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+
 def test_an_answer_has_its_time(minion, server):
     server.say = lambda asked: (200, {}, [b"x"] * 100)
     begun = time.monotonic()
     assert "error" in minion("http.query", server.url, timeout=0.4) and time.monotonic() - begun < 5
+    assert minion("http.query", server.url, timeout=0.4)["error"] == "no whole answer within 0.4 seconds"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=[listener])
+        thread.start()
+        begun = time.monotonic()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert "no whole answer" in minion("http.query", url, timeout=0.4)["error"] and time.monotonic() - begun < 5
+        thread.join()
     assert "must be a number of seconds" in minion.error("http.query", server.url, timeout="long")
 
 

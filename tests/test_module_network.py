@@ -145,6 +145,9 @@ def test_a_host_is_one_word_of_a_command_and_no_option(minion, tmp_path, given, 
         minion("network.dig", given) == f"{asked}\nno" and minion("network.ping", given, return_boolean=True) is False
     )
     assert "neither a name nor an address" in minion.error("network.ping", "$-;")
+    for length in (254, 255):
+        assert minion("network.dig", "x" * length) == "x" * length + "\nno"
+    assert "neither a name nor an address" in minion.error("network.dig", "x" * 256)
 
 
 def test_a_program_that_is_not_there_is_named(minion, tmp_path):

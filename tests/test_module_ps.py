@@ -114,6 +114,8 @@ def test_who_is_busy_comes_first(minion, start):
     for wrong in (-1, "x", 3601):
         assert f"interval: {wrong!r} must be a number" in minion.error("ps.top", 1, wrong)
     assert "num_processes" in minion.error("ps.top", "all")
+    number = minion.execution.functions["ps.top"].__globals__["_number"]
+    assert [number("interval", each, 3600) for each in (0, 3599, "3600")] == [0, 3599, 3600]
 
 
 def test_numbers_of_the_machine(minion):

@@ -78,6 +78,17 @@ def test_the_hardware_clock_runs_in_utc_unless_it_is_said(minion, etc):
     assert minion("timezone.get_hwclock") == "localtime"
     assert "would run in UTC" in minion("timezone.set_hwclock", "UTC", test=True)
     assert minion("timezone.get_hwclock") == "localtime"
+    module = minion.execution.functions["timezone.set_hwclock"].__globals__
+    module |= {"SEARCHED": str(etc), "RTC": str(etc)}
+    (etc / "hwclock").write_text(f'#!/bin/sh\necho "$@" > {etc}/called\n')
+    (etc / "hwclock").chmod(0o755)
+    assert minion("timezone.set_hwclock", "UTC") is True and (etc / "adjtime").read_text() == "0.1 2 0.0\n2\nUTC\n"
+    assert (etc / "called").read_text() == "--systohc --utc\n" and minion("timezone.get_hwclock") == "UTC"
+    (etc / "adjtime").unlink()
+    assert minion("timezone.set_hwclock", "localtime") is True
+    assert (etc / "adjtime").read_text() == "0.0 0 0.0\n0\nLOCAL\n"
+    (etc / "hwclock").write_text("#!/bin/sh\nexit 1\n")
+    assert "The hardware clock could not be set" in minion.error("timezone.set_hwclock", "UTC")
     assert "must be UTC or localtime" in minion.error("timezone.set_hwclock", "moon time")
 
 

@@ -5,8 +5,11 @@ Python's own HTTP does it; only http:// and https:// are spoken, also after a re
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import socket
+import threading
 import time
 import zlib
 from collections.abc import Mapping
@@ -33,11 +36,11 @@ def _read(response: Any, deadline: float) -> bytes:
     unpack = zlib.decompressobj(window) if window else None
     body = bytearray()
     while chunk := response.read1(CHUNK):
-        if time.monotonic() > deadline:
-            raise TimeoutError("Timeout during request")
         body += unpack.decompress(chunk, MAX_BODY + 1 - len(body)) if unpack else chunk
         if len(body) > MAX_BODY:
             raise CommandExecutionError(f"The answer is larger than {MAX_BODY} bytes.")
+    if time.monotonic() > deadline:  # it has not ended, but was cut off
+        raise TimeoutError
     return bytes(body)
 
 
@@ -129,8 +132,10 @@ def _tls(verify_ssl: Any, ca_bundle: Any, cert: Any) -> Any:
     return context
 
 
-def _opener(context: Any, jar: Any) -> Any:
-    """What opens http:// and https:// and nothing else, follows redirections, and tells another host no secrets."""
+def _opener(context: Any, jar: Any, opened: list[Any]) -> Any:
+    """What opens http:// and https:// and nothing else, follows redirections, and tells another host no secrets. Its
+    sockets are put into a list."""
+    import http.client
     import urllib.parse
     import urllib.request
 
@@ -141,6 +146,22 @@ def _opener(context: Any, jar: Any) -> Any:
                 for name in ("Authorization", "Cookie"):
                     made.remove_header(name)
             return made
+
+    def noted(kind: Any) -> Any:
+        class Connection(kind):
+            def connect(self) -> None:
+                super().connect()
+                opened.append(self.sock)
+
+        return Connection
+
+    class Plain(urllib.request.HTTPHandler):
+        def http_open(self, req: Any) -> Any:
+            return self.do_open(noted(http.client.HTTPConnection), req)
+
+    class Secure(urllib.request.HTTPSHandler):
+        def https_open(self, req: Any) -> Any:
+            return self.do_open(noted(http.client.HTTPSConnection), req, context=context)
 
     class Types(urllib.request.BaseHandler):
         """Only a POST is a form, where nothing else is said."""
@@ -155,12 +176,7 @@ def _opener(context: Any, jar: Any) -> Any:
         https_request = http_request
 
     opener = urllib.request.OpenerDirector()
-    made: list[urllib.request.BaseHandler] = [
-        Types(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=context),
-        Redirects(),
-    ]
+    made: list[urllib.request.BaseHandler] = [Types(), Plain(), Secure(context=context), Redirects()]
     made += [urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor()]
     made += [urllib.request.UnknownHandler()]
     made += [urllib.request.HTTPCookieProcessor(jar)] if jar is not None else []
@@ -273,9 +289,12 @@ def query(
     if pair[0] and pair[1]:
         given["Authorization"] = "Basic " + base64.b64encode(f"{pair[0]}:{pair[1]}".encode()).decode()
     jar = _jar(cookies, cookie_jar, cookie_format)
-    opener = _opener(_tls(verify_ssl, ca_bundle, cert), jar)
+    opened: list[Any] = []
+    opener = _opener(_tls(verify_ssl, ca_bundle, cert), jar, opened)
     found: dict[str, Any] = {"test": True} if test else {}
     deadline = time.monotonic() + seconds
+    ender = threading.Timer(seconds, _cut, [opened])
+    ender.start()
     try:
         request = urllib.request.Request(target, data=body, headers=given, method=str(method))
         try:
@@ -285,8 +304,11 @@ def query(
         with response:
             raw, said, code, why = _read(response, deadline), response.headers, response.code, response.reason
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
-        reason = getattr(error, "reason", None) or error
-        return found | ({"status": 0} if status else {}) | {"error": str(reason) or type(reason).__name__}
+        reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+        reason = f"no whole answer within {seconds:g} seconds" if time.monotonic() > deadline else reason
+        return found | ({"status": 0} if status else {}) | {"error": reason}
+    finally:
+        ender.cancel()
     shown = _as_text(raw, said) if decode_body else raw
     if not 200 <= code < 300 and raise_error:  # of 300 and more: a redirection that is not followed
         reason = " ".join(str(why).split())
@@ -307,6 +329,13 @@ def query(
         if decode_out:
             _write("decode_out", decode_out, raw)
     return found | ({"text": shown} if text else {})
+
+
+def _cut(opened: list[Any]) -> None:
+    """End connections, whatever the server goes on saying."""
+    for each in opened:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
 
 
 def _joined(headers: Any) -> dict[str, str]:

@@ -64,13 +64,13 @@ def _lines(path: str) -> list[str]:
 
 def _host(host: Any) -> str:
     """A host's name or address, without what may not be in one."""
-    text = str(host)[:HOST_LENGTH]
+    text = str(host)
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         found = re.sub(r"[^A-Za-z0-9._-]", "", text).lstrip("-")
-    if not found:
-        raise CommandExecutionError(f"host: {host!r} is neither a name nor an address.")
+    if not found or len(found) > HOST_LENGTH:
+        raise CommandExecutionError(f"host: {text[:HOST_LENGTH]!r} is neither a name nor an address.")
     return found
 
 

@@ -65,14 +65,13 @@ def show(config_file=False):
         for name in sorted(set(names) - OBSOLETE):
             path = Path(directory, name)
             try:
-                value = _read(path)
-            except OSError:  # it can only be written, or is not there for this kernel
+                if not path.stat().st_mode & 0o444:
+                    continue  # it can only be written
+                lines = _read(path).splitlines()
+            except OSError:  # not for this user, or not there for this kernel
                 continue
             key = str(path.relative_to(ROOT)).translate(str.maketrans("./", "/."))
-            if value:
-                found[key] = value.splitlines()[-1]  # as the last line of `sysctl -a` for it says
-            elif not path.stat().st_mode & 0o444 == 0:
-                found[key] = ""
+            found[key] = lines[-1] if lines else ""  # of several, `sysctl -a` says one after the other
     return found
 
 

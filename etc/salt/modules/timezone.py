@@ -18,9 +18,11 @@ LOCALTIME = "/etc/localtime"
 NAMES = "/etc/timezone"  # of Debian's family, with the name alone
 CLOCK = "/etc/sysconfig/clock"  # of old Red Hat and SUSE systems: ZONE= or TIMEZONE=
 ADJTIME = "/etc/adjtime"  # its third line: UTC or LOCAL
+RTC = "/dev/rtc"
 ADJTIME_HEAD = ["0.0 0 0.0", "0"]
 ZONE_MARK = b"TZif"  # how a file of a time zone begins
 COMMAND_SECONDS = 30
+SEARCHED = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 
 def _zone_file(timezone: Any) -> Path:
@@ -171,11 +173,11 @@ def set_hwclock(clock, test=False):
     path = Path(ADJTIME)
     lines = path.read_text(encoding="ascii", errors="replace").splitlines() if path.exists() else []
     _put(ADJTIME, "".join(f"{line}\n" for line in [*(lines + ADJTIME_HEAD[len(lines) :])[:2], kind]))
-    path_of = shutil.which("hwclock", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
-    if path_of and os.path.exists("/dev/rtc"):
+    program = shutil.which("hwclock", path=SEARCHED)
+    if program and os.path.exists(RTC):
         option = "--utc" if kind == "UTC" else "--localtime"
         try:
-            subprocess.run([path_of, "--systohc", option], capture_output=True, check=True, timeout=COMMAND_SECONDS)
+            subprocess.run([program, "--systohc", option], capture_output=True, check=True, timeout=COMMAND_SECONDS)
         except (OSError, subprocess.SubprocessError) as error:
             raise CommandExecutionError(f"The hardware clock could not be set: {error}") from None
     return True
