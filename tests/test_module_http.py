@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import gzip
 import http.server
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from one_minion import Minion
 
 
@@ -26,6 +32,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.asked = []
         self.say = lambda asked: (200, {}, b"hello")
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        """An asker that has gone is none."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -188,6 +197,38 @@ def test_an_answer_has_its_time(minion, server):
         assert "no whole answer" in minion("http.query", url, timeout=0.4)["error"] and time.monotonic() - begun < 5
         thread.join()
     assert "must be a number of seconds" in minion.error("http.query", server.url, timeout="long")
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """A server whose certificate is signed by itself, and the certificate's file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "127.0.0.1")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(1))
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = builder.add_extension(alternative, False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path / "server.pem"
+    path.write_bytes(secret + signed.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server = Server()
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    yield server, str(path)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_certificate_is_verified_unless_it_is_said(minion, secure, server):
+    url, path = secure[0].url.replace("http:", "https:"), secure[1]
+    assert "certificate verify failed" in minion("http.query", url)["error"]
+    assert minion("http.query", url, verify_ssl=False)["body"] == "hello"
+    assert minion("http.query", url, ca_bundle=path)["body"] == "hello"
+    server.say = lambda asked: (302, {"Location": url}, b"")
+    assert "certificate verify failed" in minion("http.query", server.url)["error"]
+    for wrong in ({"ca_bundle": "/no/such/file"}, {"cert": "/no/such/file"}, {"cert": 7}):
+        assert "ca_bundle or cert cannot be used" in minion.error("http.query", url, **wrong)
 
 
 def test_cookies_are_kept_in_a_file(minion, server, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __salt__: Mapping[str, Any]
 
@@ -26,6 +28,8 @@ ROW = re.compile(
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     """A command's output. Raises CommandExecutionError if it is not installed or does not end."""
+    import subprocess
+
     try:
         return subprocess.run(
             command,

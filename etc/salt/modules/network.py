@@ -11,13 +11,15 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __salt__: Mapping[str, Any]
 
@@ -36,6 +38,8 @@ DEFAULTS = ("0.0.0.0", "::/0")  # the destinations of default routes
 
 def _output(*command: str) -> subprocess.CompletedProcess[str]:
     """A command's output. Raises CommandExecutionError if it is not installed or does not end."""
+    import subprocess
+
     try:
         return subprocess.run(
             command,

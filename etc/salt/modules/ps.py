@@ -8,7 +8,6 @@ import enum
 import os
 import re
 import signal as signals
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -447,6 +446,8 @@ def get_users():
 
 def _printed(*command: str) -> str:
     """What a command prints. Raises CommandExecutionError if it is not installed or does not end."""
+    import subprocess
+
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
         done = subprocess.run(command, timeout=COMMAND_SECONDS, env={**os.environ, "PATH": SEARCHED}, **options)

@@ -8,8 +8,6 @@ import datetime
 import fnmatch
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -56,6 +54,8 @@ def _number(text: str) -> int | float | str:
 
 def _output(*command: str) -> str | None:
     """What a command prints; None if it is not installed. Raises CommandExecutionError if it fails."""
+    import subprocess
+
     environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCHED}
     try:
         done = subprocess.run(
@@ -366,6 +366,8 @@ def _host_and_port(master: str) -> tuple[str, int]:
 
 def _addresses(host: str) -> set[str]:
     """The addresses of a host; none if there is no such host."""
+    import socket
+
     try:
         return {str(row[4][0]) for row in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
@@ -374,6 +376,8 @@ def _addresses(host: str) -> set[str]:
 
 def _connected() -> set[tuple[str, int]]:
     """The far ends of this machine's TCP connections: (address, port)."""
+    import socket
+
     found = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _lines(path)[1:]:

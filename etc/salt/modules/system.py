@@ -10,15 +10,17 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __salt__: Mapping[str, Any]
 
@@ -41,6 +43,8 @@ def _program(name: str) -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    import subprocess
+
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
         return subprocess.run([_program(command[0]), *command[1:]], timeout=COMMAND_SECONDS, **options)
@@ -50,6 +54,8 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _soon(test: Any, *command: str) -> str:
     """Run a command a moment after this function has answered; gives a sentence that says so."""
+    import subprocess
+
     program = _program(command[0])
     if test:
         return f"This would run: {' '.join(command)}"

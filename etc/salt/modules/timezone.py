@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -173,6 +172,8 @@ def set_hwclock(clock, test=False):
     path = Path(ADJTIME)
     lines = path.read_text(encoding="ascii", errors="replace").splitlines() if path.exists() else []
     _put(ADJTIME, "".join(f"{line}\n" for line in [*(lines + ADJTIME_HEAD[len(lines) :])[:2], kind]))
+    import subprocess
+
     program = shutil.which("hwclock", path=SEARCHED)
     if program and os.path.exists(RTC):
         option = "--utc" if kind == "UTC" else "--localtime"
