@@ -38,7 +38,6 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("ps.pgrep", [MARK], {"user": "root"}),
     ("ps.pgrep", [MARK], {"user": "nobody"}),
     ("ps.pgrep", [f"{MARK} 600"], {"full": True}),
-    ("ps.pgrep", ["^compared-sl.*r$"], {"pattern_is_regex": True}),
     ("ps.pgrep", ["no such process, surely"], {}),
     ("ps.psaux", [f"{MARK} 6[0]0"], {}),
     ("ps.pkill", [f"{MARK} 600"], {"full": True, "signal": 9}),
