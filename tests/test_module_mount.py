@@ -7,7 +7,7 @@ import os
 import pytest
 from one_minion import Minion
 
-FSTAB = b"""# \xff kept
+FSTAB = b"""# \xff kept \x0c \xc2\x85 \r
 UUID=1 / ext4 errors=remount-ro 0 1
 /dev/sdb1\t/data\txfs\tdefaults,noatime\t0 2
 server:/x /nfs nfs rw
@@ -50,7 +50,7 @@ def test_fstab_says_what_it_is_to_say(minion, fstab, args, kwargs, state, line):
     assert fstab.read_bytes() == FSTAB
     assert minion("mount.set_fstab", *args, config=str(fstab), **kwargs) == state
     text = fstab.read_bytes()
-    assert text == FSTAB if line is None else line in text and text.startswith(b"# \xff kept\nUUID=1 / ")
+    assert text == FSTAB if line is None else line in text and text.startswith(FSTAB[:30])
     assert b"/dev/sdd1 /my\\040disk ext4 defaults 0 0" in text.splitlines(), "a last line without its end is a line"
     assert fstab.stat().st_mode & 0o777 == 0o640
     assert minion("mount.set_fstab", *args, config=str(fstab), **kwargs) == "present"
@@ -95,9 +95,9 @@ def test_this_machine_s_mounts(minion):
 def test_tables_with_blanks_and_names(minion, tmp_path):
     module = minion.execution.functions["mount.active"].__globals__
     module["MOUNTS"], module["SWAPS"] = str(tmp_path / "mounts"), str(tmp_path / "swaps")
-    (tmp_path / "mounts").write_text("/dev/a /a\\040b ext4 rw,uid=root,gid=7,uid=nosuchuser 0 0\n")
+    (tmp_path / "mounts").write_text("/dev/a /a\\040b\u00a0\u2028c ext4 rw,uid=root,gid=7,uid=nosuchuser 0 0\n")
     assert minion("mount.active") == {
-        "/a b": {
+        "/a b\u00a0\u2028c": {
             "device": "/dev/a",
             "alt_device": "/dev/a",
             "fstype": "ext4",

@@ -58,8 +58,10 @@ def test_processes_are_found_by_what_they_are(minion, tmp_path):
         assert minion("status.pid", f"^{found['user']} {process.pid} {os.getpid()} ") == str(process.pid)
     finally:
         process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        dead = minion("status.procs")[str(process.pid)]
         process.wait()
-    assert minion("status.pid", "status-sleeper") == ""
+    assert dead["cmd"] == "[status-sleeper] <defunct>" and minion("status.pid", "status-sleeper") == ""
     assert "is no regular expression" in minion.error("status.pid", "(")
 
 

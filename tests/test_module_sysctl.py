@@ -54,10 +54,10 @@ def test_a_file_is_changed_in_one_line_and_whole(minion, tmp_path):
     assert path.read_text() == "#\n# Kernel sysctl configuration\n#\nkernel.ostype = Linux\n"
     assert minion("sysctl.persist", "kernel.ostype", "Linux", str(path)) == "Already set"
     assert minion("sysctl.persist", "kernel.ostype", "Linux", str(path), test=True) == "Already set"
-    path.write_bytes(b"# kernel.ostype = x\n\xff\nkernel.ostype=Minix\nvm.x  =  1   2")
+    path.write_bytes(b"# kernel.ostype = x\r\n\xff\x0c\xc2\x85\nkernel.ostype=Minix\nvm.x  =  1   2")
     path.chmod(0o640)
     assert minion("sysctl.persist", "kernel.ostype", "Linux", str(path)) == "Updated"
-    assert path.read_bytes() == b"# kernel.ostype = x\n\xff\nkernel.ostype = Linux\nvm.x  =  1   2\n"
+    assert path.read_bytes() == b"# kernel.ostype = x\r\n\xff\x0c\xc2\x85\nkernel.ostype = Linux\nvm.x  =  1   2\n"
     assert path.stat().st_mode & 0o777 == 0o640 and os.listdir(path.parent) == ["99.conf"]
     assert minion("sysctl.show", str(path)) == {"kernel.ostype": "Linux", "vm.x": "1   2"}
     assert minion("sysctl.show", str(tmp_path / "none")) == []

@@ -55,7 +55,7 @@ def _rows(caller: str, args: Any, *options: str) -> list[dict[str, str]]:
     if set(flags) - set(FLAGS):
         raise CommandExecutionError(f"Invalid flag passed to {caller}")
     done = _run("df", *options, *([f"-{flags}"] if flags else []))
-    found = [match.groupdict() for line in done.stdout.splitlines() if (match := ROW.fullmatch(line.rstrip()))]
+    found = [match.groupdict() for line in done.stdout.split("\n") if (match := ROW.fullmatch(line.rstrip()))]
     if not found and done.returncode:
         raise CommandExecutionError(f"df failed: {done.stderr.strip()}")
     return found

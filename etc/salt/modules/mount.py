@@ -55,7 +55,8 @@ def _options(text: str) -> list[str]:
 def _lines(path: str) -> list[list[str]]:
     """The words of the lines of a table below /proc."""
     try:
-        return [line.split() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
+        return [re.split(r"[ \t]+", line) for line in lines if line]
     except OSError as error:
         raise CommandExecutionError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -265,7 +266,7 @@ def swapoff(name, test=False):
 
 def _entry(line: str) -> dict[str, str] | None:
     """A line of fstab by field; None for a comment and for what has not four to six words."""
-    words = line.split()
+    words = re.findall(r"[^ \t\r\n]+", line)
     if line.startswith("#") or not 4 <= len(words) <= len(FIELDS):
         return None
     return dict(zip(FIELDS, [*words, *["0"] * (len(FIELDS) - len(words))], strict=True))
@@ -282,10 +283,10 @@ def _matches(entry: Mapping[str, str] | None, wanted: Mapping[str, str]) -> bool
 def _read(config: Any) -> list[str]:
     """The lines of an fstab, with their ends."""
     try:
-        text = Path(str(config)).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(str(config)).read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise CommandExecutionError(f"Couldn't read from {config}: {error.strerror}") from None
-    return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
+    return [f"{line}\n" for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def _write(config: Any, lines: list[str]) -> None:
@@ -300,6 +301,8 @@ def _write(config: Any, lines: list[str]) -> None:
                 file.flush()
                 os.fchmod(file.fileno(), state.st_mode & 0o7777)
                 os.fchown(file.fileno(), state.st_uid, state.st_gid)
+                with contextlib.suppress(OSError):  # where there is SELinux
+                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
                 os.fsync(file.fileno())
             os.rename(name, path)
         except BaseException:

@@ -497,6 +497,6 @@ def psaux(name):
         pattern = re.compile(str(name))
     except re.error as error:
         raise SaltInvocationError(f"name: {name!r} is no regular expression: {error}") from None
-    found = [line for line in _printed("ps", "aux").splitlines() if pattern.search(line)]
+    found = [line for line in _printed("ps", "auxww").splitlines() if pattern.search(line)]
     found = [line for line in found if not re.search("salt.+ps.psaux.+", line)]  # the command that asks
     return [str(name), found, f"{len(found)} occurrence(s)."]

@@ -39,7 +39,7 @@ def _lines(path: str) -> list[str]:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip()]
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def _number(text: str) -> int | float | str:
@@ -167,7 +167,7 @@ def diskusage(*args):
     selected = {word for word in words if word.startswith("/")}
     types = [word for word in words if not word.startswith("/")]
     for line in _lines("/proc/mounts") if types else ():
-        _, place, kind, *_ = line.split()
+        _, place, kind, *_ = line.split(" ")
         if any(fnmatch.fnmatchcase(kind, wanted) for wanted in types):
             selected.add(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place))
     found: dict[str, dict[str, int | None]] = {}
@@ -251,8 +251,11 @@ def _processes() -> list[dict[str, str]]:
     found = []
     for process in psutil.process_iter():
         try:
-            user, ppid, words = process.username(), process.ppid(), process.cmdline()
-            cmd = " ".join(" ".join(words).split()) or f"[{process.name()}]"
+            user, ppid, name = process.username(), process.ppid(), process.name()
+            try:
+                cmd = " ".join(" ".join(process.cmdline()).split()) or f"[{name}]"
+            except psutil.ZombieProcess:
+                cmd = f"[{name}] <defunct>"
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it has ended meanwhile, or is nobody's business here
         found.append({"pid": str(process.pid), "ppid": str(ppid), "user": user, "cmd": cmd})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -136,11 +137,11 @@ def persist(name, value, config=None, test=False):
         raise SaltInvocationError(f"sysctl {name!r}: a name and a value must be of one line, and a name without =.")
     wanted = _one_line(value)
     try:
-        old = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else HEAD
+        old = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else HEAD
     except OSError as error:
         raise CommandExecutionError(f"Could not read from file: {path}: {error.strerror}") from None
     lines, found, same = [], False, False
-    for line in old.splitlines():
+    for line in old.removesuffix("\n").split("\n") if old else ():
         key, equals, said = line.partition("=")
         if equals and key.strip() == str(name):  # a comment has its # before the name
             found = True
@@ -177,6 +178,8 @@ def _put(path: Path, text: str) -> None:
             os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
             if state:
                 os.fchown(file.fileno(), state.st_uid, state.st_gid)
+                with contextlib.suppress(OSError):  # where there is SELinux
+                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
             os.fsync(file.fileno())
         os.rename(name, path)
     except BaseException:

@@ -324,8 +324,8 @@ def set_computer_desc(desc, test=False):
     line = f'PRETTY_HOSTNAME="{text}"'
     path = Path(MACHINE_INFO)
     try:
-        old = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
-        lines = [each for each in old.splitlines() if not PRETTY.match(each)]
+        old = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+        lines = [each for each in old.removesuffix("\n").split("\n") if each and not PRETTY.match(each)]
         if test:
             return f"{path} would have the line: {line}"
         _put(path, "".join(f"{each}\n" for each in [*lines, line]))
@@ -346,6 +346,8 @@ def _put(path: Path, text: str) -> None:
             os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
             if state:
                 os.fchown(file.fileno(), state.st_uid, state.st_gid)
+                with contextlib.suppress(OSError):  # where there is SELinux
+                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
             os.fsync(file.fileno())
         os.rename(name, path)
     except BaseException:

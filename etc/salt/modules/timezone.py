@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -137,7 +138,7 @@ def set_zone(timezone, test=False):
     if os.path.exists(NAMES) or os.path.exists("/etc/debian_version"):
         _put(NAMES, f"{timezone}\n")
     if os.path.exists(CLOCK):
-        text = Path(CLOCK).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(CLOCK).read_bytes().decode("utf-8", "surrogateescape")
         _put(CLOCK, re.sub(r"^((?:TIME)?ZONE)=.*$", rf'\1="{timezone}"', text, flags=re.MULTILINE))
     return True
 
@@ -196,6 +197,8 @@ def _put(name: str, text: str) -> None:
             os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
             if state:
                 os.fchown(file.fileno(), state.st_uid, state.st_gid)
+                with contextlib.suppress(OSError):  # where there is SELinux
+                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
             os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
