@@ -47,6 +47,9 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minions_autosign/ID        operator          accept ID's key when it comes; consumed by that
     CACHE/jobs/new/JID             anybody allowed   a request; a crash leaves `.JID`, which nobody reads
     CACHE/jobs/active/JID.jsonl    master            published; removing it cancels; a cut last line is cut off at start
+    CACHE/jobs/active/JID.pause, .stop  operator     lets no more of a roll-out's minions start, for now or for good
+    CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
+    CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
     CACHE/jobs/done/DAY/JID.jsonl  master            finished; whole days go after keep_jobs_seconds
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
@@ -106,19 +109,19 @@ only what stands above it, so the script can be read from top to bottom, and `te
         19. Requests: bytes in, bytes out
         20. Master loop
     Minion
-        21. Schedule: what is due
-        22. Minion tree
-        23. Minion protocol
-        24. Running a function
-        25. The forker
-        26. Link: the connections to one master
-        27. Minion loop
+        21. Minion tree
+        22. Minion protocol
+        23. Running a function
+        24. The forker
+        25. Link: the connections to one master
+        26. Minion loop
     Person
-        28. Commands
+        27. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
-mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), schedules, requests (pillar,
+files, the mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules,
+grains.
 """
 
 from __future__ import annotations
@@ -1658,6 +1661,9 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "rollouts": "",  # Rollout: how many minions of a job may start now
+    "queues": "",  # Queue: jobs that wait for absent minions
+    "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
@@ -2285,6 +2291,9 @@ def line_matches(name: str, lines: Iterable[str]) -> Verdict:
 # minions that have said nothing are asked whether they run it (saltutil.find_job); who does is waited for once more,
 # and who does not, or gives no answer, is silent. A return counts whenever it comes. Nothing here waits or writes:
 # Jobs, below, brings the events and does what the rows name.
+#
+# A careful job is a roll-out: its minions wait until a Rollout lets them start, and it ends with those that have, once
+# too many have failed. What has started stands in its file (`batch`), so a restart of the master goes on from there.
 
 RUNNING, ASKING, COMPLETE, ENDED, CANCELLED = "running", "asking", "complete", "ended", "cancelled"
 ALL_IN, OVERDUE, MOVED, GONE = "all in", "overdue", "moved", "gone"
@@ -2304,20 +2313,28 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
     CANCELLED: {},
 }
 
+UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
 AWAY, LEFT = "away", "left"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
+    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED},
     ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT},
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT},  # no connection: no answer is waited for
+    AWAY: {
+        RETURN: RETURNED,
+        RUNS: ALIVE,
+        RUNS_NOT: ABSENT,
+        JUDGED: SILENT,
+    },  # no connection: an answer has AWAY_SECONDS
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE},
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT},  # its return may be under way, so it is not silent at once
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
+AWAY_SECONDS = 0.8  # for a return of minions without a connection, and once more for their answer to find_job
 
 
 def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[..., Any]) -> bool:
@@ -2347,6 +2364,21 @@ def all_well(line: dict[str, Any]) -> bool:
     return not any(codes) and all(ok is not False for ok in oks)
 
 
+def progress_line(minion_id: str, data: Any, now: float) -> dict[str, Any] | None:
+    """The `progress` line for what a minion tells of a job that runs: {"lines": texts} of its output, or as Salt's
+    minions tell with state_events, {"ret": {name, result, __run_num__, …}, "len": number of states}; else None."""
+    line: dict[str, Any] = {"event": "progress", "id": minion_id, "time": now}
+    if not isinstance(data, dict):
+        return None
+    if isinstance(lines := data.get("lines"), list):
+        return line | {"lines": [text for text in lines if isinstance(text, str)]}
+    ret, total = data.get("ret"), data.get("len")
+    if not isinstance(ret, dict) or not isinstance(total, int) or not isinstance(ret.get("__run_num__"), int):
+        return None
+    doing = f"{ret.get('__id__', '')}: {ret.get('name', '')}"[:MAX_TOLD]
+    return line | {"done": ret["__run_num__"] + 1, "total": total, "doing": doing, "result": bool(ret.get("result"))}
+
+
 class Job:
     """A published job: what was asked (`header`, the first line of its file), its state, and that of each minion.
 
@@ -2358,7 +2390,9 @@ class Job:
         self.header = header
         self.jid: str = header["jid"]
         self.state = RUNNING
-        self.parts: dict[str, str] = dict.fromkeys(header["minions"], EXPECTED)
+        careful = ROLLOUT & header.keys()
+        self.rollout: Any = packed_leaf("rollouts", "master").Rollout(header) if careful else None
+        self.parts: dict[str, str] = dict.fromkeys(header["minions"], UNSTARTED if self.rollout else EXPECTED)
         self.counts = collections.Counter(self.parts.values())  # of each state of PARTS
         self.failed: set[str] = set()  # who returned, and not all went well
         self.told_running: set[str] = set()
@@ -2367,6 +2401,9 @@ class Job:
         self.deadline = now + max(1, header["timeout"])
         self.lines: list[str] = []
         self.unwritten: list[str] = []  # ids whose return is in `lines`
+        self.since: dict[str, float] = {}  # when those of a roll-out have started
+        self.asked = 0.0  # when find_job was last published
+        self.told = collections.Counter[str]()  # bytes of progress of each minion
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2383,18 +2420,43 @@ class Job:
 
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
-        return not any(self.counts[state] for state in OPEN)
+        over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
+        return bool(over) and not self.going()
+
+    def going(self) -> int:
+        """How many are waited for."""
+        return sum(self.counts[state] for state in OPEN)
 
     def due(self) -> float:
         """When something is to be done, in seconds since the epoch."""
-        return 0.0 if self.all_in() and self.state != COMPLETE else self.deadline
+        if self.all_in() and self.state != COMPLETE:
+            return 0.0
+        if not self.rollout:
+            return self.deadline
+        return min(self.deadline, self.rollout.again) if self.going() else self.rollout.again
+
+    def start(self, number: int, now: float) -> list[str]:
+        """Let the next so many minions of a roll-out start; gives their ids."""
+        waiting = (minion_id for minion_id, state in self.parts.items() if state == UNSTARTED)
+        ids = list(itertools.islice(waiting, number))
+        if not self.going():
+            self.deadline = now + max(1, self.header["timeout"])
+        for minion_id in ids:
+            self.step(minion_id, STARTED)
+            self.since[minion_id] = now
+        return ids
+
+    def overdue(self, now: float) -> list[str]:
+        """Who is waited for since the timeout, sorted."""
+        young = now - max(1, self.header["timeout"])
+        return sorted(m for m, state in self.parts.items() if state in OPEN and self.since.get(m, young) <= young)
 
     def load(self) -> dict[str, Any]:
-        """The load of its publication, all but `serial`."""
-        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
-        load = {name: self.header[name] for name in fields}
-        if "metadata" in self.header:
-            load["metadata"] = self.header["metadata"]
+        """The load of its publication, all but `serial`; of a roll-out, to those that have started and are not back."""
+        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user", "metadata", "stream")
+        load = {name: self.header[name] for name in fields if name in self.header}
+        if self.rollout:
+            load |= {"tgt": [m for m, state in self.parts.items() if state in OPEN], "tgt_type": "list"}
         return load
 
 
@@ -2406,7 +2468,12 @@ REQUEST_FIELDS: dict[str, tuple[type, ...]] = {
     "metadata": (dict,),
 }
 REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
-REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
+REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout", "batch_wait", "rate", "queue"), (int, float))
+REQUEST_FIELDS |= {"subset": (int,), "stream": (bool,), "failhard": (bool,), "canary": (list,)}
+REQUEST_FIELDS |= dict.fromkeys(("batch", "max_errors"), (int, str))
+ROLLOUT = {"batch", "canary", "max_errors", "failhard", "rate"}  # with one of these a job is a roll-out
+ASKED_FOR = (*sorted(ROLLOUT), "batch_wait", "queue", "stream")  # what a header has only where it was asked for
+AMOUNT = re.compile(r"[0-9]{1,9}|[0-9]{1,9}(\.[0-9]{1,9})?%")
 MAX_TIMEOUT = 31_536_000
 
 
@@ -2417,10 +2484,14 @@ def checked_request(request: Any) -> dict[str, Any]:
     for name, value in request.items():
         if name not in REQUEST_FIELDS:
             raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
-        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool):
+        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool) != (REQUEST_FIELDS[name] == (bool,)):
             raise Failure(f"{name} is of the wrong type: {value!r}.")
         if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
-            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT} seconds, and is {value!r}.")
+            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
+        amounts = {"canary": value, "batch": [value], "max_errors": [value]}.get(name, [])
+        for amount in amounts if isinstance(amounts, list) else ():
+            if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
+                raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
         if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
             raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
     for name in ("fun", "tgt"):
@@ -2452,6 +2523,7 @@ def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], no
     header = {"event": "new", "jid": jid, "fun": request["fun"], "arg": arg, "tgt": tgt, "tgt_type": tgt_type}
     header |= {"ret": request.get("ret", ""), "user": request["user"], "time": now}
     header |= {name: request.get(name, opts[name]) for name in ("timeout", "gather_job_timeout")}
+    header |= {name: request[name] for name in ASKED_FOR if name in request}
     return header | ({"metadata": request["metadata"]} if "metadata" in request else {})
 
 
@@ -2804,11 +2876,18 @@ class MasterTree:
 # Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
 # expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
 # was not heard, whether it said that it does not run the job), `end` (counts and seconds). A minion that is late has
-# its line behind the end. Whoever may write into jobs/new may publish; root and the master's own user may publish
-# anything, others what publisher_acl says of the owner of their file.
+# its line behind the end. Of roll-outs: `batch` (minions: these start now), `paused`, `resumed`, `stopped` (why); of
+# the queue: `queued` (id, until), `expired`; `progress` (see progress_line); `cancelled`, the last where the file was
+# removed. Whoever may write into jobs/new may publish; root and the master's own user may publish anything, others
+# what publisher_acl says of the owner of their file.
+#
+# In jobs/active the operator's hand works, too: JID.pause beside a roll-out's file lets none of its minions start while
+# it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
+# cancels the job, does not remove what was returned.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
+MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
@@ -2866,11 +2945,17 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
         os.truncate(path, len(whole))
     lines = [from_json(line) for line in whole.splitlines()]
     job = Job(lines[0], now)
-    for line in (line for line in lines if line["event"] == "ret"):
-        if job.parts.get(line["id"]) != RETURNED:
-            job.step(line["id"], RETURN)
-        if not all_well(line):
-            job.failed.add(line["id"])
+    for line in lines:
+        for minion_id in line["minions"] if line["event"] == "batch" else ():
+            job.step(minion_id, STARTED)
+        if line["event"] == "ret":
+            if job.parts.get(line["id"]) != RETURNED:
+                job.step(line["id"], RETURN)
+            if not all_well(line):
+                job.failed.add(line["id"])
+        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
+            job.rollout.paused = line["event"] == "paused"
+            job.rollout.stopped = line["why"] if line["event"] == "stopped" else ""
     return job, lines
 
 
@@ -2918,6 +3003,12 @@ class Quota:
             text = to_json(line)
         return line, text
 
+    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
+        """Whether there is room for so many bytes of progress today, which counts as returns do."""
+        self._begin(now)
+        self._bytes[minion_id] += size
+        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
+
     def may_keep_own(self, minion_id: str, now: float) -> bool:
         """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
         be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
@@ -2945,21 +3036,21 @@ def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, 
         put(path, f"{to_json(header)}\n{text}\n")
 
 
-class Jobs:
-    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+class Returns:
+    """What minions bring to the jobs of a master, and its way to the disk.
 
-    `outgoing` are loads that want to be published, `events` pairs of tag and data; whoever calls takes them from here.
-    After any number of `ret` comes one `flush`, and only then `tick`, which may end jobs."""
+    `events` are pairs of tag and data; whoever calls takes them from here. After any number of `ret` comes one
+    `flush`."""
 
-    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
-        self.tree, self.opts, self.heard = tree, opts, heard
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any]) -> None:
+        self.tree, self.opts = tree, opts
         self.active: dict[str, Job] = {}
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.outgoing: list[dict[str, Any]] = []
-        self.gone, self.ticks = set[str](), Ticks()  # gone: who had a connection and has none any more
+        self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
+        self.ticks = Ticks()
         self.quota = Quota(opts)
         self.events = self.quota.events
 
@@ -2968,56 +3059,9 @@ class Jobs:
         return jid_at(self.ticks.next(now))
 
     def path(self, jid: str, state: str) -> Path:
-        """Where a job's file is in a state, `active` or `done`."""
-        return self.tree.jobs / ("active" if state == "active" else f"done/{jid[:8]}") / f"{jid}.jsonl"
-
-    def requests(self) -> list[str]:
-        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
-        was accepted before its request was made."""
-        return names(self.tree.jobs / "new")
-
-    def take_requests(self, requests: Iterable[str], now: float) -> None:
-        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
-        for name in requests:
-            path = self.tree.jobs / "new" / name
-            try:
-                self.start(name, read_request(path), now)
-                path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue
-            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
-                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
-                refuse_request(path, self.tree.jobs / "bad", why)
-
-    def start(self, name: str, request: dict[str, Any], now: float) -> None:
-        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
-        jid = name if JID.fullmatch(name) else self.new_jid(now)
-        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
-            raise Failure(f"the jid {jid} is taken.")
-        header = job_header(jid, request, self.opts, now)
-        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
-        if name != jid:
-            header["request"] = name  # for `recover`: a crash now must not publish it twice
-        job = Job(header, now)
-        try:
-            pack(job.load())
-        except Exception as error:  # half a surrogate pair, a thousand levels
-            raise Failure(f"it cannot be sent: {error}.") from None
-        if not job.parts:
-            make_day(self.tree.jobs, jid)
-            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
-            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
-            return
-        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
-        # command that waits for it on this same machine
-        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
-        self.active[jid] = job
-        self.outgoing.append(job.load())
-        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s", *what)
-
-    # returns
+        """Where a job's file is in a state, `active` or `done`; `kept`: the second name of an active one."""
+        directory = f"done/{jid[:8]}" if state == "done" else "active"
+        return self.tree.jobs / directory / f"{'.' * (state == 'kept')}{jid}.jsonl"
 
     def ret(self, minion_id: str, load: dict[str, Any], now: float) -> str:
         """Take a minion's return; gives the jid whose file must be flushed before it is acknowledged, or ''.
@@ -3061,6 +3105,7 @@ class Jobs:
         if not all_well(line):
             job.failed.add(minion_id)
         self.dirty.add(job)
+        self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
 
@@ -3069,7 +3114,7 @@ class Jobs:
         if job.parts.get(minion_id) in (ASKED, AWAY):
             job.step(minion_id, RUNS if isinstance(answer, dict) and answer else RUNS_NOT)
             if not job.counts[ASKED]:
-                job.deadline = min(job.deadline, now)
+                job.deadline = min(job.deadline, max(now, job.asked + AWAY_SECONDS) if job.counts[AWAY] else now)
 
     def _late(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Append a return that came after the job's end to its file; raises OSError."""
@@ -3086,7 +3131,23 @@ class Jobs:
             return
         append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
         self.ended[jid].add(minion_id)
+        self.queue.done(minion_id, jid)
         self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+
+    def progress(self, minion_id: str, jid: str, data: Any, now: float) -> bool:
+        """Take down what a minion tells of a job while it runs, up to MAX_PROGRESS bytes; whether it was a step of a
+        state run, which is an event too."""
+        job, line = self.active.get(jid), progress_line(minion_id, data, now)
+        if line is None or job is None or job.parts.get(minion_id) in (None, RETURNED):
+            return False
+        before, text = job.told[minion_id], to_json(line)
+        job.told[minion_id] += len(text)
+        if before <= MAX_PROGRESS < job.told[minion_id]:
+            text = to_json(line | {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]})
+        if before <= MAX_PROGRESS and self.quota.may_tell(minion_id, len(text), now):
+            job.lines.append(text)
+            self.dirty.add(job)
+        return "done" in line
 
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
@@ -3094,9 +3155,9 @@ class Jobs:
         failed = set()
         for job in self.dirty:
             try:
-                append(self.path(job.jid, "active"), "\n".join(job.lines) + "\n")
+                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
             except FileNotFoundError:
-                pass  # the operator took the file away: the job is cancelled, `look` says so
+                pass  # both its names are gone: the job is cancelled, `look` says so
             except OSError as error:
                 log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
                 failed.add(job.jid)
@@ -3107,31 +3168,6 @@ class Jobs:
         self.dirty.clear()
         return failed
 
-    # time
-
-    def deadline(self) -> float | None:
-        """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values()), default=None)
-
-    def tick(self, now: float) -> None:
-        """Ask the minions that are silent, end the jobs that are complete; call after `flush`."""
-        for job in list(self.active.values()):
-            if now >= job.due():
-                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
-
-    def look(self, now: float) -> None:
-        """Cancel the jobs whose file the operator has taken out of jobs/active."""
-        for job in list(self.active.values()):
-            if not self.path(job.jid, "active").exists():
-                self._happened(job, GONE, now)
-
-    def _happened(self, job: Job, event: str, now: float) -> None:
-        """Go to the job's next state and do what the row says; StateError where the table has no row."""
-        if event not in JOB_STATES[job.state]:
-            raise StateError(f"{event} cannot happen to a job that is {job.state}")
-        job.state, act = JOB_STATES[job.state][event]
-        getattr(self, act)(job, now)
-
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
         jid = jid or self.new_jid(now)
@@ -3140,21 +3176,180 @@ class Jobs:
             del self.passed[next(iter(self.passed))]
         return jid
 
+    def _remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
+        self.ended[jid] = ids
+        if len(self.ended) > REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+
+
+class Jobs(Returns):
+    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+
+    `outgoing` are loads that want to be published; whoever calls takes them from here. After `flush` comes `tick`,
+    which may end jobs. `gone`: who is accepted and has no connection."""
+
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
+        super().__init__(tree, opts)
+        self.heard, self.gone = heard, set[str]()
+        self.outgoing: list[dict[str, Any]] = []
+
+    def requests(self) -> list[str]:
+        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
+        was accepted before its request was made."""
+        return names(self.tree.jobs / "new")
+
+    def take_requests(self, requests: Iterable[str], now: float) -> None:
+        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
+        for name in requests:
+            path = self.tree.jobs / "new" / name
+            try:
+                self.start(name, read_request(path), now)
+                path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
+                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
+                refuse_request(path, self.tree.jobs / "bad", why)
+
+    def start(self, name: str, request: dict[str, Any], now: float) -> None:
+        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
+        jid = name if JID.fullmatch(name) else self.new_jid(now)
+        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
+            raise Failure(f"the jid {jid} is taken.")
+        header = job_header(jid, request, self.opts, now)
+        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
+        if "subset" in request:
+            header["tgt"] = sorted(header["minions"], key=lambda minion_id: token(8))[: request["subset"]]
+            header |= {"minions": header["tgt"], "tgt_type": "list"}
+        header["minions"].sort()
+        if name != jid:
+            header["request"] = name  # for `recover`: a crash now must not publish it twice
+        job = Job(header, now)
+        try:
+            pack(job.load())
+        except Exception as error:  # half a surrogate pair, a thousand levels
+            raise Failure(f"it cannot be sent: {error}.") from None
+        if not job.parts:
+            make_day(self.tree.jobs, jid)
+            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
+            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
+            return
+        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
+        # command that waits for it on this same machine
+        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
+        os.link(self.path(jid, "active"), self.path(jid, "kept"))
+        self.active[jid] = job
+        if job.rollout:
+            self.heed(job, set(os.listdir(self.tree.jobs / "active")), now)
+        else:
+            self.outgoing.append(job.load())
+        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
+        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
+        log.info("job %s: %s for %s minions of %s, by %s", *what)
+
+    # time
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do, in the clock of its `now`."""
+        return min((job.due() for job in self.active.values()), default=None)
+
+    def tick(self, now: float) -> None:
+        """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
+        `flush`."""
+        for job in list(self.active.values()):
+            if job.rollout:
+                self.advance(job, now)
+            elif self.gone and job.state == RUNNING and self._in_vain(job):
+                job.deadline = min(job.deadline, max(now, job.started + AWAY_SECONDS))
+            if job.all_in() and job.state != COMPLETE:
+                self._happened(job, ALL_IN, now)
+            elif now >= job.deadline and (job.going() or job.all_in()):
+                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
+
+    def _in_vain(self, job: Job) -> bool:
+        """Whether all that a job waits for have no connection, and it was not heard that they run it."""
+        going = job.counts[EXPECTED]
+        if not 0 < going <= len(self.gone) or going < job.going():
+            return False
+        return all(minion_id in self.gone for minion_id, state in job.parts.items() if state == EXPECTED)
+
+    def advance(self, job: Job, now: float) -> None:
+        """Let as many minions of a roll-out start as may, and publish it to them."""
+        rollout = job.rollout
+        if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
+            self.halt(job, "stopped", why, now)
+        number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
+        if number and (ids := job.start(number, now)):
+            self._note(job, {"event": "batch", "minions": ids, "time": now})
+            self.outgoing.append(job.load() | {"tgt": ids})
+
+    def halt(self, job: Job, event: str, why: str, now: float) -> None:
+        """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
+        rollout = job.rollout
+        rollout.paused = event == "paused" if event != "stopped" else rollout.paused
+        rollout.stopped = why if event == "stopped" else rollout.stopped
+        log.info("job %s is %s: %s", job.jid, event, why)
+        self._note(job, {"event": event, "why": why, "time": now})
+        self.events.append((f"salt/job/{job.jid}/{event}", {"why": why}))
+
+    def _note(self, job: Job, *lines: dict[str, Any]) -> None:
+        """Write lines to a job's file."""
+        job.lines += [to_json(line) for line in lines]
+        self.dirty.add(job)
+        self.flush()
+
+    def look(self, now: float) -> None:
+        """Cancel the jobs whose file the operator has taken out of jobs/active; pause and stop roll-outs."""
+        there = set(os.listdir(self.tree.jobs / "active")) if self.active else set()
+        for job in list(self.active.values()):
+            if f"{job.jid}.jsonl" not in there:
+                self._happened(job, GONE, now)
+            elif job.rollout and not job.rollout.stopped:
+                self.heed(job, there, now)
+
+    def heed(self, job: Job, there: set[str], now: float) -> None:
+        """Pause, resume or stop a roll-out, as the names in jobs/active say."""
+        if f"{job.jid}.stop" in there:
+            self.halt(job, "stopped", f"there is jobs/active/{job.jid}.stop", now)
+        elif (paused := f"{job.jid}.pause" in there) != job.rollout.paused:
+            is_there = "there is" if paused else "there is no more"
+            self.halt(job, "paused" if paused else "resumed", f"{is_there} jobs/active/{job.jid}.pause", now)
+
+    def came(self, new: Iterable[str]) -> None:
+        """These minions have connected: publish what is queued for them."""
+        self.outgoing += self.queue.loads(new)
+
+    def expire(self, now: float) -> None:
+        """Take out of the queue what has waited too long, and say so in the job's file."""
+        for minion_id, jid in self.queue.expire(now):
+            log.info("job %s waits no longer for %s", jid, minion_id)
+            with contextlib.suppress(OSError):
+                append(self.path(jid, "done"), to_json({"event": "expired", "id": minion_id, "time": now}) + "\n")
+
+    def _happened(self, job: Job, event: str, now: float) -> None:
+        """Go to the job's next state and do what the row says; StateError where the table has no row."""
+        if event not in JOB_STATES[job.state]:
+            raise StateError(f"{event} cannot happen to a job that is {job.state}")
+        job.state, act = JOB_STATES[job.state][event]
+        getattr(self, act)(job, now)
+
     def probe(self, job: Job, now: float) -> None:
         """Ask everyone who is waited for whether the job runs there.
 
         find_job goes to all of them as one publication, with a jid of our own and the master's patience of
-        gather_job_timeout; but for an answer of those whose connections are gone nobody waits."""
-        missing = sorted(minion_id for minion_id, state in job.parts.items() if state in OPEN)
+        gather_job_timeout; for an answer of those whose connections are gone AWAY_SECONDS are enough."""
+        missing = job.overdue(now)
         for minion_id in missing:
             job.step(minion_id, PROBE)
             if minion_id in self.gone:
                 job.step(minion_id, LEFT)
-        job.probe = self._own(now)
-        job.deadline = now + (job.header["gather_job_timeout"] if job.counts[ASKED] else 0)
+        job.probe, job.asked = self._own(now), now
+        patience = job.header["gather_job_timeout"]
+        job.deadline = now + (patience if job.counts[ASKED] else min(patience, AWAY_SECONDS) if missing else 0)
         self.probes[job.probe] = job
         load = {"fun": "saltutil.find_job", "arg": [job.jid], "tgt": missing, "jid": job.probe}
-        self.outgoing.append(load | {"ret": "", "tgt_type": "list", "user": job.header["user"]})
+        self.outgoing += [load | {"ret": "", "tgt_type": "list", "user": job.header["user"]}] if missing else []
 
     def judge(self, job: Job, now: float) -> None:
         """The answers to find_job are in, or late: who runs it is waited for, who does not is silent."""
@@ -3170,10 +3365,10 @@ class Jobs:
             elif before in (ASKED, ABSENT, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
                 lines.append(line | {"answered": before == ABSENT, "time": now})
+                if "queue" in job.header and before != ABSENT:
+                    lines.append(self.queue.add(minion_id, job, now))
         if lines:
-            job.lines += [to_json(line) for line in lines]
-            self.dirty.add(job)
-            self.flush()
+            self._note(job, *lines)
         if job.all_in():
             self._happened(job, ALL_IN, now)
 
@@ -3181,6 +3376,7 @@ class Jobs:
         """Write the last line and move the file to done/; where that fails it is tried again in 5 s."""
         end = {"event": "end", "returned": job.counts[RETURNED], "failed": len(job.failed)}
         end |= {"silent": job.counts[SILENT], "seconds": round(now - job.started, 3), "time": now}
+        end |= {"not_started": job.counts[UNSTARTED]} if job.rollout else {}
         active = self.path(job.jid, "active")
         try:
             append(active, to_json(end) + "\n", sync=False)  # `recover` ends a job whose last line is lost
@@ -3196,25 +3392,28 @@ class Jobs:
 
     def drop(self, job: Job, now: float) -> None:
         """The job is over, in memory too; who returned is remembered, so that nobody does twice."""
+        self.path(job.jid, "kept").unlink(missing_ok=True)
+        for word in ("pause", "stop") if job.rollout else ():
+            (self.tree.jobs / "active" / f"{job.jid}.{word}").unlink(missing_ok=True)
         self.active.pop(job.jid, None)
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
         self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
 
     def cancel(self, job: Job, now: float) -> None:
-        """The operator has taken the file away: publish saltutil.kill_job to those the job went to."""
+        """The operator has taken the file away: keep what there is of it, and publish saltutil.kill_job to those the
+        job went to."""
         log.info("job %s is cancelled: its file is gone from jobs/active", job.jid)
+        self._note(job, {"event": "cancelled", "time": now})
+        with contextlib.suppress(FileNotFoundError):
+            make_day(self.tree.jobs, job.jid)
+            os.rename(self.path(job.jid, "kept"), self.path(job.jid, "done"))
+        self.events.append((f"salt/job/{job.jid}/cancelled", {"returned": job.counts[RETURNED]}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
         self._own(now, job.jid)
         load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._own(now), "ret": ""}
         self.outgoing.append(load | fields)
-
-    def _remember(self, jid: str, ids: set[str]) -> None:
-        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
-        self.ended[jid] = ids
-        if len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so much: what was to come in five seconds still comes in five seconds."""
@@ -3227,8 +3426,10 @@ class Jobs:
     def recover(self, now: float) -> None:
         """After a start: go on with the jobs in jobs/active. One that nobody has answered is published again, with
         the same jid, so that it cannot run twice: the master may have died before it had published it."""
-        for name in names(self.tree.jobs / "active"):
-            path = self.tree.jobs / "active" / name
+        active = self.tree.jobs / "active"
+        there = {name for name in os.listdir(active) if not name.endswith((".pause", ".stop"))}
+        for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
+            path = active / (name if name in there else f".{name}")
             try:
                 job, lines = recovered_job(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
@@ -3236,13 +3437,16 @@ class Jobs:
                 with contextlib.suppress(OSError):
                     os.rename(path, self.tree.jobs / "bad" / name)
                 continue
-            if lines[-1]["event"] == "end":
+            if lines[-1]["event"] in ("end", "cancelled"):
                 make_day(self.tree.jobs, job.jid)
                 os.rename(path, self.path(job.jid, "done"))
+                self.path(job.jid, "kept").unlink(missing_ok=True)
                 continue
+            with contextlib.suppress(FileExistsError):
+                os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if len(lines) == 1:
+            if name in there and (len(lines) == 1 or job.rollout) and (not job.rollout or job.going()):
                 self.outgoing.append(job.load())
 
 
@@ -3836,7 +4040,8 @@ class Admission:
 #
 # A handler that may take long is a generator, which yields where others may have their turn, every few milliseconds,
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
-# each call of `go_on`. Whoever is waited for there holds nothing but its request until its turn has come.
+# each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
+# there holds nothing but its request until its turn has come.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -3884,6 +4089,7 @@ class MasterProtocol:
         self.events = self.admission.events
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
+        self.pause = 0.0  # seconds until `go_on` makes sense
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
             "_return": Request(self.ret, ACK),
@@ -3951,6 +4157,7 @@ class MasterProtocol:
         try:
             result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
             if asked.steps:
+                self.pause = min(self.pause, result or 0.0) if self.under_way else result or 0.0
                 self.under_way.append(asked)
                 return None
             if isinstance(result, types.GeneratorType):
@@ -4032,6 +4239,10 @@ class MasterProtocol:
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
+            place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
+            if place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]:
+                if not self.jobs.progress(peer.id, place[2], data, now):
+                    continue
             left -= size
             self._told[peer.id] += size
             own = f"salt/minion/{peer.id}/"
@@ -4039,7 +4250,7 @@ class MasterProtocol:
                 continue  # the same once more, as minions said it before salt/minion/ID/start
             if tag == f"{own}start":
                 log.info("%s is up", peer.id)
-            else:
+            elif place[3:5] != ["prog", peer.id]:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
             self.events.append((tag, {"id": peer.id, "data": data}))
 
@@ -4093,6 +4304,7 @@ class Master:
     BATCH = 500  # requests handled before their returns are written and they are answered
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
+    SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4117,7 +4329,7 @@ class Master:
         self.present: set[str] = set()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
-        self._look_again = 0.0
+        self._look_again, self._began = 0.0, time.monotonic()
         self._rotations = self.protocol.shared.rotations
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
@@ -4134,6 +4346,7 @@ class Master:
         loop.every("save", 10, self.save)
         loop.every("clean", 3600, self.clean)
         loop.at("clean now", 60, self.clean)
+        loop.at("settled", self.SETTLED, self.come_and_gone)
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.jobs.recover(time.time())
@@ -4179,7 +4392,9 @@ class Master:
         addresses = {minion_id: self.peers.last(minion_id).address for minion_id in self.tree.accepted()}
         before, self.present = self.present, self.listener.present(addresses)
         new, lost = sorted(self.present - before), sorted(before - self.present)
-        self.jobs.gone = (self.jobs.gone | set(lost)) - self.present
+        settled = time.monotonic() > self._began + self.SETTLED
+        self.jobs.gone = (addresses.keys() if settled else self.jobs.gone | set(lost)) - self.present
+        self.jobs.came(new)
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
@@ -4239,8 +4454,8 @@ class Master:
             self.loop.at("held", 0, self.held)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
-        if self.protocol.under_way:
-            self.loop.at("under way", 0, self.go_on)
+        if self.protocol.under_way and not (self.protocol.pause and self.loop.waits("under way")):
+            self.loop.at("under way", self.protocol.pause, self.go_on)
 
     def storm(self) -> None:
         """Many keys move: leave the bell off, and look twenty times a second until nothing has moved for a second."""
@@ -4294,6 +4509,7 @@ class Master:
 
     def save(self) -> None:
         """Every ten seconds, and at the end."""
+        self.jobs.expire(time.time())
         try:
             self.peers.save()
         except OSError as error:
@@ -4325,309 +4541,7 @@ class Master:
 # of a return that is sent again, and that the master takes once.
 
 
-# ---- 21. Schedule: what is due --------------------------------------------------------------------------------------
-# Salt's entries: one of FIRES says when one fires, each of GATES may forbid it. They speak of local time; `now` and all
-# moments are seconds since the epoch. A clock that jumps makes nothing fire twice, nor all that it jumped over:
-# intervals are kept by the monotonic clock, times of day are sought anew when the clock was set back.
-
-SCHEDULE_SETTINGS = ("enabled", "skip_function", "skip_during_range", "splay")  # of the whole, beside its entries
-UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
-UNUSED = ("returner", "return_config", "return_kwargs")
-MISTAKES = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what reading an entry may raise
-NEVER = float("inf")
-LATE = 60.0  # seconds after which a date or a time of day is missed; a minion that slept may be late
-SKIPPED = 2.0  # seconds from a moment of skip_explicit in which its entry does not run
-PASSING = {"enabled": 0, "skip_explicit": 0, "run_explicit": 0}  # what may change in an entry that goes on as it was
-croniter: Any = Lazy("croniter")
-dateutil_parser: Any = Lazy("dateutil.parser")
-datetime: Any = Lazy("datetime")
-Entry = dict[str, Any]
-
-
-def moment(value: Any, day: float) -> float:
-    """When a date string is, or a time of day on the day of `day`; ValueError if it is neither."""
-    if not isinstance(value, str | datetime.date):
-        raise ValueError(f"{value!r} is no date or time (put quotes around it)")
-    midnight = datetime.datetime.fromtimestamp(day).replace(hour=0, minute=0, second=0, microsecond=0)
-    return dateutil_parser.parse(str(value), default=midnight).timestamp()
-
-
-def interval_of(entry: Entry) -> float:
-    """Seconds between two firings, at least one; ValueError if they make no interval."""
-    seconds = sum(float(entry.get(unit, 0)) * length for unit, length in UNITS.items())
-    if not 0 <= seconds <= 1e10:
-        raise ValueError(f"it cannot fire every {seconds} seconds")
-    return max(1.0, seconds)
-
-
-def next_when(entry: Entry, since: float) -> float:
-    """The next of its dates and times of day."""
-    whens = entry["when"] if isinstance(entry["when"], list) else [entry["when"]]
-    found = [moment(when, day) for when in whens for day in (since, since + 86400)]
-    return min((at for at in found if at > since), default=NEVER)
-
-
-def next_cron(entry: Entry, since: float) -> float:
-    """The next moment of a cron expression, in local time."""
-    at = (
-        croniter.croniter(entry["cron"], datetime.datetime.fromtimestamp(since)).get_next(datetime.datetime).timestamp()
-    )
-    return at if at > since else at + 3600  # in the hour that summer time's end repeats
-
-
-def next_once(entry: Entry, since: float) -> float:
-    """Its one moment, if that is still to come."""
-    at = entry["once"]
-    if not isinstance(at, datetime.datetime):
-        at = datetime.datetime.strptime(at, entry.get("once_fmt", "%Y-%m-%dT%H:%M:%S"))
-    return at.timestamp() if at.timestamp() > since else NEVER
-
-
-FIRES: dict[str, Callable[[Entry, float], float]] = {
-    "seconds": lambda entry, since: since + interval_of(entry),
-    "when": next_when,
-    "cron": next_cron,
-    "once": next_once,
-    "": lambda entry, since: NEVER,  # without a time only schedule.run_job runs it
-}
-
-
-def kind_of(entry: Entry) -> str:
-    """The key of FIRES that an entry fires by; ValueError if there are several."""
-    kinds = [kind for kind in FIRES if kind and kind in entry or kind == "seconds" and UNITS.keys() & entry.keys()]
-    if len(kinds) > 1:
-        raise ValueError("it may have one of when, cron, once and seconds (with minutes, hours, days)")
-    return kinds[0] if kinds else ""
-
-
-def explicit(moments: Any) -> list[float]:
-    """Those of an entry's run_explicit or skip_explicit, which schedule.postpone_job and skip_job give it."""
-    return [datetime.datetime.strptime(one["time"], one["time_fmt"]).timestamp() for one in moments or []]
-
-
-def next_fire(entry: Entry, since: float) -> float:
-    """The first moment after `since` at which an entry fires, or is to make up for one that was postponed, without its
-    splay; NEVER if there is none. Raises one of MISTAKES for an entry that is none."""
-    found = [FIRES[kind_of(entry)](entry, since), *explicit(entry.get("run_explicit"))]
-    return min((at for at in found if at > since), default=NEVER)
-
-
-def in_range(span: Mapping[str, Any], now: float, invert: bool = False) -> bool:
-    """Whether now is from start to end; with `invert` not between them. Both edges are in either."""
-    start, end = moment(span["start"], now), moment(span["end"], now)
-    if end <= start:
-        raise ValueError("the end of a range must be later than its start")
-    return not start < now < end if invert else start <= now <= end
-
-
-GATES: dict[str, Callable[[Any, float], bool]] = {
-    "range": lambda span, now: in_range(span, now, bool(span.get("invert"))),
-    "skip_during_range": lambda span, now: not in_range(span, now),
-    "skip_explicit": lambda moments, now: not any(at <= now < at + SKIPPED for at in explicit(moments)),
-    "until": lambda until, now: now < moment(until, now),
-    "after": lambda after, now: now > moment(after, now),
-}
-
-
-def closed(entry: Entry, now: float) -> str:
-    """The first gate that keeps an entry from running now, or ''."""
-    return next((gate for gate, is_open in GATES.items() if entry.get(gate) and not is_open(entry[gate], now)), "")
-
-
-def opens(gate: str, span: Mapping[str, Any], now: float) -> float:
-    """When a range lets an entry run again."""
-    edges = [moment(span[edge], day) + s for day in (now, now + 86400) for edge in ("start", "end") for s in (0, 1)]
-    return min((at for at in edges if at > now and GATES[gate](span, at)), default=NEVER)
-
-
-def splay(entry: Entry) -> float:
-    """Seconds by which an entry fires later than it says, drawn anew each time."""
-    span = entry.get("splay")
-    if not span:
-        return 0
-    low, high = (int(span["start"]), int(span["end"])) if isinstance(span, dict) else (1, int(span))
-    if high < low:
-        raise ValueError("the end of splay must not be before its start")
-    return low + int.from_bytes(token(8), "big") % (high - low + 1)
-
-
-ENTRY_TYPES = {"args": list, "kwargs": dict, "metadata": dict, "maxrunning": int}
-
-
-def function_of(entry: Entry) -> str | list[str]:
-    """The function of an entry, or a list of several; ValueError."""
-    fun = next((entry[name] for name in ("function", "func", "fun") if entry.get(name)), "")
-    if not fun or not all(isinstance(one, str) for one in ([fun] if isinstance(fun, str) else list(fun))):
-        raise ValueError("function must name a function, or be a list of names")
-    return fun
-
-
-def checked_entry(entry: Any, defaults: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> Entry:
-    """An entry with what the whole schedule says of all, and with the named times put in; raises MISTAKES.
-
-    `whens`: the named times of grains and pillar. An entry that could not fire, or whose gates could not be
-    judged, is refused now and not when its time comes."""
-    if not isinstance(entry, dict):
-        raise ValueError("it must be a map")
-    made = {word: value for word, value in {**defaults, **entry}.items() if value is not None}
-    if "when" in made:
-        listed = made["when"] if isinstance(made["when"], list) else [made["when"]]
-        made["when"] = [whens.get(when, when) if isinstance(when, str) else when for when in listed]
-    for name, wanted in ENTRY_TYPES.items():
-        if name in made and not isinstance(made[name], wanted):
-            raise ValueError(f"{name} must be a {wanted.__name__}, not {made[name]!r}")
-    if made.get("dry_run"):
-        raise ValueError("it is marked as dry_run")
-    function_of(made)
-    next_fire(made, now)
-    splay(made)
-    for gate in GATES:
-        if made.get(gate):
-            GATES[gate](made[gate], now)
-    return made
-
-
-class Schedule:
-    """The entries of a minion, by name, and when each is due.
-
-    `problems` collects sentences for the log, each once as long as the entries stay as they are; `asked` are names to
-    run at once, whatever they say. It has no clock and no timer: `next` says when to ask `due` again."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.enabled = True
-        self.problems: list[str] = []
-        self._known: list[str] = []  # those of the last load, which need not be said again
-        self.asked: list[str] = []  # names to run at once, whatever they say
-        self._at: dict[str, float] = {}
-        self._starting: set[str] = set()  # run_on_start, and did not yet
-        self._offset: float | None = None  # the clock without the time that has passed
-        self._again = 0.0  # when dates that lay too far ahead are looked at again
-
-    def load(self, entries: Mapping[str, Any], whens: Mapping[str, Any], now: float) -> None:
-        """Take these entries; one that was here before goes on as it was, even if it was enabled or disabled."""
-        before, self.entries = self.entries, {}
-        problems: list[str] = []
-        self.enabled = bool(entries.get("enabled", True))
-        defaults = {name: entries[name] for name in ("skip_during_range", "splay") if entries.get(name)}
-        for name, value in [(str(name), value) for name, value in entries.items()]:
-            if name in SCHEDULE_SETTINGS:
-                problems += ["skip_function has no effect."] if name == "skip_function" else []
-                continue
-            try:
-                entry = self.entries[name] = checked_entry(value, defaults, whens, now)
-            except MISTAKES as error:
-                problems.append(f"{name} is skipped: {error or type(error).__name__}.")
-                continue
-            problems += [f"{name}: {word} has no effect." for word in UNUSED if word in entry]
-            problems += [] if kind_of(entry) else [f"{name} has no time to run at: only schedule.run_job runs it."]
-            if before.get(name, {}) | PASSING != entry | PASSING:
-                self._begin(name, entry, now)
-            given = [at for at in explicit(entry.get("run_explicit")) if at > now]
-            self._at[name] = min(self._at[name], *given, NEVER)
-        self._at = {name: at for name, at in self._at.items() if name in self.entries}
-        self.problems += [problem for problem in problems if problem not in self._known]
-        self._known = problems
-
-    def _begin(self, name: str, entry: Entry, now: float) -> None:
-        """A new entry, or one that was changed: when does it fire first?"""
-        kind = kind_of(entry)
-        self._starting.discard(name)
-        self._plan(name, now - 1 if kind in ("once", "when") else now)
-        if entry.get("run_on_start", kind == "seconds") and self._at[name] != NEVER:  # nor does Salt, when all is past
-            self._starting.add(name)
-            self._at[name] = now
-
-    def _plan(self, name: str, since: float, gate: str = "") -> None:
-        """Set when an entry is due next. As in Salt, some wait for a range, and splay does not delay a single run."""
-        entry, kind = self.entries[name], kind_of(self.entries[name])
-        made_up = gate == "skip_during_range" and entry.get("run_after_skip_range")
-        waits = made_up or gate == "range" and kind == "seconds"
-        try:
-            at = opens(gate, entry[gate], since) if waits else next_fire(entry, since)
-            prompt = made_up or kind == "once" or at in explicit(entry.get("run_explicit"))
-            self._at[name] = at if prompt else at + splay(entry)
-        except MISTAKES as error:
-            self._at[name] = NEVER
-            self.problems.append(f"{name} does not fire any more: {error}.")
-
-    def next(self) -> float:
-        """When something is due."""
-        return min(self._at.values(), default=NEVER)
-
-    def next_of(self, name: str) -> float:
-        """When one entry is due; NEVER."""
-        return self._at.get(name, NEVER)
-
-    def due(self, now: float, mono: float) -> list[str]:
-        """The names of the entries to run now. `mono`: the monotonic clock, by which jumps of the other are seen.
-
-        The times must be asked for at least when `next` says; more often does no harm."""
-        before, self._offset = self._offset, now - mono
-        if before is not None and abs(self._offset - before) > 1:
-            self._jump(self._offset - before, now)
-        if now >= self._again:
-            self._again = now + 3600
-            for name in [name for name, at in self._at.items() if at == NEVER]:
-                self._plan(name, now)
-        asked, self.asked = [name for name in self.asked if name in self.entries], []
-        return asked + [name for name, at in list(self._at.items()) if at <= now and self._fires(name, now - at, now)]
-
-    def _jump(self, seconds: float, now: float) -> None:
-        """The clock was set: intervals go on as they were, times of day are sought again if it was set back."""
-        for name, entry in self.entries.items():
-            if kind_of(entry) == "seconds":
-                self._at[name] += seconds
-            elif seconds < 0:
-                self._plan(name, now)
-
-    def _fires(self, name: str, late: float, now: float) -> bool:
-        """Whether an entry that is due runs now, and when it is due next."""
-        entry, starting = self.entries[name], name in self._starting
-        self._starting.discard(name)
-        try:
-            gate = "" if starting else closed(entry, now)
-        except MISTAKES as error:
-            gate = str(error)
-            self.problems.append(f"{name} does not run now: {error}.")
-        self._plan(name, now, gate if gate in GATES else "")
-        missed = late > LATE and kind_of(entry) in ("once", "when") and not starting
-        return self.enabled and entry.get("enabled", True) and not gate and not missed
-
-
-def scheduled_job(name: str, entry: Entry, jid: str, minion_id: str) -> dict[str, Any]:
-    """The load of an entry's job, as a publication would bring it; `no_return`: its return is for nobody."""
-    fun, args = function_of(entry), entry.get("args") or []
-    kwargs: list[Any] = [{"__kwarg__": True, **entry["kwargs"]}] if entry.get("kwargs") else []
-    if isinstance(fun, list):  # args is a list for each
-        arg = [[*(args[n] if n < len(args) and isinstance(args[n], list) else []), *kwargs] for n in range(len(fun))]
-    else:
-        arg = [*args, *kwargs]
-    load: dict[str, Any] = {"fun": fun, "arg": arg, "jid": jid, "tgt": minion_id, "tgt_type": "list", "ret": ""}
-    load |= {"user": "root", "schedule": name}
-    if entry.get("return_job", True) in (False, "nocache"):
-        load["no_return"] = True
-    return load | ({"metadata": entry["metadata"]} if entry.get("metadata") else {})
-
-
-def schedule_of(opts: Mapping[str, Any], pillar: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """All entries of a minion: pillar, over that the configuration files, over that what schedule.add has saved."""
-    told = pillar.get("schedule")
-    entries = {**(told if isinstance(told, dict) else {}), **opts["schedule"], **saved}
-    mine = entries.pop("__mine_interval", None)
-    functions = opts.get("mine_functions") or pillar.get("mine_functions")
-    if isinstance(mine, dict) and functions and opts.get("mine_enabled", True):
-        entries["__mine_interval"] = mine | {"minutes": opts.get("mine_interval", 60)}
-    return entries
-
-
-def whens_of(grains: Mapping[str, Any], pillar: Mapping[str, Any]) -> dict[str, Any]:
-    """The named times that `when` may use."""
-    found = [source["whens"] for source in (grains, pillar) if isinstance(source.get("whens"), dict)]
-    return {name: when for whens in found for name, when in whens.items()}
-
-
-# ---- 22. Minion tree ------------------------------------------------------------------------------------------------
+# ---- 21. Minion tree ------------------------------------------------------------------------------------------------
 # What a minion keeps. proc/ and outbox/ are written by the children of jobs and read by the loop; the schedule by jobs
 # and by people; everything else by the loop alone.
 #
@@ -4732,7 +4646,7 @@ class MinionTree:
             try:
                 found = read_yaml(path) if path.exists() else None
                 entries |= {str(name): entry for name, entry in ((found["schedule"] if found else None) or {}).items()}
-            except MISTAKES as error:  # it is something else
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # it is something else
                 raise Failure(f"{path} must hold a map `schedule` of entries: {error}; correct or remove it.") from None
         return entries if saved is not None else {name: entry for name, entry in entries.items() if entry is not None}
 
@@ -4828,7 +4742,7 @@ class MinionTree:
             return {}
 
 
-# ---- 23. Minion protocol --------------------------------------------------------------------------------------------
+# ---- 22. Minion protocol --------------------------------------------------------------------------------------------
 # One master's view of this minion, and what the minion makes of what it hears. An event that a state does not list
 # cannot happen there, and is an error of ours. A reply counts only if it answers our request: it must carry its nonce,
 # and be sealed in our session or signed by the master.
@@ -5100,7 +5014,7 @@ def pillar_load(
     return load | {"extra_minion_data": {}, "ver": "2"}
 
 
-# ---- 24. Running a function -----------------------------------------------------------------------------------------
+# ---- 23. Running a function -----------------------------------------------------------------------------------------
 # What comes out is the load of a `_return`, whatever the function does. It is found by its name: a few the loop answers
 # itself, the others stand in module files, in Salt's own form or, where a function asks the master, with the minion as
 # its first argument.
@@ -5193,24 +5107,14 @@ def schedule_run_job(minion: Execution, name, force=False):
     if minion.schedule is None:
         why = "only a running minion can, and only as a job with no other function"
         return {"comment": f"Failed to run job {name} on minion: {why}.", "result": False}
-    entry = minion.schedule.entries.get(name)
-    if entry is None:
-        return {"comment": f"Job {name} does not exist.", "result": False}
-    if not entry.get("enabled", True) and not force:
-        return {"comment": f"Job {name} is disabled.", "result": True}
-    minion.schedule.asked.append(name)
-    return {"comment": f"Scheduling Job {name} on minion.", "result": True}
+    return minion.schedule.ask(name, force)
 
 
 def schedule_job_status(minion: Execution, name, time_fmt="%Y-%m-%dT%H:%M:%S"):
     """The entry of a job of the schedule as the running minion has it, and when it runs next; or an empty map.
 
     CLI Example: salt '*' schedule.job_status job1"""
-    if minion.schedule is None or name not in minion.schedule.entries:
-        return {}
-    at = minion.schedule.next_of(name)
-    next_time = None if at == NEVER else time.strftime(time_fmt, time.localtime(at))
-    return {"name": name, "enabled": True, **minion.schedule.entries[name], "_next_fire_time": next_time}
+    return minion.schedule.status(name, time_fmt) if minion.schedule else {}
 
 
 def schedule_show_next_fire_time(minion: Execution, name):
@@ -5395,6 +5299,33 @@ def make_return(
     return made
 
 
+class Told:
+    """What a job puts out, told to the master while it runs: whole lines, some times a second, up to MAX_PROGRESS."""
+
+    SECONDS, BYTES = 0.25, 32768  # between two messages; in one
+
+    def __init__(self, tell: Callable[[list[str]], Any]) -> None:
+        self._tell, self._lines, self._rest, self._last = tell, list[str](), "", 0.0
+        self._left = MAX_PROGRESS
+
+    def __call__(self, text: str, end: bool = False) -> None:
+        """Take some more of it. What goes wrong ends the telling, not the job, whose return has all of it anyway."""
+        *lines, self._rest = (self._rest + text[: max(0, self._left)]).split("\n")
+        self._lines += lines
+        self._left -= len(text)
+        if (end or len(self._rest) > self.BYTES) and self._rest:
+            self._lines, self._rest = [*self._lines, self._rest], ""
+        if not self._lines or not end and time.monotonic() < self._last + self.SECONDS:
+            return
+        told, self._lines = "\n".join(self._lines), []
+        try:
+            for start in range(0, max(1, len(told)), self.BYTES):
+                self._tell(told[start : start + self.BYTES].split("\n"))
+        except (SaltError, OSError):
+            self._left = 0
+        self._last = time.monotonic()
+
+
 class Execution:
     """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in.
 
@@ -5411,10 +5342,12 @@ class Execution:
     ) -> None:
         self.opts, self.tree, self.load, self._files = opts, tree, dict(load or {}), files
         self.jid: str = self.load.get("jid", "")
-        self.schedule: Schedule | None = None  # the minion's own, for functions that run in its loop
+        self.schedule: Any = None  # the minion's own, for functions that run in its loop
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
         self.heeds_blackout = True  # not who runs it on this machine, as with Salt
         self._master, self.local = master, master is None
+        if master and self.load.get("stream"):
+            self.context["stream"] = Told(self.tell)  # functions that have much to say while they run call it
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
@@ -5439,6 +5372,11 @@ class Execution:
             return self._master(load)
         except (SaltError, OSError) as error:
             raise CommandExecutionError(f"The master could not be asked: {error}") from None
+
+    def tell(self, lines: list[str]) -> None:
+        """Tell the master some lines of what this job puts out."""
+        tag = f"salt/job/{self.jid}/prog/{self.opts['id']}/stream"
+        self.ask({"cmd": "_minion_event", "id": self.opts["id"], "tag": tag, "data": {"lines": lines}})
 
     @functools.cached_property
     def functions(self) -> Functions:
@@ -5528,6 +5466,8 @@ class Execution:
         for number, fun in enumerate(functions):
             arg = args[number] if number < len(args) and isinstance(args[number], list) else []
             results[fun] = self.run(fun, arg)
+        if stream := self.context.get("stream"):
+            stream("", end=True)
         returns: list[Any] = [{fun: r[i] for fun, r in results.items()} for i in range(3)]
         if not many:
             returns = list(results[load["fun"]])
@@ -5542,7 +5482,7 @@ def own_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
 
 
-# ---- 25. The forker -------------------------------------------------------------------------------------------------
+# ---- 24. The forker -------------------------------------------------------------------------------------------------
 # A fork of a process with threads or sockets inherits trouble. So before the first of either the minion forks the
 # forker, which does nothing but fork: a child for each job. The child leads a session of its own, so that it and all it
 # starts can be killed together, and it outlives the minion: its return waits in outbox/ for the next one.
@@ -5728,7 +5668,7 @@ class Forker:
             os._exit(code)
 
 
-# ---- 26. Link: the connections to one master ------------------------------------------------------------------------
+# ---- 25. Link: the connections to one master ------------------------------------------------------------------------
 # A DEALER with one request at a time, for a real master answers nothing else, and a SUB for publications. A request is
 # sent again until it is answered. A publication under a shared key that is not known yet waits for that key.
 #
@@ -6065,7 +6005,7 @@ class Link:
         return left
 
 
-# ---- 27. Minion loop ------------------------------------------------------------------------------------------------
+# ---- 26. Minion loop ------------------------------------------------------------------------------------------------
 # Jobs that need the master ask it through the minion, over a socket in the cache: none of them authenticates.
 #
 # Once every ten loop_intervals the loop looks at everything that may have changed without a bell: returns in the
@@ -6142,7 +6082,7 @@ class Minion:
             self.masters.sort(key=lambda _: token(8))
         self.failover = opts["master_type"] == "failover" and len(self.masters) > 1
         self.links = [Link(self, host) for host in (self.masters[:1] if self.failover else self.masters)]
-        self.schedule = Schedule()
+        self.schedule = packed_leaf("schedules", "minion").Schedule()
         self.ticks = Ticks()  # for jids of our own
 
     def run(self) -> int:
@@ -6247,9 +6187,7 @@ class Minion:
         except Failure as error:
             log.error("the schedule stays as it was: %s", error)
             return
-        pillar = self.tree.pillar()
-        entries = schedule_of(self.opts, pillar, saved)
-        self.schedule.load(entries, whens_of(self.grains, pillar), time.time())
+        self.schedule.read(self.opts, self.grains, self.tree.pillar(), saved)
 
     def run_due(self) -> None:
         """Run what is due, and come again when the next entry is."""
@@ -6269,7 +6207,7 @@ class Minion:
             if running >= entry.get("maxrunning", 1):
                 log.debug("schedule: %s is skipped: %d of its jobs run still", name, running)
                 return
-        load = scheduled_job(name, entry, jid_at(self.ticks.next(time.time())), self.opts["id"])
+        load = self.schedule.job(name, jid_at(self.ticks.next(time.time())), self.opts["id"])
         log.info("job %s of the schedule, %s: %s", load["jid"], name, load["fun"])
         try:
             self.tree.start_job(load)
@@ -6391,7 +6329,7 @@ class Minion:
 # outputters and what brings text to a terminal are leaves.
 
 
-# ---- 28. Commands ---------------------------------------------------------------------------------------------------
+# ---- 27. Commands ---------------------------------------------------------------------------------------------------
 # A command is a row with its options; argparse is made from it. Called by a link named salt, salt-key, salt-call … the
 # script is that command. Options come behind the command, as in `saltlite key -c DIR -L`.
 

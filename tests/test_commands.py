@@ -378,7 +378,7 @@ def test_removing_an_active_job_kills_what_runs(fleet, tmp_path, how):
     until(lambda: fleet.web2.job_pid(jid) == 0)
     until(lambda: jid not in os.listdir(fleet.web2.cache / "outbox"), what="its return is taken and dropped")
     assert fleet.master.returns("web2", "saltutil.running") == {"web2": []}
-    assert not path.exists() and not fleet.master.job_file(jid).exists()
+    assert not path.exists() and '"cancelled"' in fleet.master.job_file(jid).read_text()
 
 
 def alive(pid: int) -> bool:

@@ -12,10 +12,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from leaves import SCHEDULES
 from live import running_master, running_minion, until
 
 import saltlite
-from saltlite import NEVER, Schedule, next_fire, scheduled_job
+
+NEVER, Schedule = SCHEDULES.NEVER, SCHEDULES.Schedule
+next_fire, scheduled_job = SCHEDULES.next_fire, SCHEDULES.scheduled_job
 
 
 def at(text):
@@ -74,8 +77,8 @@ DAY = {"start": "8:00", "end": "17:00"}
     ids=str,
 )
 def test_a_gate_is_open_or_closed(gate, open_at, closed_at):
-    assert saltlite.closed(gate, at(f"2026-11-25T{open_at}")) == ""
-    assert saltlite.closed(gate, at(f"2026-11-25T{closed_at}")) in gate
+    assert SCHEDULES.closed(gate, at(f"2026-11-25T{open_at}")) == ""
+    assert SCHEDULES.closed(gate, at(f"2026-11-25T{closed_at}")) in gate
 
 
 def fires(entries, hours, start=NOON, step=1.0, whens=None):
@@ -195,10 +198,10 @@ def test_a_moment_that_is_skipped_costs_one_run_and_a_postponed_one_is_made_up_f
 
 
 @pytest.mark.parametrize(
-    "seconds, runs", [(-0.1, True), (0, False), (saltlite.SKIPPED - 0.1, False), (saltlite.SKIPPED, True)]
+    "seconds, runs", [(-0.1, True), (0, False), (SCHEDULES.SKIPPED - 0.1, False), (SCHEDULES.SKIPPED, True)]
 )
 def test_how_long_a_moment_is(seconds, runs):
-    assert saltlite.closed({"skip_explicit": moments("12:00:00")}, NOON + seconds) == ("" if runs else "skip_explicit")
+    assert SCHEDULES.closed({"skip_explicit": moments("12:00:00")}, NOON + seconds) == ("" if runs else "skip_explicit")
 
 
 def test_a_moment_that_is_given_to_an_entry_changes_nothing_else_of_it():
@@ -562,7 +565,7 @@ def test_next_fire_time_and_run_job_are_the_running_minions(minion):
     assert ret["result"] is False and "only a running minion" in ret["comment"]
     assert execution.run("schedule.show_next_fire_time", ["conf"])[0] == {"result": True, "next_fire_time": None}
     execution.schedule = Schedule()
-    execution.schedule.load(saltlite.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
+    execution.schedule.load(SCHEDULES.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
     assert execution.schedule.due(NOON, 0) == ["told", "conf"]
     ret = execution.run("schedule.show_next_fire_time", ["conf"])[0]
     assert ret == {"result": True, "next_fire_time": "2026-11-25T12:05:00"}
@@ -575,7 +578,7 @@ def test_status_of_a_job_is_what_the_running_minion_has(minion):
     execution = minion.execution()
     assert execution.run("schedule.job_status", ["conf"])[0] == {}
     execution.schedule = Schedule()
-    execution.schedule.load(saltlite.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
+    execution.schedule.load(SCHEDULES.schedule_of(minion.opts, minion.pillar, {}), {}, NOON)
     shown = execution.run("schedule.job_status", ["conf"])[0]
     assert shown == {
         "name": "conf",
@@ -692,15 +695,15 @@ def test_several_files_are_merged_by_name(tmp_path):
 
 def test_saved_entries_win_over_configured_ones_and_those_over_pillar():
     opts = {"schedule": {"b": 2, "c": 2}}
-    assert saltlite.schedule_of(opts, {"schedule": {"a": 1, "b": 1}}, {"c": 3}) == {"a": 1, "b": 2, "c": 3}
-    assert saltlite.schedule_of({"schedule": {}}, {"schedule": "no map"}, {}) == {}
+    assert SCHEDULES.schedule_of(opts, {"schedule": {"a": 1, "b": 1}}, {"c": 3}) == {"a": 1, "b": 2, "c": 3}
+    assert SCHEDULES.schedule_of({"schedule": {}}, {"schedule": "no map"}, {}) == {}
 
 
 def test_the_mine_is_left_alone_when_there_is_nothing_to_put_there():
     saved = yaml.safe_load(saltlite.MINE_SCHEDULE)["schedule"]
-    assert saltlite.schedule_of({"schedule": {}}, {}, saved) == {}
-    assert saltlite.schedule_of({"schedule": {}, "mine_enabled": False, "mine_functions": {"x": []}}, {}, saved) == {}
-    found = saltlite.schedule_of({"schedule": {}, "mine_interval": 5}, {"mine_functions": {"x": []}}, saved)
+    assert SCHEDULES.schedule_of({"schedule": {}}, {}, saved) == {}
+    assert SCHEDULES.schedule_of({"schedule": {}, "mine_enabled": False, "mine_functions": {"x": []}}, {}, saved) == {}
+    found = SCHEDULES.schedule_of({"schedule": {}, "mine_interval": 5}, {"mine_functions": {"x": []}}, saved)
     assert found["__mine_interval"]["minutes"] == 5
 
 

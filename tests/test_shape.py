@@ -52,7 +52,6 @@ RINGS = {
     "Who may join: admission": PROTOCOL,
     "Requests: bytes in, bytes out": PROTOCOL,
     "Master loop": IO,
-    "Schedule: what is due": PURE,
     "Minion tree": TREE,
     "Minion protocol": PROTOCOL,
     "Running a function": IO,
@@ -349,6 +348,9 @@ OFFERS = {
     "commands": ("COMMAND",),
     "outputters": ("output",),
     "transports": ("Listener",),
+    "schedules": ("Schedule",),
+    "rollouts": ("Rollout",),
+    "queues": ("Queue",),
 }
 
 

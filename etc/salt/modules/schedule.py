@@ -14,21 +14,18 @@ from typing import Any
 import yaml
 
 from saltlite import (
-    MISTAKES,
-    SCHEDULE_SETTINGS,
-    SKIPPED,
     CommandExecutionError,
     Execution,
     Failure,
-    checked_entry,
     make_directory,
     own_kwargs,
+    packed_leaf,
     put,
     safe_yaml,
-    whens_of,
     with_minion,
 )
 
+schedules = packed_leaf("schedules", "minion")
 __func_alias__ = {"list_": "list", "reload_": "reload"}
 
 SCHEDULE_WORDS = (
@@ -98,7 +95,7 @@ def _answer(comment: Any, result: bool = True, changes: dict[str, Any] | None = 
 
 def _unchangeable(minion: Execution, name: str, verb: str) -> dict[str, Any] | None:
     """The answer for an entry that cannot be changed from here, or None."""
-    if name in _entries(minion, "opts") and name not in SCHEDULE_SETTINGS:
+    if name in _entries(minion, "opts") and name not in schedules.SCHEDULE_SETTINGS:
         return None
     if name in _entries(minion, "pillar"):
         return _answer(f"Failed to {verb} job {name} in schedule: it is in the pillar.", False)
@@ -142,11 +139,11 @@ def build_schedule_item(minion: Execution, name, **kwargs):
     entry = {words.get(word, word): value for word, value in kwargs.items()}
     given = {word: value for word, value in entry.items() if word in SCHEDULE_WORDS}
     made = {"name": name, "maxrunning": 1, "enabled": True, "jid_include": True, **given}
-    if not name or not isinstance(name, str) or name in SCHEDULE_SETTINGS:
+    if not name or not isinstance(name, str) or name in schedules.SCHEDULE_SETTINGS:
         return {"comment": "Job name is required.", "result": False}
     try:
-        checked_entry(made, {}, whens_of(minion.grains, minion.pillar), time.time())
-    except MISTAKES as error:
+        schedules.checked_entry(made, {}, schedules.whens_of(minion.grains, minion.pillar), time.time())
+    except schedules.MISTAKES as error:
         return {"comment": f"Job {name} is not valid: {str(error).rstrip('.')}.", "result": False}
     return made
 
@@ -201,7 +198,7 @@ def delete(minion: Execution, name, test=False, persist=True, **kwargs):
     if test:
         return _answer(f"Job: {name} would be deleted from schedule.")
     with _changed(minion, persist) as saved:
-        deleted = name not in SCHEDULE_SETTINGS and saved.pop(name, None) is not None
+        deleted = name not in schedules.SCHEDULE_SETTINGS and saved.pop(name, None) is not None
     if name in _entries(minion):
         place = "a configuration file" if name in minion.opts["schedule"] else "the pillar"
         return _answer(f"Failed to delete job {name} from schedule: it is in {place}.", False)
@@ -216,7 +213,7 @@ def purge(minion: Execution, test=False, persist=True, **kwargs):
 
     CLI Example: salt '*' schedule.purge"""
     _refuse(kwargs)
-    found = [name for name in _entries(minion) if not name.startswith("__") and name not in SCHEDULE_SETTINGS]
+    found = [name for name in _entries(minion) if not name.startswith("__") and name not in schedules.SCHEDULE_SETTINGS]
     answers = {name: delete(minion, name, test, persist) for name in found}
     changes = {name: change for answer in answers.values() for name, change in answer["changes"].items()}
     said = [f"Deleted job: {name} from schedule." if name in changes else a["comment"] for name, a in answers.items()]
@@ -277,7 +274,7 @@ def _give(minion: Execution, name: str, verb: str, moments: dict[str, Any], time
     with _changed(minion, persist=False) as entries:
         entry = {**minion.opts["schedule"].get(name, {}), **entries.get(name, {})}
         for word, moment in moments.items():
-            given = [one for one in entry.get(word, []) if (_moment(**one) or 0) > time.time() - SKIPPED]
+            given = [one for one in entry.get(word, []) if (_moment(**one) or 0) > time.time() - schedules.SKIPPED]
             entry[word] = [*given, {"time": moment, "time_fmt": time_fmt}]
         entries[name] = entry
     return None
