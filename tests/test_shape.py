@@ -349,6 +349,7 @@ OFFERS = {
     "commands": ("COMMAND",),
     "outputters": ("output",),
     "transports": ("Listener",),
+    "elsewhere": ("find", "function"),
 }
 
 
