@@ -71,17 +71,17 @@ def prepare(scratch: Path) -> None:
                 info.type, info.mode, info.linkname = kind, 0o755, "x"
                 info.size = 2 * (kind == tarfile.REGTYPE)
                 archive.addfile(info, io.BytesIO(b"x\n"))
-    for name, links in (("in.zip", False), ("links.zip", True)):
-        with zipfile.ZipFile(scratch / name, "w") as packed:
+    for zip_name, links in (("in.zip", False), ("links.zip", True)):
+        with zipfile.ZipFile(scratch / zip_name, "w") as packed:
             packed.mkdir("z") if hasattr(packed, "mkdir") else packed.writestr("z/", "")
-            member = zipfile.ZipInfo("z/x")
-            member.external_attr = 0o100750 << 16
-            packed.writestr(member, "x\n")
+            entry = zipfile.ZipInfo("z/x")
+            entry.external_attr = 0o100750 << 16
+            packed.writestr(entry, "x\n")
             packed.writestr("z/deep/y", "y\n")
             if links:
-                member = zipfile.ZipInfo("z/l")
-                member.external_attr = 0o120777 << 16
-                packed.writestr(member, "x")
+                entry = zipfile.ZipInfo("z/l")
+                entry.external_attr = 0o120777 << 16
+                packed.writestr(entry, "x")
 
 
 def without_archives(tree: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def on(fun: str, place: str, /, *args: Any, **kwargs: Any) -> Row:
     return (f"file.{fun}", [SCRATCH + place, *args], kwargs)
 
 
-LINES = [  # arguments of file.line, each for a copy of HOSTS and one of CONF
+LINES: list[dict[str, Any]] = [  # arguments of file.line, each for a copy of HOSTS and one of CONF
     {"content": "new", "mode": "insert", "location": "start"},
     {"content": "new", "mode": "insert", "location": "end"},
     {"content": "new", "mode": "insert", "after": "localhost"},
@@ -56,7 +56,7 @@ LINES = [  # arguments of file.line, each for a copy of HOSTS and one of CONF
     {"content": "new", "mode": "odd"},
     {"mode": "insert", "after": "begin"},
 ]
-REPLACED = [  # arguments of file.replace, each for a copy of CONF
+REPLACED: list[tuple[list[Any], dict[str, Any]]] = [  # arguments of file.replace, each for a copy of CONF
     (["host = (.+)", r"name = \1"], {}),
     (["host = (.+)", r"name = \1"], {"count": 1, "backup": False}),
     (["HOST", "x"], {"flags": ["IGNORECASE", "MULTILINE"]}),
@@ -77,7 +77,7 @@ REPLACED = [  # arguments of file.replace, each for a copy of CONF
     (["", "x"], {"count": 2}),
     (["ü", "ue"], {"append_if_not_found": True}),
 ]
-COMMENTED = [
+COMMENTED: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("comment", ["host"], {}),
     ("comment", ["^host = one$"], {"backup": ".old"}),
     ("comment", ["nothing"], {}),
@@ -87,6 +87,27 @@ COMMENTED = [
     ("uncomment", ["twice"], {}),
     ("comment_line", ["host", "//", True], {}),
     ("comment_line", ["a comment", "#", False], {}),
+]
+MARKS = {"marker_start": "# begin", "marker_end": "# end"}
+BLOCK = "a\n# begin old\nx\ny\nz # end of it\nb\n"
+BLOCKS: list[tuple[str, dict[str, Any]]] = [  # a text, and arguments of file.blockreplace for a file of it
+    (BLOCK, {"content": "new", **MARKS}),
+    (BLOCK, {"content": "new", "append_newline": True, **MARKS}),
+    (BLOCK, {"content": "new\nlines\n", "append_newline": None, **MARKS}),
+    (BLOCK, {"content": "one\r\ntwo", "append_newline": None, "backup": False, "show_changes": False, **MARKS}),
+    (BLOCK, {"content": "x\ny\nz ", "dry_run": True, **MARKS}),
+    (BLOCK.replace("\n", "\r\n"), {"content": "new\nlines\n", **MARKS}),
+    (BLOCK * 2, {"content": "new\n", **MARKS}),
+    ("a\n# begin\nb\n", {"content": "new\n", **MARKS}),
+    ("a\nb", {"content": "new\n", **MARKS}),
+    ("a\nb", {"content": "new\n", "append_if_not_found": True, **MARKS}),
+    ("", {"content": "new\n", "append_if_not_found": True}),
+    ("a\nb", {"content": "new\n", "prepend_if_not_found": True, **MARKS}),
+    ("a\nb\n", {"content": "new\n", "insert_before_match": "^b", **MARKS}),
+    ("a\nb\n", {"content": "new\n", "insert_after_match": "^a", **MARKS}),
+    ("a\nb\n", {"content": "new\n", "insert_after_match": "c", **MARKS}),
+    ("a\nb\n", {"content": "new\n", "insert_after_match": "c", "append_if_not_found": True, **MARKS}),
+    ("a\0b\n", {"content": "new\n", **MARKS}),
 ]
 FOUND: list[dict[str, Any]] = [
     {},
@@ -129,11 +150,12 @@ FOUND: list[dict[str, Any]] = [
 def edits() -> list[Row]:
     rows = [on("line", f"line/{kind}{at}", **row) for kind in ("h", "c", "e", "n") for at, row in enumerate(LINES)]
     rows += [on("replace", f"replace/{at}", *args, **row) for at, (args, row) in enumerate(REPLACED)]
+    rows += [on("blockreplace", f"block/{at}", **row) for at, (_, row) in enumerate(BLOCKS)]
     return rows + [on(fun, f"comment/{at}", *args, **row) for at, (fun, args, row) in enumerate(COMMENTED)]
 
 
 def prepare(scratch: Path) -> None:
-    for directory in ("line", "replace", "comment", "find/deep/deeper", "tree/below", "empty/one/two", "over"):
+    for directory in ("block", "line", "replace", "comment", "find/deep/deeper", "tree/below", "empty/one/two", "over"):
         (scratch / directory).mkdir(parents=True)
     for at in range(len(LINES)):
         for kind, text in (("h", HOSTS), ("c", CONF), ("e", ""), ("n", HOSTS.rstrip("\n"))):
@@ -142,6 +164,8 @@ def prepare(scratch: Path) -> None:
         for at in range(number):
             (scratch / directory / str(at)).write_text(CONF)
             (scratch / directory / str(at)).chmod(0o640)
+    for at, (text, _) in enumerate(BLOCKS):
+        (scratch / f"block/{at}").write_bytes(text.encode())
     for name, size in (("a.txt", 5), ("b.TXT", 10), ("deep/c.txt", 2048), ("deep/deeper/d.old", 5000), ("e.old", 0)):
         (scratch / "find" / name).write_bytes(b"x" * size)
     (scratch / "find/to_a").symlink_to("a.txt")
@@ -343,6 +367,7 @@ CHANGING: list[Row] = [
 ODD: list[Row] = [
     on("replace", "replace/link", "host", "x"),
     on("line", "line/h0", mode="replace", match="(", content="x"),
+    on("blockreplace", "missing", content="x"),
 ]
 CASES: list[Row] = [*READING, *edits(), *ODD, *CHANGING]
 AFTER = True
@@ -377,6 +402,9 @@ DIFFERS = {
     },
     "file.find {scratch}/find type=l": "all links are found, not those alone that lead nowhere",
     "file.line {scratch}/line/h0 mode=replace match=( content=x": "the sentence says that this is a regular expression",
+    'file.blockreplace {scratch}/block/16 "content=new\\n" "marker_start=# begin" "marker_end=# end"': (
+        "a file with NUL bytes is refused as what it is"
+    ),
     "file.makedirs made/no/where/": "the sentence names the path",
     **dict.fromkeys(
         (

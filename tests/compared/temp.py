@@ -21,7 +21,7 @@ def without_chance(name: str) -> str:
     return f"{head}/{'mine-' * base.startswith('mine-')}{'.x' * base.endswith('.x')}"
 
 
-NORMAL = {
+NORMAL: dict[str, Any] = {
     "temp.dir": without_chance,
     "temp.file": without_chance,
     "AFTER": lambda tree: sorted([without_chance(name), *what[:3]] for name, what in tree.items()),

@@ -39,6 +39,7 @@ MAX_CONTENTS = 1 << 29  # bytes of a file that is read as a whole, to give, sear
 MAX_LINKS = 40  # links that lead from one to the next, as the kernel counts
 TEXT_BLOCK = 512  # bytes that say whether a file is text
 NO_ROOM_BESIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EBUSY)  # then it is written in place
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_KEPT = ("security.capability", "security.evm", "security.ima")  # they vouch for what the contents were
 KINDS = {
     stat.S_IFDIR: "dir", stat.S_IFCHR: "char", stat.S_IFBLK: "block", stat.S_IFREG: "file", stat.S_IFLNK: "link",
@@ -175,7 +176,7 @@ def _in_place(path: str, chunks: Iterable[bytes]) -> None:
             try:
                 os.posix_fallocate(fd, 0, len(data))
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno in NO_SPACE:
                     os.ftruncate(fd, info.st_size)
                     raise
         size = _write_all(fd, [data])
@@ -1236,7 +1237,7 @@ def append(path, *args, **kwargs):
                 _write_all(fd, [_as_bytes("\n" * lacks_end + "".join(f"{line}\n" for line in lines))])
                 os.fsync(fd)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno in NO_SPACE:
                     os.ftruncate(fd, size)
                 raise
         finally:
@@ -1761,6 +1762,114 @@ def line(
     return _diff(lines, new) if show_changes else True
 
 
+def _block(content: str, append_newline: Any, end: str, marker_end: str) -> list[str]:
+    """The lines between the markers, and the line of the end marker."""
+    lines = re.split("\r\n|\n", content)
+    if append_newline or (append_newline is None and not content.endswith("\n")):
+        lines.append("")
+    return [*(f"{line}{end}" for line in lines[:-1]), f"{lines[-1]}{marker_end.rstrip(chr(13) + chr(10))}{end}"]
+
+
+def _block_replaced(lines: list[str], start: str, stop: str, block: Callable[[str], list[str]]) -> list[str] | None:
+    """The lines with what stands between the markers replaced; None if there are no markers."""
+    new: list[str] = []
+    inside = found = False
+    for line in lines:
+        if start in line:
+            inside = True
+            new.append(line)
+        elif not inside:
+            new.append(line)
+        elif stop in line:
+            new += block(line[line.index(stop) :])
+            inside, found = False, True
+    if inside:
+        raise CommandExecutionError("Unterminated marked block. End of file reached before marker_end.")
+    return new if found else None
+
+
+def _block_put(lines: list[str], whole: list[str], end: str, where: dict[str, Any]) -> list[str]:
+    """The lines with a block where there was none."""
+    if where["prepend_if_not_found"]:
+        return [*whole, *lines]
+    if where["append_if_not_found"]:
+        tail = [lines[-1] if lines[-1].endswith(end) else lines[-1] + end] if lines else []
+        return [*lines[:-1], *tail, *whole]
+    pattern = where["insert_before_match"] or where["insert_after_match"]
+    if pattern and not isinstance(pattern, str):
+        which = "insert_before_match" if where["insert_before_match"] else "insert_after_match"
+        raise CommandExecutionError(f"RegEx expected in {which} parameter.")
+    places = [at for at, line in enumerate(lines) if pattern and _compiled(pattern).search(line)]
+    if not places:
+        raise CommandExecutionError("Cannot edit marked block. Markers were not found in file.")
+    at = places[0] + (not where["insert_before_match"])
+    return [*lines[:at], *whole, *lines[at:]]
+
+
+def blockreplace(
+    path,
+    marker_start="#-- start managed zone --",
+    marker_end="#-- end managed zone --",
+    content="",
+    append_if_not_found=False,
+    prepend_if_not_found=False,
+    backup=".bak",
+    dry_run=False,
+    show_changes=True,
+    append_newline=False,
+    insert_before_match=None,
+    insert_after_match=None,
+    test=False,
+):
+    """Replace what stands between two marked lines of a file: a unified diff, which is empty if nothing changes; with
+    show_changes=False True or False.
+
+    path
+        the file; links are followed
+    marker_start, marker_end
+        texts in the line before and the line behind
+    content
+        what is to stand between them
+    append_if_not_found, prepend_if_not_found
+        put the markers and content at the end or the beginning if there are no markers
+    insert_before_match, insert_after_match
+        put them before or behind the first line that a regular expression matches
+    backup
+        the old contents are kept under this extension; False: not
+    dry_run, test
+        say what would change, and change nothing
+    show_changes
+        False: only say whether something changes
+    append_newline
+        True: a line end behind content; None: if it has none
+
+    CLI Example: salt '*' file.blockreplace /etc/hosts '#-- start --' '#-- end --' '10.0.1.1 foo' append_newline=True"""
+    where = {"append_if_not_found": append_if_not_found, "prepend_if_not_found": prepend_if_not_found}
+    where |= {"insert_before_match": insert_before_match, "insert_after_match": insert_after_match}
+    if sum(map(bool, where.values())) > 1:
+        raise SaltInvocationError(f"Only one of {', '.join([*where][:3])}, and {[*where][3]} is permitted")
+    given = _expanded(path)
+    path = os.path.realpath(given)
+    if not os.path.exists(path):
+        raise SaltInvocationError(f"File not found: {given}")
+    data = _contents(path)
+    if not _is_text(data):
+        raise SaltInvocationError(f"Cannot perform string replacements on a binary file: {given}")
+    lines = re.findall("[^\n]*\n|[^\n]+", _as_text(data))
+    end = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    content = str(content)
+    new = _block_replaced(lines, marker_start, marker_end, lambda stop: _block(content, append_newline, end, stop))
+    if new is None:
+        whole = [marker_start + end, *_block(content, append_newline, end, marker_end)]
+        new = _block_put(lines, whole, end, where)
+    if new != lines and not dry_run and not test:
+        _target(given)
+        if backup is not False:
+            _back_up(path, data, f"{path}{backup}")
+        _put(path, [_as_bytes("".join(new))])
+    return _diff(lines, new) if show_changes else new != lines
+
+
 # Making, moving and removing
 
 
@@ -2020,7 +2129,8 @@ def remove(path, test=False, **kwargs):
 
 
 def rmdir(path, recurse=False, verbose=False, older_than=None, test=False):
-    """Remove an empty directory: True, or False if it could not be removed.
+    """Remove an empty directory: True, or False if it could not be removed. With recurse `/`, mount points and
+    directories that hold one are refused.
 
     path
         absolute
@@ -2039,6 +2149,8 @@ def rmdir(path, recurse=False, verbose=False, older_than=None, test=False):
         since = time.time() - int(older_than) * 86400 if older_than else None
     except (TypeError, ValueError):
         raise SaltInvocationError("older_than must be a number of days.") from None
+    if recurse:
+        _removable(path)
     below = [os.path.join(top, name) for top, names, _ in os.walk(path, topdown=False) for name in names]
     deleted: list[str] = []
     errors: list[list[str]] = []

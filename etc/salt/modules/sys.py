@@ -37,15 +37,22 @@ def argspec(minion: Execution, module=""):
     return found
 
 
+def _call_of(minion: Execution, name: str) -> str:
+    """How a function is called, with all its arguments and their defaults."""
+    signature = inspect.signature(minion.functions[name])
+    plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return name + str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
 @with_minion
 def doc(minion: Execution, *args):
-    """The documentation of all functions, or of those named or matched by a glob: {name: text}. What is named and
-    not here is looked up with the Salt on this machine, if there is one.
+    """The documentation of all functions, or of those named or matched by a glob: {name: text}, with the arguments in
+    its first line. What is named and not here is looked up with the Salt on this machine, if there is one.
 
     CLI Example: salt '*' sys.doc test.ping"""
     wanted = {str(arg): _selected(minion, str(arg)) for arg in args or ("",)}
     docs = {name: inspect.getdoc(minion.functions[name]) or "" for names in wanted.values() for name in names}
-    found = {name: doc + "\n" for name, doc in docs.items() if doc}
+    found = {name: f"{_call_of(minion, name)}\n\n{doc}\n" for name, doc in docs.items() if doc}
     missing = tuple(word for word, names in wanted.items() if word and not names)
     if missing and packed_leaf("elsewhere", "salt_call").find(minion)[0]:
         found |= packed_leaf("elsewhere", "salt_call").needed(minion, "sys.doc", missing, {}) or {}

@@ -1,0 +1,1 @@
+"""What tests/functions.py calls: a file for each daily module."""
