@@ -82,7 +82,7 @@ def _said(programs: list[Path]) -> dict[Path, tuple[bytes, str]]:
                     why[path] = f"it prints more than {MAX_OUTPUT} bytes"
                 if not data or path in why:
                     selector.unregister(key.fileobj)
-        why |= {key.data: f"it did not end within {SECONDS:.0f} s" for key in selector.get_map().values()}
+        why |= {key.data: f"it did not end within {SECONDS:g} s" for key in selector.get_map().values()}
     for path, process in started.items():
         _end(path, process, deadline, why)
     return {path: (output.get(path, b""), why.get(path, "")) for path in programs}
@@ -95,7 +95,7 @@ def _end(path: Path, process: subprocess.Popen[bytes], deadline: float, why: dic
         if path not in why:
             process.wait(max(deadline - time.monotonic(), 0.1))
     if process.poll() is None:
-        why.setdefault(path, f"it did not end within {SECONDS:.0f} s")
+        why.setdefault(path, f"it did not end within {SECONDS:g} s")
     if path in why:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __grains__: Mapping[str, Any]
 
-MAX_LENGTH = 1 << 20  # characters of a random text
+MAX_LENGTH = 1 << 16  # characters of a random text
 SALT_CHARACTERS = string.ascii_letters + string.digits + "./"
 METHODS = {"sha512": ("$6$", 16), "sha256": ("$5$", 16), "md5": ("$1$", 8), "crypt": ("", 2)}  # prefix, length of salt
 
@@ -75,7 +75,7 @@ def get_str(
     """A random text.
 
     length
-        its characters, at most a million
+        its characters, at most 65,536
     chars
         what it is made of; without it the next ones count
     lowercase, uppercase, digits, punctuation, whitespace
