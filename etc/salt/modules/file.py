@@ -7,21 +7,15 @@ modules write with `__salt__["file.write"]`. Where a function changes something,
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import fnmatch
 import glob
 import grp
-import hashlib
 import logging
 import os
 import pwd
 import re
-import secrets
-import shlex
-import shutil
 import stat
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -95,6 +89,8 @@ def _as_shown(lines: Iterable[str | bytes]) -> list[str]:
 
 def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes]) -> str:
     """A unified diff of lines, without names."""
+    import difflib
+
     return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new)))
 
 
@@ -202,7 +198,7 @@ def _put(path: str, chunks: Iterable[bytes], like: str = "", keep_inode: bool = 
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             return _in_place(path, chunks)
         model = like or (path if old else "")
-        beside = os.path.join(directory, f".{os.fsdecode(os.fsencode(name)[:200])}.{secrets.token_hex(4)}")
+        beside = os.path.join(directory, f".{os.fsdecode(os.fsencode(name)[:200])}.{os.urandom(4).hex()}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(beside, flags, 0o600 if model else 0o666)
@@ -719,6 +715,8 @@ def get_hash(path, form="sha256", chunk_size=65536):
         bytes that are read at once
 
     CLI Example: salt '*' file.get_hash /etc/shadow"""
+    import hashlib
+
     path = _expanded(path)
     try:
         found = hashlib.new(form)
@@ -900,6 +898,8 @@ def grep(path, pattern, *opts):
 
 
 def _one_word(option: Any) -> list[str]:
+    import shlex
+
     words = shlex.split(str(option))
     if len(words) > 1:
         problem = "Passing multiple command line arguments in a single string is not supported"
@@ -1093,6 +1093,9 @@ def _deleting(value: Any, test: bool) -> Callable[[_Finding], Any]:
 
 
 def _executing(value: Any, test: bool) -> Callable[[_Finding], Any]:
+    import shlex
+    import subprocess
+
     words = shlex.split(str(value))
 
     def execute(found: _Finding) -> str:
@@ -1977,7 +1980,7 @@ def symlink(src, path, force=False, atomic=False, follow_symlinks=True, test=Fal
             raise CommandExecutionError(f"Could not create '{path}': it is a directory.")
     if test:
         return f"Would make {path} a link to {src}."
-    beside = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}")
+    beside = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}")
     try:
         os.symlink(src, beside)
         os.rename(beside, path)
@@ -2037,6 +2040,8 @@ def move(src, dst, disallow_copy_and_unlink=False, test=False):
         True: as file.rename does it, or not at all
 
     CLI Example: salt '*' file.move /path/to/src /path/to/dst"""
+    import shutil
+
     if disallow_copy_and_unlink:
         return rename(src, dst, test)
     src, dst = _absolute(src, "Source path must be absolute."), _absolute(dst, "Destination path must be absolute.")
@@ -2051,6 +2056,8 @@ def move(src, dst, disallow_copy_and_unlink=False, test=False):
 
 def _copy_one(src: str, dst: str) -> str:
     """Copy a file with its mode and owner, or a link as a link."""
+    import shutil
+
     if os.path.islink(src):
         shutil.copyfile(src, dst, follow_symlinks=False)
     else:
@@ -2071,6 +2078,8 @@ def copy(src, dst, recurse=False, remove_existing=False, test=False):
         with recurse: what is there is removed first
 
     CLI Example: salt '*' file.copy /path/to/src_dir /path/to/dst_dir recurse=True"""
+    import shutil
+
     src, dst = _absolute(src), _absolute(dst)
     if not os.path.exists(src):
         raise CommandExecutionError(f"No such file or directory '{src}'")
@@ -2100,6 +2109,8 @@ def copy(src, dst, recurse=False, remove_existing=False, test=False):
 
 
 def _remove(path: str) -> None:
+    import shutil
+
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import codecs
-import ctypes
-import ctypes.util
 import hashlib
 import random
 import secrets
@@ -103,6 +101,9 @@ def get_str(
 
 def _crypt(password: str, setting: str) -> str:
     """crypt(3), which libcrypt has, or the C library itself."""
+    import ctypes
+    import ctypes.util
+
     for name in (ctypes.util.find_library("crypt"), "libcrypt.so.2", "libcrypt.so.1", None):
         try:
             function = ctypes.CDLL(name).crypt
