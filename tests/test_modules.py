@@ -75,7 +75,7 @@ def test_every_packed_function_has_a_first_sentence_and_an_example(minion):
     for fun, function in functions.items():
         doc = function.__doc__ or ""
         same = [name for name, other in functions.items() if other.__doc__ is function.__doc__]
-        assert re.match(r"[A-Z].*\.", doc, re.DOTALL), fun
+        assert re.match(r"[A-Z{].*\.", doc, re.DOTALL), fun
         assert re.search("CLI Examples?:", doc), fun
         assert any(re.search(rf"salt(-call| '?[^ ]+) {re.escape(name)}\b", doc) for name in same), fun
 
