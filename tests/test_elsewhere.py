@@ -149,11 +149,33 @@ def test_a_program_that_comes_back_here_is_found_out(tmp_path):
     assert done.returncode == 1 and "is this program again" in done.stdout
 
 
-def test_salt_sees_the_modules_of_this_minion(minion):
+def test_salt_sees_the_modules_of_this_minion_that_it_can_read(minion, tmp_path):
+    place = minion.conf / "modules"
+    place.mkdir()
+    (place / "site.py").write_text("def x(): pass\n")
+    (place / "cmd.py").write_text("from saltlite import Execution\n")
+    (place / "whole").mkdir()
+    (place / "whole/__init__.py").write_text("")
     minion("napalm.cli")
-    own = json.loads((minion.cache / "salt-call/conf/own").read_text())
-    assert own["extension_modules"] == f"{minion.cache}/extmods"
-    assert own["module_dirs"] == [f"{minion.conf}/modules"]
+    home = minion.cache / "salt-call"
+    own = json.loads((home / "conf/own").read_text())
+    assert own["extension_modules"] == f"{minion.cache}/extmods" and own["module_dirs"] == [f"{home}/modules"]
+    links = {path.name: os.readlink(path) for path in (home / "modules").iterdir()}
+    assert links == {"site.py": f"{place}/site.py", "whole": f"{place}/whole"}
+    (place / "site.py").unlink()
+    minion("napalm.cli")
+    assert os.listdir(home / "modules") == ["whole"]
+
+
+@pytest.mark.parametrize("size", [-1, 0, 1])
+def test_what_salt_call_prints_has_a_bound(minion, size):
+    minion.opts["max_return_size"] = 1000
+    most = SALT_CALL.JSON_SIZE * 1000 + size
+    frame = len(json.dumps({"local": ""}))
+    text = f"import sys\nsys.stdout.write('{{\"local\": \"' + {most - frame} * 'x' + '\"}}')\n"
+    program(Path(minion.opts["salt_call"]), text)
+    ret, _, success = minion.run("napalm.cli")
+    assert success is (size <= 0) and (success or "printed more than" in ret)
 
 
 # grains of programs

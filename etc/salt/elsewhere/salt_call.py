@@ -6,23 +6,27 @@ or a script that starts it, is none: it would ask itself."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from saltlite import PACKED, CommandExecutionError, Execution, nearest, put
+from saltlite import PACKED, CommandExecutionError, Execution, leaf_files, nearest, put
 
 PLACES = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call, whatever PATH says
-MAX_SAID = 2000  # characters of what salt-call said in place of a return
+JSON_SIZE = 4  # times max_return_size: the bytes that salt-call may print, for JSON is longer than a return
+MAX_SAID = 2000  # bytes of what salt-call said in place of a return
 CALLER = "SALTLITE_CALLER"  # in the environment of a salt-call: the process that has started it
 HEAD = 4096  # bytes of a program in which a script that starts this one names it
+OURS = re.compile(rb"^\s*(?:from|import) saltlite\b", re.MULTILINE)
 FUN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
 
@@ -91,15 +95,33 @@ def word(value: Any) -> str:
     return ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, default=str, ensure_ascii=False))
 
 
+def _modules(minion: Execution, home: Path) -> str:
+    """A directory of links to the module files that a site has brought. One that imports this program is not among
+    them: Salt could not read it, and would miss its own of that name."""
+    place = home / "modules"
+    place.mkdir(0o700, exist_ok=True)
+    wanted: dict[str, Path] = {}
+    for stem, path in leaf_files("modules", minion.opts).items():
+        with contextlib.suppress(OSError):
+            if not path.is_relative_to(PACKED) and not OURS.search(path.read_bytes()):
+                wanted |= {stem: path.parent} if path.name == "__init__.py" else {f"{stem}.py": path}
+    for name in set(os.listdir(place)) | set(wanted):
+        link, target = place / name, wanted.get(name)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):  # another job does the same
+            if target is None or not link.is_symlink() or os.readlink(link) != str(target):
+                link.unlink(missing_ok=True)
+                if target is not None:
+                    link.symlink_to(target)
+    return str(place)
+
+
 def _configuration(minion: Execution) -> Path:
     """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
     home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
     (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
     own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
-    own |= {"extension_modules": f"{minion.opts['cachedir']}/extmods"}
-    beside = [] if conf == PACKED else [f"{conf}/modules"]
-    own |= {"module_dirs": [*beside, *minion.opts["module_dirs"]]}
+    own |= {"extension_modules": f"{minion.opts['cachedir']}/extmods", "module_dirs": [_modules(minion, home)]}
     own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
     more = [os.path.join(conf, os.path.expanduser(str(pattern))) for pattern in minion.opts["default_include"]]
@@ -123,13 +145,24 @@ def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwarg
     # a bundled interpreter must not meet the modules of the one that runs the minion
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env[CALLER] = str(os.getpid())
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
+    most = JSON_SIZE * minion.opts["max_return_size"]
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env
+        ) as made:
+            assert made.stdout
+            output = made.stdout.read(most + 1)
+            if len(output) > most:
+                made.kill()
+        errors.seek(max(0, errors.seek(0, os.SEEK_END) - MAX_SAID))
+        said = (errors.read() or output[-MAX_SAID:]).decode(errors="replace").strip()
+    if len(output) > most:
+        raise CommandExecutionError(f"{program} printed more than {most} bytes, for a max_return_size that is smaller.")
     try:
-        ret = json.loads(done.stdout)["local"]
-    except (ValueError, KeyError, TypeError):
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-MAX_SAID:]
-        raise CommandExecutionError(f"{program} ended with exit code {done.returncode}: {said}") from None
-    minion.context["retcode"] = done.returncode
+        ret = json.loads(output)["local"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CommandExecutionError(f"{program} ended with exit code {made.returncode}: {said}") from None
+    minion.context["retcode"] = made.returncode
     return ret
 
 
