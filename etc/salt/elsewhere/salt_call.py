@@ -105,7 +105,7 @@ def _modules(minion: Execution, home: Path) -> str:
         with contextlib.suppress(OSError):
             if not path.is_relative_to(PACKED) and not OURS.search(path.read_bytes()):
                 wanted |= {stem: path.parent} if path.name == "__init__.py" else {f"{stem}.py": path}
-    for name in set(os.listdir(place)) | set(wanted):
+    for name in {path.name for path in place.iterdir() if path.is_symlink()} | set(wanted):
         link, target = place / name, wanted.get(name)
         with contextlib.suppress(FileNotFoundError, FileExistsError):  # another job does the same
             if target is None or not link.is_symlink() or os.readlink(link) != str(target):
