@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from one_minion import Minion, snapshot
 
+import saltlite
+
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -238,6 +240,35 @@ def test_remove_takes_a_link_and_not_what_it_leads_to(minion, home):
     assert "must be absolute" in minion.error("file.remove", "files")
 
 
+@as_root
+def test_a_user_who_may_write_to_anothers_file_leaves_it_to_its_owner(home):
+    """In a process of that user's: the file keeps owner and inode; a copy is the user's own."""
+    path = put(home / "x", mode=0o4666)
+    path.chmod(0o4666)
+    home.chmod(0o777)
+    for part in (home.parent, home.parent.parent, home.parent.parent.parent):
+        part.chmod(part.stat().st_mode | 0o011)
+    inode = path.stat().st_ino
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            module = saltlite.read_leaf(saltlite.leaf_files("modules")["file"], {"__opts__": {}})
+            os.setgroups([])
+            os.setgid(NOBODY.pw_gid)
+            os.setuid(NOBODY.pw_uid)
+            module.write(str(path), "theirs")
+            module.copy(str(path), str(home / "copy"))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert (path.read_text(), path.stat().st_uid, path.stat().st_ino) == ("theirs\n", 0, inode)
+    copy = (home / "copy").stat()
+    assert (copy.st_uid, stat.S_IMODE(copy.st_mode)) == (NOBODY.pw_uid, 0o666)
+    assert sorted(os.listdir(home)) == ["copy", "x"]
+
+
 def test_a_directory_is_not_copied_into_itself(minion, home):
     put(home / "d/x")
     assert "the one lies in the other" in minion.error("file.copy", str(home / "d"), str(home / "d/e"), recurse=True)
@@ -265,6 +296,13 @@ def test_a_copy_is_whole_and_keeps_modes_owners_and_links(minion, home):
     ("check_hash", ["abc"], "could not be matched to a supported hash type"),
     ("access", ["z"], "Invalid mode specified"),
     ("touch", ["odd"], "must be integers"),
+    ("touch", ["nan"], "ERROR: "),
+    ("truncate", ["odd"], "length must be a whole number, not 'odd'"),
+    ("truncate", [-1], "length must be 0 or more, not -1"),
+    ("seek_read", [-1, 0], "size must be 0 or more"),
+    ("seek_write", ["x", None], "offset must be a whole number"),
+    ("get_hash", ["md5", 0], "chunk_size must be 1 or more"),
+    ("replace", ["old", "x", "odd"], "count must be a whole number"),
     ("read", ["x", "y", "z"], ""),
 ])  # fmt: skip
 def test_wrong_arguments_change_nothing_and_are_said(minion, home, fun, args, says):
@@ -368,6 +406,18 @@ def test_find_deletes_what_it_names_and_nothing_else(minion, home):
     assert minion("file.find", str(home), name="e", delete="d") == [str(home / "e")]
     assert sorted(os.listdir(home)) == ["d", "to"] and os.listdir(home / "d") == ["keep"]
     assert minion("file.find", "/proc", name="proc", maxdepth=0, delete="d", test=True) == []  # a mount point
+
+
+def test_find_goes_as_deep_as_directories_are(minion, home):
+    deep = 1500  # more than Python calls itself
+    for depth in range(deep):
+        os.mkdir(f"{home}/{'d/' * (depth + 1)}")
+    assert len(minion("file.find", str(home), type="d", mindepth=1)) == deep
+    ret = minion.run("file.remove", str(home / "d"))[0]
+    assert ret is True or "nested too deep" in ret  # as this Python's rmtree is made
+    for depth in range(deep, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(f"{home}/{'d/' * depth}")
 
 
 def test_find_runs_a_command_without_a_shell(minion, home):

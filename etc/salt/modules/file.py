@@ -57,6 +57,17 @@ def _absolute(path: Any, what: str = "File path must be absolute.") -> str:
     return found
 
 
+def _number(value: Any, name: str, least: int = 0) -> int:
+    """A whole number; SaltInvocationError for anything else."""
+    try:
+        found = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise SaltInvocationError(f"{name} must be a whole number, not {value!r}.") from None
+    if found < least:
+        raise SaltInvocationError(f"{name} must be {least} or more, not {found}.")
+    return found
+
+
 def _failure(path: str, error: OSError) -> CommandExecutionError:
     return CommandExecutionError(f"{path}: {error.strerror or error}")
 
@@ -140,16 +151,21 @@ def _write_all(fd: int, chunks: Iterable[bytes]) -> int:
     return size
 
 
-def _like(fd: int, path: str, info: os.stat_result) -> None:
-    """Give an open file another's owner, mode and extended attributes."""
+def _like(fd: int, path: str, info: os.stat_result) -> bool:
+    """Give an open file another's owner, mode and extended attributes; False if the owner may not be given."""
+    mode, owned = stat.S_IMODE(info.st_mode), True
     if (info.st_uid, info.st_gid) != (os.fstat(fd).st_uid, os.fstat(fd).st_gid):
-        os.fchown(fd, info.st_uid, info.st_gid)
-    os.fchmod(fd, stat.S_IMODE(info.st_mode))
+        try:
+            os.fchown(fd, info.st_uid, info.st_gid)
+        except PermissionError:
+            mode, owned = mode & 0o777, False
+    os.fchmod(fd, mode)
     with contextlib.suppress(OSError):  # a file system without them
         for name in os.listxattr(path):
             if name not in NOT_KEPT:
                 with contextlib.suppress(OSError):  # one that only the kernel sets
                     os.setxattr(fd, name, os.getxattr(path, name))
+    return owned
 
 
 def _sync_directory(directory: str) -> None:
@@ -209,19 +225,20 @@ def _put(path: str, chunks: Iterable[bytes], like: str = "", keep_inode: bool = 
         try:
             try:
                 _write_all(fd, chunks)
-                if model:
-                    _like(fd, model, os.stat(model))
+                owned = not model or _like(fd, model, os.stat(model)) or bool(like)
                 os.fsync(fd)
             finally:
                 os.close(fd)
             try:
+                if not owned:  # somebody else's file, to which this user may write
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
                 os.rename(beside, path)
             except OSError as error:
-                if old and error.errno in NO_ROOM_BESIDE:  # a mount of its own, as /etc/hosts is in a container
-                    _in_place(path, [_contents(beside)])
-                    os.unlink(beside)
-                    return None
-                raise
+                if not old or error.errno not in NO_ROOM_BESIDE:
+                    raise
+                _in_place(path, [_contents(beside)])  # or a mount of its own, as /etc/hosts is in a container
+                os.unlink(beside)
+                return None
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(beside)
@@ -717,7 +734,7 @@ def get_hash(path, form="sha256", chunk_size=65536):
     CLI Example: salt '*' file.get_hash /etc/shadow"""
     import hashlib
 
-    path = _expanded(path)
+    path, size = _expanded(path), _number(chunk_size, "chunk_size", 1)
     try:
         found = hashlib.new(form)
         found.digest()  # one whose length must be given, shake_128, is none of a file
@@ -725,7 +742,7 @@ def get_hash(path, form="sha256", chunk_size=65536):
         raise ValueError(f"Invalid hash type: {form}") from None
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(int(chunk_size)):
+            while chunk := file.read(size):
                 found.update(chunk)
     except OSError as error:
         raise _failure(path, error) from None
@@ -797,11 +814,11 @@ def seek_read(path, size, offset):
         where the part begins
 
     CLI Example: salt '*' file.seek_read /path/to/file 4096 0"""
-    path = _expanded(path)
+    path, size, offset = _expanded(path), _number(size, "size"), _number(offset, "offset")
     try:
         with open(path, "rb", buffering=0) as file:
-            file.seek(int(offset))
-            return file.read(min(int(size), MAX_CONTENTS)) or b""
+            file.seek(offset)
+            return file.read(min(size, MAX_CONTENTS)) or b""
     except OSError as error:
         raise _failure(path, error) from None
 
@@ -1116,20 +1133,20 @@ def _executing(value: Any, test: bool) -> Callable[[_Finding], Any]:
 ACTIONS = {"print": _printing, "delete": _deleting, "exec": _executing}
 
 
-def _walk(top: str, least: int, most: int | None, depth: int = 0) -> Iterator[_Finding]:
+def _walk(top: str, least: int, most: int | None) -> Iterator[_Finding]:
     """All at and below a path, from one depth to another. Links are not gone through."""
-    try:
-        is_link = os.path.islink(top)
-        info = os.stat(top) if os.path.exists(top) else os.lstat(top)
-    except OSError:
-        info, is_link = None, False
-    if depth >= least:
-        yield _Finding(top, info, is_link)
-    is_directory = info is not None and stat.S_ISDIR(info.st_mode) and (not is_link or depth == 0)
-    if is_directory and (most is None or depth < most):
+    ahead = [(top, 0)]
+    while ahead:
+        path, depth = ahead.pop()
+        info, is_link = None, os.path.islink(path)
         with contextlib.suppress(OSError):
-            for name in sorted(os.listdir(top)):
-                yield from _walk(os.path.join(top, name), least, most, depth + 1)
+            info = os.stat(path) if os.path.exists(path) else os.lstat(path)
+        if depth >= least:
+            yield _Finding(path, info, is_link)
+        is_directory = info is not None and stat.S_ISDIR(info.st_mode) and (not is_link or depth == 0)
+        if is_directory and (most is None or depth < most):
+            with contextlib.suppress(OSError):
+                ahead += [(os.path.join(path, name), depth + 1) for name in os.listdir(path)]
 
 
 def find(path, *args, **kwargs):
@@ -1167,7 +1184,7 @@ def find(path, *args, **kwargs):
     kwargs |= {"delete": "f"} if "delete" in args else {"print": "path"} if "print" in args else {}
     try:
         test = bool(kwargs.pop("test", False))
-        least = int(kwargs.pop("mindepth", 0))
+        least = int(kwargs.pop("mindepth", 0) or 0)
         most = kwargs.pop("maxdepth", None)
         most = None if most is None else int(most)
         for name, value in kwargs.items():
@@ -1227,7 +1244,7 @@ def append(path, *args, **kwargs):
     CLI Example: salt '*' file.append /etc/motd 'With all thine offerings thou shalt offer salt.'"""
     path = _expanded(path)
     lines, test = _lines_given(args, kwargs)
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         raise CommandExecutionError(f"{path} is not there: file.write or file.touch makes it.")
     if test:
         return f'Would write {len(lines)} lines to the end of "{path}".'
@@ -1281,14 +1298,14 @@ def seek_write(path, data, offset, test=False):
         where they are written
 
     CLI Example: salt '*' file.seek_write /path/to/file 'some data' 4096"""
-    path = _expanded(path)
+    path, offset = _expanded(path), _number(offset, "offset")
     data = data if isinstance(data, bytes) else _as_bytes(str(data))
     if test:
-        return f"Would write {len(data)} bytes at {int(offset)} of {path}."
+        return f"Would write {len(data)} bytes at {offset} of {path}."
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.lseek(fd, int(offset), os.SEEK_SET)
+            os.lseek(fd, offset, os.SEEK_SET)
             size = _write_all(fd, [data])
             os.fsync(fd)
         finally:
@@ -1307,11 +1324,11 @@ def truncate(path, length, test=False):
         bytes that stay
 
     CLI Example: salt '*' file.truncate /path/to/file 512"""
-    path = _expanded(path)
+    path, length = _expanded(path), _number(length, "length")
     if test:
-        return f"Would cut {path} from {stats(path)['size']} to {int(length)} bytes."
+        return f"Would cut {path} from {stats(path)['size']} to {length} bytes."
     try:
-        os.truncate(path, int(length))
+        os.truncate(path, length)
     except OSError as error:
         raise _failure(path, error) from None
     return None
@@ -1341,8 +1358,8 @@ def touch(name, atime=None, mtime=None, test=False):
         now = time.time()
         times = [now if each is None else each for each in given]
         os.utime(name, None if given == [None, None] else (times[0], times[1]))
-    except OSError as error:
-        raise CommandExecutionError(error.strerror) from None
+    except (OSError, ValueError, OverflowError) as error:
+        raise CommandExecutionError(getattr(error, "strerror", None) or str(error)) from None
     return os.path.exists(name)
 
 
@@ -1381,7 +1398,7 @@ def _changed(old: Any, words: list[Any], flags: int, options: dict[str, Any]) ->
     slash = "\\" if isinstance(old, str) else b"\\"
     substitute = repl.replace(slash, slash * 2) if options["backslash_literal"] else repl
     try:
-        new, number = _compiled(pattern, flags).subn(substitute, old, int(options["count"]))
+        new, number = _compiled(pattern, flags).subn(substitute, old, options["count"])
     except (re.error, IndexError) as error:
         raise CommandExecutionError(f"{_as_shown([repl])[0]!r} cannot stand in place of that: {error}") from None
     if number or not (options["append_if_not_found"] or options["prepend_if_not_found"]):
@@ -1477,7 +1494,7 @@ def replace(
     if search_only:
         return bool(_compiled(words[0], number).search(old))
     options = {"append_if_not_found": append_if_not_found, "prepend_if_not_found": prepend_if_not_found}
-    options |= {"backslash_literal": backslash_literal, "count": count}
+    options |= {"backslash_literal": backslash_literal, "count": _number(count, "count")}
     new = _changed(old, words, number, options)
     changed = new != old
     if changed and not dry_run and not test:
@@ -2045,6 +2062,8 @@ def move(src, dst, disallow_copy_and_unlink=False, test=False):
     if disallow_copy_and_unlink:
         return rename(src, dst, test)
     src, dst = _absolute(src, "Source path must be absolute."), _absolute(dst, "Destination path must be absolute.")
+    if os.path.lexists(src):
+        _removable(src)  # across file systems it is copied and removed
     if test:
         return {"result": True, "comment": f"'{src}' would be moved to '{dst}'"}
     try:
@@ -2111,10 +2130,13 @@ def copy(src, dst, recurse=False, remove_existing=False, test=False):
 def _remove(path: str) -> None:
     import shutil
 
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
+    if not os.path.isdir(path) or os.path.islink(path):
         os.remove(path)
+        return
+    try:
+        shutil.rmtree(path)
+    except RecursionError:
+        raise OSError(errno.ELOOP, "its directories are nested too deep to be removed at once") from None
 
 
 def remove(path, test=False, **kwargs):
