@@ -131,7 +131,9 @@ def test_a_link_to_this_program_is_none_of_salts(alone, tmp_path):
     found.unlink()
     program(found, 'exec python3 /usr/lib/saltlite.pyz call "$@"\n', "#!/bin/sh\n")
     assert SALT_CALL.find(alone.execution)[0] == ""
-    real = program(tmp_path / "opt/salt-call")  # the next one counts
+    real = program(
+        tmp_path / "opt/salt-call", "'''exec' '/opt/saltlite-build/bin/python' \"$0\" '''\\n" + ANSWER
+    )  # the next one counts
     assert SALT_CALL.find(alone.execution) == (str(real), "")
 
 

@@ -26,6 +26,7 @@ JSON_SIZE = 4  # times max_return_size: the bytes that salt-call may print, for 
 MAX_SAID = 2000  # bytes of what salt-call said in place of a return
 CALLER = "SALTLITE_CALLER"  # in the environment of a salt-call: the process that has started it
 HEAD = 4096  # bytes of a program in which a script that starts this one names it
+STARTS_OURS = re.compile(rb"\bsaltlite(?:\.pyz?)?(?![\w/.-])")  # the program, and no directory of that name
 OURS = re.compile(rb"^\s*(?:from|import) saltlite\b", re.MULTILINE)
 FUN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
@@ -44,7 +45,8 @@ def _is_own(program: str) -> bool:
                 return any(name.rpartition("/")[2].startswith("saltlite") for name in archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
-    return head.startswith(b"#!") and b"saltlite" in head
+    first, _, body = head.partition(b"\n")  # the interpreter may lie anywhere
+    return first.startswith(b"#!") and STARTS_OURS.search(body) is not None
 
 
 def _candidates(named: str) -> Iterator[str]:
