@@ -119,6 +119,9 @@ def test_a_file_with_two_names_keeps_both(minion, home):
     assert (home / "y").read_text() == "new\n"
     minion("file.replace", str(path), "new", "newer", preserve_inode=False, backup=False)
     assert (home / "y").read_text() == "new\n" and path.read_text() == "newer\n"
+    os.link(path, home / "z")
+    minion("file.copy", str(put(home / "source", "copied\n", 0o604)), str(path))
+    assert (home / "z").read_text() == "copied\n" and stat.S_IMODE(path.stat().st_mode) == 0o604
 
 
 def test_links_are_followed_and_stay_links(minion, home):

@@ -1,8 +1,9 @@
 """Files and directories: reading, writing, editing, finding and removing them.
 
 A file that is there gets its new contents whole or not at all: `_put` writes them to a file beside it, gives that the
-mode, owner and extended attributes (SELinux context, ACL) of the old one, syncs it and renames it into place. Other
-modules write with `__salt__["file.write"]`. Where a function changes something, `test=True` says what it would do."""
+mode, owner and extended attributes (SELinux context, ACL) of the old one, syncs it and renames it into place. A crash
+leaves `.NAME.` and 8 hex digits beside it. Other modules write with `__salt__["file.write"]`. Where a function changes
+something, `test=True` says what it would do."""
 
 from __future__ import annotations
 
@@ -177,7 +178,7 @@ def _sync_directory(directory: str) -> None:
             os.close(fd)
 
 
-def _in_place(path: str, chunks: Iterable[bytes]) -> None:
+def _in_place(path: str, chunks: Iterable[bytes], like: str = "") -> None:
     """Write into the file itself: one with several names, one that is mounted, one of /proc. Its room is taken before
     its first byte changes, so a full disk loses nothing."""
     data = b"".join(chunks)
@@ -196,6 +197,8 @@ def _in_place(path: str, chunks: Iterable[bytes]) -> None:
             with contextlib.suppress(OSError):  # of /proc
                 os.ftruncate(fd, size)
                 os.fsync(fd)
+            if like:
+                _like(fd, like, os.stat(like))
     finally:
         os.close(fd)
 
@@ -212,7 +215,7 @@ def _put(path: str, chunks: Iterable[bytes], like: str = "", keep_inode: bool = 
         if old and (not stat.S_ISREG(old.st_mode) or (keep_inode and old.st_nlink > 1)):
             if stat.S_ISDIR(old.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            return _in_place(path, chunks)
+            return _in_place(path, chunks, like)
         model = like or (path if old else "")
         beside = os.path.join(directory, f".{os.fsdecode(os.fsencode(name)[:200])}.{os.urandom(4).hex()}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -220,7 +223,7 @@ def _put(path: str, chunks: Iterable[bytes], like: str = "", keep_inode: bool = 
             fd = os.open(beside, flags, 0o600 if model else 0o666)
         except OSError as error:
             if old and error.errno in NO_ROOM_BESIDE:
-                return _in_place(path, chunks)
+                return _in_place(path, chunks, like)
             raise
         try:
             try:
@@ -236,7 +239,7 @@ def _put(path: str, chunks: Iterable[bytes], like: str = "", keep_inode: bool = 
             except OSError as error:
                 if not old or error.errno not in NO_ROOM_BESIDE:
                     raise
-                _in_place(path, [_contents(beside)])  # or a mount of its own, as /etc/hosts is in a container
+                _in_place(path, [_contents(beside)], like)  # or a mount of its own, as /etc/hosts is in a container
                 os.unlink(beside)
                 return None
         except BaseException:
