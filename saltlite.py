@@ -72,7 +72,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
-    CACHE/salt-call                job               configuration and cache of the salt-call that applies states
+    CACHE/salt-call                job               configuration and cache of the salt-call of a Salt that is here
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
@@ -1671,6 +1671,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "terminal": "",  # what commands and outputters share: colours, texts without controls, `show`
     "outputters": "output",  # output(data, opts) -> text
     "modules": "modules",  # every public function: an execution function
+    "elsewhere": "",  # function(minion, fun): what answers a function that no module file here has
     "_grains": "grains",  # every public function gives grains
     "utils": "utils",  # every public function: one of `__utils__`, for modules
 }
@@ -5408,11 +5409,9 @@ class Execution:
         if problem := self.barred(fun):
             return problem, 1, False
         try:
-            function = self.functions[fun]
-        except KeyError:
-            why = self.functions.why.get(fun.partition(".")[0])
-            close = "" if why else nearest(fun, self.functions)
-            return f"'{fun}' is not available." + (f" {why}." if why else close.replace("; did", " Did")), 1, False
+            function = self.functions.get(fun) or self._elsewhere(fun)
+        except CommandExecutionError as error:
+            return str(error), 1, False
         try:
             args, kwargs = self.arguments(function, arg)
         except CommandExecutionError as error:
@@ -5432,6 +5431,11 @@ class Execution:
             return f"The minion function caused an exception: {traceback.format_exc()}", 1, False
         failed = isinstance(result, dict) and not all(result.get(name, True) for name in ("result", "success"))
         return result, self.context.get("retcode", 0) or int(failed), True
+
+    def _elsewhere(self, fun: str) -> Function:
+        """What answers a function that no file here has; CommandExecutionError says why nothing does."""
+        (leaf,) = leaf_files("elsewhere")
+        return packed_leaf("elsewhere", leaf).function(self, fun)
 
     def arguments(self, function: Function, arg: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         """args and kwargs of a job's `arg`: the map with `__kwarg__`, and `k=v` words that the function knows."""
