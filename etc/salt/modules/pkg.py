@@ -24,7 +24,7 @@ __salt__: Mapping[str, Any]
 
 LOCK_SECONDS = 600  # how long another program's lock is waited for
 LOCK_EVERY = 3  # seconds between two tries
-REFRESH_SECONDS = 300  # for a manager to fetch its lists
+ENDED_SECONDS = 1  # between looks whether a silent program has ended
 SAID = 2000  # characters of a manager's message in an error
 ENVIRONMENT = {  # no program asks, and all speak English
     "LC_ALL": "C",
@@ -615,7 +615,10 @@ def _lines(process: Any, tell: Callable[[str], object] | None) -> tuple[str, str
         for name in said:
             selector.register(getattr(process, name), selectors.EVENT_READ, name)
         while selector.get_map():
-            for key, _ in selector.select():
+            ready = selector.select(ENDED_SECONDS)
+            if not ready and process.poll() is not None:
+                break  # a daemon that it has started keeps the pipes open
+            for key, _ in ready:
                 name, chunk = key.data, os.read(key.fd, 65536)
                 said[name] += chunk
                 end = said[name].rfind(b"\n") if chunk else len(said[name])
