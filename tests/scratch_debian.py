@@ -16,7 +16,9 @@ PACKAGES = (  # name, version, architecture, what it needs
 )
 
 
-def make_package(directory: Path, name: str, version: str, arch: str = "all", needs: str = "", conf: bool = True) -> Path:
+def make_package(
+    directory: Path, name: str, version: str, arch: str = "all", needs: str = "", conf: bool = True
+) -> Path:
     """A .deb with a file and a configuration file."""
     tree = directory / "tree" / f"{name}_{version.replace(':', '%')}"
     (tree / "DEBIAN").mkdir(parents=True)
@@ -27,7 +29,9 @@ def make_package(directory: Path, name: str, version: str, arch: str = "all", ne
     (tree / f"etc/{name}.conf").write_text(f"of {version}\n")
     (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
     control = f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: A <a@example.org>\n"
-    (tree / "DEBIAN/control").write_text(f"{control}{f'Depends: {needs}' if needs else ''}\nDescription: {name}\n".replace("\n\n", "\n"))
+    (tree / "DEBIAN/control").write_text(
+        f"{control}{f'Depends: {needs}' if needs else ''}\nDescription: {name}\n".replace("\n\n", "\n")
+    )
     target = directory / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
     command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(target)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -55,7 +59,14 @@ def make(directory: Path) -> None:
     for each in ("info", "updates", "triggers", "alternatives"):
         (root / "var/lib/dpkg" / each).mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()
-    for each in ("lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/trusted.gpg.d", "log"):
+    for each in (
+        "lists/partial",
+        "cache/archives/partial",
+        "etc/preferences.d",
+        "etc/apt.conf.d",
+        "etc/trusted.gpg.d",
+        "log",
+    ):
         (apt / each).mkdir(parents=True)
     (apt / "etc/sources.list").write_text(f"deb [trusted=yes] file:{repository} ./\n")
     (apt / "apt.conf").write_text(

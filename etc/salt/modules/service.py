@@ -216,7 +216,7 @@ def disabled(name, root=None, **kwargs):
     """Whether a service does not start at boot.
 
     CLI Example: salt '*' service.disabled nginx"""
-    return not enabled(name, root=root)
+    return not enabled(name, root=root) if _is_systemd(root) else _named(name) in get_disabled()
 
 
 def enable(name, no_block=False, unmask=False, unmask_runtime=False, root=None, test=False, **kwargs):

@@ -18,13 +18,13 @@ __opts__: dict[str, Any]
 __salt__: Mapping[str, Any]
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]*\$?")
-HASH = re.compile(r"[!*]*(\$[^:\s]+|[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19})?")
+HASH = re.compile(r"[!*]*(\$[^:\s]+)?")
 FIELDS = ("name", "passwd", "lstchg", "min", "max", "warn", "inact", "expire")
 SALT_LETTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ALGORITHMS = {  # what stands before the salt, and how long that is
     "sha512": ("$6$", 16),
     "sha256": ("$5$", 16),
-    "yescrypt": ("$y$j9T$", 22),
+    "yescrypt": ("$y$j9T$", 24),
     "blowfish": ("$2b$12$", 22),
     "md5": ("$1$", 8),
     "crypt": ("", 2),
