@@ -300,7 +300,7 @@ def test_zypper_answers():
 
 
 def test_pacman_answers():
-    assert pkg._two_words("linux 6.6.1-1\nacl 2.3.1-3\n:: x\n")["installed"] == {
+    assert pkg._two_words("linux 6.6.1-1\nacl 2.3.1-3\n:: x\nloading packages...\n")["installed"] == {
         "linux": ["6.6.1-1"],
         "acl": ["2.3.1-3"],
     }
@@ -331,8 +331,8 @@ def test_versionlocks():
     ("first", "second", "order"),
     [
         ("1.0-1", "1.0-1", 0), ("1.0-1", "1.0-2", -1), ("1.0", "1.0-2", 0), ("1:0.9-1", "1.0-1", 1), ("1.10", "1.9", 1),
-        ("1.0~rc1", "1.0", -1), ("1.0^git1", "1.0", 1), ("1.0^git1", "1.0.1", -1), ("1.0a", "1.0", 1), ("1.a", "1.1", -1),
-        ("1.0~rc1^a", "1.0~rc1", 1), ("2.0.1a", "2.0.1", 1), ("5.5p1", "5.5p2", -1), ("10xyz", "10.1xyz", -1),
+        ("1.0~rc1", "1.0", -1), ("1.0^git1", "1.0", 1), ("1.0^git1", "1.0.1", -1), ("1.0a", "1.0", 1),
+        ("1.a", "1.1", -1), ("1.0~rc1^a", "1.0~rc1", 1), ("2.0.1a", "2.0.1", 1), ("5.5p1", "5.5p2", -1), ("10xyz", "10.1xyz", -1),
         ("xyz10", "xyz10.1", -1), ("1.0010", "1.9", 1), ("1_0", "1.0", 0), ("1.05", "1.5", 0),
     ],
 )  # fmt: skip
@@ -366,7 +366,8 @@ def test_any_two_versions_of_rpm_have_an_order():
          "--no-recommends --dry-run -- a"),
         ("ZYPPER", "upgrade_all", [], {}, True,
          "zypper --non-interactive --no-refresh --xmlout dist-upgrade --auto-agree-with-licenses --dry-run"),
-        ("PACMAN", "install", ["a"], {"reinstall": False}, False, "pacman -S --noprogressbar --noconfirm --needed -- a"),
+        ("PACMAN", "install", ["a"], {"reinstall": False}, False,
+         "pacman -S --noprogressbar --noconfirm --needed -- a"),
         ("PACMAN", "remove", ["a"], {}, True, "pacman -R --noprogressbar --noconfirm -p --print-format %n\t%v -- a"),
         ("APK", "install", ["a=1"], {"skip_verify": True}, True, "apk add --allow-untrusted --simulate -- a=1"),
     ],

@@ -46,7 +46,7 @@ def _versions(pairs: Iterable[tuple[str, str]]) -> Versions:
     found: dict[str, set[str]] = {}
     for name, version in pairs:
         found.setdefault(name, set()).add(version)
-    return {name: sorted(versions) for name, versions in found.items()}
+    return {name: sorted(versions) for name, versions in sorted(found.items())}
 
 
 def _dpkg_list(text: str, arch: str) -> dict[str, Versions]:
@@ -87,7 +87,8 @@ def _rpm_list(text: str, arch: str) -> dict[str, Versions]:
 def _two_words(text: str, arch: str = "") -> dict[str, Versions]:
     """Lines of `name version`, as pacman has them; others are messages."""
     lines = (line.split() for line in text.splitlines())
-    pairs = ((words[0], words[1]) for words in lines if len(words) == 2 and words[0] not in ("::", "downloading"))
+    mark = re.compile(r"::|downloading|.*\.\.\.")
+    pairs = ((words[0], words[1]) for words in lines if len(words) == 2 and not any(map(mark.fullmatch, words)))
     return {"installed": _versions(pairs)}
 
 
@@ -662,11 +663,11 @@ def _change(argv: Sequence[str], busy: str) -> tuple[int, str, str]:
         if time.monotonic() - began >= LOCK_SECONDS:
             line = next(each for each in (err + out).splitlines() if re.search(busy, each)).strip()
             raise CommandExecutionError(
-                f"Another program has held the lock of {_manager().programs[0]} for {LOCK_SECONDS} seconds ({line}): "
+                f"Another program has held the lock of {_program(_manager())} for {LOCK_SECONDS} seconds ({line}): "
                 "nothing was changed; try again when it has ended."
             )
         if not waited and callable(tell := __context__.get("stream")):
-            tell(f"waiting for the lock of {_manager().programs[0]}, at most {LOCK_SECONDS} seconds")
+            tell(f"waiting for the lock of {_program(_manager())}, at most {LOCK_SECONDS} seconds")
         waited = True
         time.sleep(LOCK_EVERY)
 
@@ -766,7 +767,9 @@ def _sentence(changes: Changes) -> str:
     """What test=True says."""
     said = []
     for name, each in sorted(changes.items()):
-        if each["old"] and each["new"]:
+        if each["old"] == each["new"]:
+            said.append(f"install {name} {each['new']} again")
+        elif each["old"] and each["new"]:
             said.append(f"change {name} from {each['old']} to {each['new']}")
         elif each["new"]:
             said.append(f"install {name} {each['new']}")
@@ -782,9 +785,12 @@ def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
 
 
 def _failed(row: Manager, did: str, err: str, out: str, changes: Any) -> CommandExecutionError:
+    if row is PACMAN:  # the reason stands in stdout
+        err = "\n".join([err.strip(), *(line for line in out.splitlines() if line.startswith(":: "))])
     said = (err.strip() or out.strip())[-SAID:]
-    nevertheless = f"\nChanged nevertheless: {changes}" if changes else ""
-    return CommandExecutionError(f"Problem encountered {did} package(s): {row.programs[0]} says: {said}{nevertheless}")
+    steps = (f"{name} from {each['old'] or 'nothing'} to {each['new'] or 'nothing'}" for name, each in changes.items())
+    nevertheless = f"\nChanged nevertheless: {', '.join(steps)}" if changes else ""
+    return CommandExecutionError(f"Problem encountered {did} package(s): {_program(row)} says: {said}{nevertheless}")
 
 
 def _plan(row: Manager, argv: Sequence[str], gone: Mapping[str, str] | None = None) -> str:
@@ -815,7 +821,7 @@ def _do(row: Manager, argv: Sequence[str], did: str) -> Changes:
 def _all_installed(row: Manager) -> dict[str, Versions]:
     command, parse = row.installed
     code, out, err = _run(_argv(row, command))
-    if code:
+    if code and (err + out).strip():  # pacman fails without a word where nothing is installed
         raise _failed(row, "listing", err, out, {})
     return parse(out, _arch(row))
 
@@ -1107,6 +1113,11 @@ def list_holds(pattern=None, full=False, **kwargs):
     if not row.holds[0]:
         return []
     code, out, err = _run(_argv(row, row.holds[0]))
+    if code and re.search(r"(?i)no such command|unknown argument \"versionlock", err + out):
+        raise CommandExecutionError(
+            f"{_program(row)} holds packages by its plugin versionlock alone: install python3-dnf-plugin-versionlock, "
+            "or yum-plugin-versionlock"
+        )
     if code:
         raise _failed(row, "listing held", err, out, {})
     return [name for name in row.holds[1](out) if not pattern or re.match(pattern, name)]

@@ -26,6 +26,7 @@ __func_alias__ = {"reload_": "reload", "unmask_": "unmask"}
 KINDS = ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer")
 UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
 SCRIPTS = "/etc/init.d"
+LEVELS = ("/etc", "/etc/rc.d")  # where the run levels are, rc2.d say
 LATER_SECONDS = 2  # for the return to leave before the service ends in which it is made
 ENABLERS = {  # the program that links scripts into run levels -> how it enables and disables
     "update-rc.d": (("update-rc.d", "{}", "defaults"), ("update-rc.d", "-f", "{}", "remove")),
@@ -181,7 +182,7 @@ def _started(root: str | None) -> set[str]:
     """The scripts that are started at boot."""
     level = "S" if not _is_systemd(root) else ""
     found = set()
-    for place in ("/etc", "/etc/rc.d"):
+    for place in LEVELS:
         pattern = _below(f"{place}/rc[{level}{_level()}].d/S*", root)
         found |= {re.sub(r"^S\d*", "", os.path.basename(path)) for path in glob.glob(pattern)}
     return found

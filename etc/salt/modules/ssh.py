@@ -536,7 +536,8 @@ def set_known_host(
         return place
     path, about = place
     old = get_known_host_entries(user, hostname, config, port, fingerprint_hash_type) or []
-    known = [each["key"] for each in old if enc in (None, each["enc"])]
+    kinds = {_kind(enc)} if enc else KINDS
+    known = [each["key"] for each in old if each["enc"] in kinds]
     as_wanted = (key in known) if key else any(each["fingerprint"] == fingerprint for each in old)
     if old and (key or fingerprint) and as_wanted:
         return {"status": "exists", "keys": known}
@@ -557,7 +558,7 @@ def set_known_host(
     with _as_owner(path, about):
         there = os.path.exists(path)
     lines = _lines(path, about) if there else []
-    gone = {(each["enc"], each["key"]) for each in old if enc in (None, each["enc"])}
+    gone = {(each["enc"], each["key"]) for each in old if each["enc"] in kinds}
     same = {each["hostname"] for each in old}
     lines = [each for each in lines if not _is_one(each, gone, same)]
     _write(path, [*lines, *(f"{each['hostname']} {each['enc']} {each['key']}" for each in new)], about)
