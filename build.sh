@@ -228,6 +228,7 @@ interop() {
     network=$!
     PYTHONPATH=$PWD python tests/matchers.py "${salt_options[@]}" || status=1
     python tests/expected/record.py --check "${salt_options[-1]#*=}/bin/python" || status=1 # of the newest
+    python tests/functions.py --salt "${salt_options[-1]#*=}/bin/python" || status=1
   fi
   python tests/interop.py --saltlite "$(packed)" "${salt_options[@]}" "$@" || status=1
   [ $# -gt 0 ] || wait "$network" || status=1

@@ -95,15 +95,19 @@ def test_module_that_says_no_has_its_reason_shown(minion, tmp_path):
 
 def test_two_files_of_one_name_that_both_say_no_have_both_reasons_shown(tmp_path):
     (tmp_path / "own/modules").mkdir(parents=True)
-    text = "__virtualname__ = 'disk'\ndef __virtual__():\n    return {}\ndef free():\n    return 1\n"
-    for name, verdict in (("disk_a", "False, 'no ZFS'"), ("disk_b", "False, 'no LVM'"), ("disk_c", "False, 'no LVM'")):
+    text = "__virtualname__ = 'volume'\ndef __virtual__():\n    return {}\ndef free():\n    return 1\n"
+    for name, verdict in (
+        ("volume_a", "False, 'no ZFS'"),
+        ("volume_b", "False, 'no LVM'"),
+        ("volume_c", "False, 'no LVM'"),
+    ):
         (tmp_path / f"own/modules/{name}.py").write_text(text.format(verdict))
     minion = Minion(tmp_path / "m", None, module_dirs=[str(tmp_path / "own")])
-    assert minion.run("disk.free")[0] == "'disk.free' is not available. no ZFS; no LVM."
-    assert minion.run("disk_b.free")[0] == "'disk_b.free' is not available. no LVM."
-    (tmp_path / "own/modules/disk_d.py").write_text(text.format("True"))
+    assert minion.run("volume.free")[0] == "'volume.free' is not available. no ZFS; no LVM."
+    assert minion.run("volume_b.free")[0] == "'volume_b.free' is not available. no LVM."
+    (tmp_path / "own/modules/volume_d.py").write_text(text.format("True"))
     minion = Minion(tmp_path / "n", None, module_dirs=[str(tmp_path / "own")])
-    assert minion("disk.free") == 1 and "no ZFS" not in minion.run("disk.full")[0]
+    assert minion("volume.free") == 1 and "no ZFS" not in minion.run("volume.full")[0]
 
 
 def test_module_can_extend_another(minion):
