@@ -1,4 +1,4 @@
-"""A crontab for machines without one: what cron's own does with `-u USER`, `-l`, `-r` and `-`, its files in a directory."""
+"""A crontab for machines without one: what cron's own does with `-u USER`, `-l` and `-`, with files in a directory."""
 
 import os
 import pwd

@@ -84,5 +84,4 @@ OF_SYSV |= {
     if case != ("service.status", ["nosuch"], {})
 }
 OF_SYSV |= {f"service.{verb} nosuch": RAISED for verb in ("start", "restart", "reload", "force_reload")}
-OF_SYSV |= {"service.stop nosuch": "False, but not with the retcode of the script as well"}
 DIFFERS = {} if SYSTEMD else OF_SYSV

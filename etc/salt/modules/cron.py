@@ -345,6 +345,7 @@ def write_cron_file_verbose(user, path, test=False):
     except OSError as error:
         raise CommandExecutionError(f"{path} cannot be read: {error.strerror}") from None
     code, out, err = _crontab(user, "-", stdin=text)
+    __context__["retcode"] = code
     return {"retcode": code, "stdout": out.strip(), "stderr": err.strip()}
 
 

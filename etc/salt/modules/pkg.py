@@ -1301,7 +1301,7 @@ def version(*names, **kwargs):
         ret |= {each: now[each] for each in fnmatch.filter(now, name)} if "*" in name else {name: now.get(name, [])}
     ret = ret if as_list else _strings(ret)
     single = len(ret) == 1 and not any("*" in str(name) for name in names)
-    return next(iter(ret.values())) if single else ret if names else ""
+    return next(iter(ret.values())) if single else ret
 
 
 def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):

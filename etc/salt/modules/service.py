@@ -250,6 +250,8 @@ def _enable(name: Any, verb: str, root: str | None, test: Any, no_block: Any) ->
     code, out, err = _run(argv)
     if code and verb == "enable":
         raise CommandExecutionError((err.strip() or out.strip())[-2000:])
+    if code:
+        __context__["retcode"] = 1
     return code == 0
 
 
@@ -438,6 +440,7 @@ def stop(name, no_block=None, test=False):
     try:
         return _act(name, "stop", test, no_block)
     except CommandExecutionError:
+        __context__["retcode"] = 1
         return False
 
 
