@@ -68,4 +68,4 @@ DIFFERS = {
     "cron.set_job nosuch * * * * * /bin/a": "what is wrong is raised, where Salt returns it",
 }
 if not shutil.which("crontab"):
-    CASES = [case for case in CASES if False]
+    CASES, DIFFERS = [], {}

@@ -76,10 +76,10 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
 ]
 NOT_COMPARED = {"pkg.list_holds": "Salt has it for rpm alone"}
 DIFFERS = {
-    "pkg.refresh_db cache_valid_time=3600": "the lists are those that apt is configured with, not always /var/lib/apt's",
+    "pkg.refresh_db cache_valid_time=3600": "the lists are where apt is told to have them, not always in /var/lib",
     "pkg.owner /etc/lid.conf /etc/nosuch": "that no package owns a file is an answer, and no failure of the job",
     "pkg.remove": "a sentence, where Salt raises a TypeError",
     "pkg.install nosuch": "the manager's message stands in one line with what went wrong",
 }
 if not APT:
-    CASES = [case for case in CASES if False]
+    CASES, DIFFERS = [], {}

@@ -85,3 +85,8 @@ OF_SYSV |= {
 }
 OF_SYSV |= {f"service.{verb} nosuch": RAISED for verb in ("start", "restart", "reload", "force_reload")}
 DIFFERS = {} if SYSTEMD else OF_SYSV
+NORMAL = {  # units in no order; of maps, which have process ids and times, the keys
+    "service.show": lambda found: {
+        key: sorted(each.split() if isinstance(each, str) else each) for key, each in found.items()
+    }
+}

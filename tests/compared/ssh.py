@@ -74,6 +74,6 @@ NOT_COMPARED = {
 }
 DIFFERS = {
     f"ssh.set_auth_key nosuch {KEY}": "what is wrong is raised, where Salt returns `fail`",
-    "ssh.set_auth_key_from_file root {scratch}/empty config={scratch}/authorized_keys": "what is wrong is raised, where "
-    "Salt returns `fail`",
+    "ssh.set_auth_key_from_file root {scratch}/empty config={scratch}/authorized_keys": "what is wrong is raised, "
+    "where Salt returns `fail`",
 }

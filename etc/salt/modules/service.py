@@ -128,6 +128,7 @@ def _act(
         raise CommandExecutionError(f"There is no service {name}: {SCRIPTS}/{name} is not there")
     code, out, err = _run(argv)
     if code:
+        __context__["retcode"] = code
         said = (err.strip() or out.strip())[-2000:]
         raise CommandExecutionError(said or f"{' '.join(argv)} ended with exit code {code}")
     return True
@@ -440,7 +441,7 @@ def stop(name, no_block=None, test=False):
     try:
         return _act(name, "stop", test, no_block)
     except CommandExecutionError:
-        __context__["retcode"] = 1
+        __context__["retcode"] = __context__.get("retcode") or 1
         return False
 
 
