@@ -3,6 +3,7 @@ machine's is read or changed by an apt-get and dpkg that get `environment(direct
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -49,13 +50,23 @@ def index(directory: Path) -> None:
     (directory / "Packages").write_text("\n".join(stanzas))
 
 
-def make(directory: Path) -> None:
-    """The repository, and an empty system that knows it but has not fetched its list."""
-    repository, root, apt = directory / "repository", directory / "root", directory / "apt"
-    repository.mkdir()
+def make_repository(directory: Path) -> None:
+    """The packages, and the list of them."""
+    directory.mkdir()
     for row in PACKAGES:
-        make_package(repository, *row)
-    index(repository)
+        make_package(directory, *row)
+    shutil.rmtree(directory / "tree")
+    index(directory)
+
+
+def make(directory: Path, repository: Path | None = None) -> None:
+    """The repository, or a copy of one, and an empty system that knows it but has not fetched its list."""
+    root, apt = directory / "root", directory / "apt"
+    if repository:
+        shutil.copytree(repository, directory / "repository")
+    else:
+        make_repository(directory / "repository")
+    repository = directory / "repository"
     for each in ("info", "updates", "triggers", "alternatives"):
         (root / "var/lib/dpkg" / each).mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()

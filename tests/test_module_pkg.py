@@ -3,6 +3,7 @@ their own in a directory."""
 
 import random
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -25,10 +26,19 @@ def module(os_family="", osarch="x86_64", **more):
 pkg = module()
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        pytest.skip("NOT TESTED: there is no apt here")
+    path = tmp_path_factory.mktemp("packages") / "repository"
+    scratch_debian.make_repository(path)
+    return path
+
+
 @pytest.fixture
-def debian(tmp_path, monkeypatch):
+def debian(tmp_path, monkeypatch, repository):
     """A minion whose packages are those of a directory."""
-    scratch_debian.make(tmp_path)
+    scratch_debian.make(tmp_path, repository)
     for name, value in scratch_debian.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     minion = Minion(tmp_path, None, {"id": "web1", "os_family": "Debian", "osarch": "amd64"})
@@ -123,8 +133,11 @@ def test_an_error_has_the_managers_message(debian):
 
 
 @pytest.mark.parametrize("name", ["-o=Dpkg::Use-Pty=0", "lid-", "a b", "", "a\nb"])
-def test_what_is_no_name_is_refused(debian, name):
-    assert "name" in debian.error("pkg.install", name)
+def test_what_is_no_name_is_refused(tmp_path, name):
+    minion = Minion(tmp_path, None, {"id": "web1", "os_family": "Debian", "osarch": "amd64"})
+    for fun in ("pkg.install", "pkg.remove", "pkg.latest_version"):
+        ret, _, success = minion.run(fun, name, refresh=False) if fun != "pkg.remove" else minion.run(fun, name)
+        assert success is False and "name" in ret
 
 
 def test_an_unknown_keyword_is_refused_and_another_managers_has_no_effect(debian):

@@ -727,6 +727,8 @@ def _options(row: Manager, given: Mapping[str, Any], **defaults: Any) -> list[st
         value = everything.get(name)
         for each in value if isinstance(value, list) else [] if value is None else [value]:
             pattern = row.options.get(name if _true(each) or "{}" in row.options.get(name, "") else f"-{name}", "")
+            if "{}" in pattern and each in (False, ""):
+                continue
             if "{}" in pattern and str(each).startswith("-"):
                 raise SaltInvocationError(f"{each} is no value of {name}")
             words += [word.replace("{}", str(each)) for word in pattern.split(" ") if word]

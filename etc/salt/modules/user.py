@@ -222,7 +222,10 @@ def add(
     argv += ["-c", ",".join(parts).rstrip(",")] if any(parts) else []
     others = [each for each in _names(groups) if each != str(name)]
     argv += ["-G", ",".join(others)] if others and not local else []
-    return _change([*argv, _named(name)], test)
+    ret = _change([*argv, _named(name)], test)
+    if local and others and not _true(test):
+        return chgroups(name, others, append=True)  # luseradd has no word for them
+    return ret
 
 
 def chfullname(name, fullname, root=None, test=False):
