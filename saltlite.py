@@ -47,7 +47,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minions_autosign/ID        operator          accept ID's key when it comes; consumed by that
     CACHE/jobs/new/JID             anybody allowed   a request; a crash leaves `.JID`, which nobody reads
     CACHE/jobs/active/JID.jsonl    master            published; removing it cancels; a cut last line is cut off at start
-    CACHE/jobs/done/DAY/JID.jsonl  master            finished; whole days go after keep_jobs_seconds
+    CACHE/jobs/done/DAY/JID.jsonl  master            finished; goes after keep_jobs_seconds, or above keep_jobs_size
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
@@ -57,6 +57,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/minions/ID/pillar.json   master            the pillar ID was last sent, for targets by pillar; 0600
     CACHE/events.jsonl             master            what has happened; rotated by size
+    CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
+    CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
     <config>/minion_id             minion, once      this minion's name
@@ -1658,6 +1660,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
@@ -1960,7 +1963,7 @@ class Loop:
         self._handlers: dict[Any, Callable[[], None]] = {}
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._signals: dict[int, Callable[[], None]] = {}
-        self.running = True
+        self.running, self.longest = True, 0.0  # longest: of the steps since it was set to 0
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._read, self._woken)
         self._rung: Callable[[], None] = lambda: None
@@ -2049,7 +2052,8 @@ class Loop:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
-        if (took := time.monotonic() - began) > self.LONG:
+        self.longest = max(self.longest, took := time.monotonic() - began)
+        if took > self.LONG:
             log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
 
 
@@ -2875,22 +2879,6 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
     return job, lines
 
 
-def clean_jobs(jobs: Path, keep: float, now: float) -> None:
-    """Remove the whole days of jobs/done that ended `keep` seconds ago, and what is as old in jobs/bad."""
-    import shutil
-
-    last = jid_of(now - keep)[:8]
-    for day in names(jobs / "done"):
-        if re.fullmatch(r"[0-9]{8}", day) and day < last:
-            shutil.rmtree(jobs / "done" / day, ignore_errors=True)
-    for directory in (jobs / "bad", jobs / "new"):
-        for name in os.listdir(directory):
-            if directory.name == "bad" or name.startswith("."):
-                with contextlib.suppress(OSError):
-                    if os.lstat(directory / name).st_mtime < now - keep:
-                        os.unlink(directory / name)
-
-
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
     (day := jobs / "done" / jid[:8]).mkdir(mode=0o700, exist_ok=True)
@@ -2960,7 +2948,7 @@ class Jobs:
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
         self.outgoing: list[dict[str, Any]] = []
-        self.gone, self.ticks = set[str](), Ticks()  # gone: who had a connection and has none any more
+        self.gone, self.ticks, self.finished = set[str](), Ticks(), 0  # gone: no connection any more
         self.quota = Quota(opts)
         self.events = self.quota.events
 
@@ -3197,7 +3185,7 @@ class Jobs:
 
     def drop(self, job: Job, now: float) -> None:
         """The job is over, in memory too; who returned is remembered, so that nobody does twice."""
-        self.active.pop(job.jid, None)
+        self.finished += self.active.pop(job.jid, None) is not None
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
         self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
@@ -3568,7 +3556,7 @@ class Admission:
     """Keys: who may join, who waits, what follows when a key file moves.
 
     `held` are the requests that wait for the operator, `ready` those of them whose key has moved, with what to do.
-    `events` collects what is told, `auths` counts credentials, `moved` the keys that moved at the last look."""
+    `events` collects what is told; `auths` and `refused` count answers, `moved` the keys of the last look."""
 
     def __init__(
         self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, shared: SharedKey
@@ -3577,7 +3565,7 @@ class Admission:
         self.held: dict[str, Held] = {}
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.auths = self.moved = 0
+        self.auths = self.refused = self.moved = 0
         self.newcomers: dict[str, str] = {}  # pending ids of this run, and the address each came from
         self.pub_signatures: dict[str, bytes] = {}  # of the master's key, by the signing key
         self._refusals = (0, 0)  # a second, and how many there were in it
@@ -3714,6 +3702,7 @@ class Admission:
 
     def _refuse(self, load: dict[str, Any], now: float, ret: bool | str = False) -> bytes | None:
         """`False` or `full`, signed; beyond REFUSALS_PER_SECOND there is no answer, for a signature is what costs."""
+        self.refused += 1
         second, count = self._refusals
         self._refusals = (int(now), count + 1 if second == int(now) else 1)
         return self._signed(load, {"ret": ret}) if self._refusals[1] <= REFUSALS_PER_SECOND else None
@@ -3885,6 +3874,7 @@ class MasterProtocol:
         self.events = self.admission.events
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
+        self.counted = collections.Counter[str]()  # requests of this run, by what was asked for, or `bad load`
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
             "_return": Request(self.ret, ACK),
@@ -3922,6 +3912,7 @@ class MasterProtocol:
             return self._dispatch(envelope, message, peer, load, now)
         except (AuthError, PayloadError, OSError) as error:
             log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
+            self.counted["bad load"] += 1
             return Reply(envelope, BAD_LOAD)
         except Exception:
             log.exception("a request could not be handled; the peer is told `bad load`")
@@ -3944,6 +3935,7 @@ class MasterProtocol:
         request = self.requests.get(cmd) if isinstance(cmd, str) else None
         if request is None:
             return Reply(envelope, pack(peer.crypticle.dumps({}, load["nonce"])))
+        self.counted[str(cmd)] += 1
         return self._answer(Asked(envelope, message, peer, load, request), now)
 
     def _answer(self, asked: Asked, now: float) -> Reply | None:
@@ -4133,8 +4125,8 @@ class Master:
         loop.every("connections", 1, self.connections)
         loop.every("rescan", max(0.1, self.opts["key_rescan"]), self.look)
         loop.every("save", 10, self.save)
-        loop.every("clean", 3600, self.clean)
-        loop.at("clean now", 60, self.clean)
+        for name in leaf_files("reports"):
+            loop.at(f"report {name}", 1, functools.partial(self.report, name))
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.jobs.recover(time.time())
@@ -4300,10 +4292,13 @@ class Master:
         except OSError as error:
             log.warning("sessions cannot be saved: %s", error)
 
-    def clean(self) -> None:
-        """Once an hour."""
-        if self.opts["keep_jobs_seconds"]:
-            clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
+    def report(self, name: str, going: Iterator[float] | None = None) -> None:
+        """Take the next step of a report, which says how many seconds it rests then; twice as long as the step took at
+        least. One that fails begins anew in a minute."""
+        self.loop.at(f"report {name}", 60, functools.partial(self.report, name))
+        began, going = time.monotonic(), going or packed_leaf("reports", name).report(self)
+        rest = max(next(going), 2 * (time.monotonic() - began))
+        self.loop.at(f"report {name}", rest, functools.partial(self.report, name, going))
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
@@ -5574,7 +5569,7 @@ class Link:
         where, minion_id = f"{self.host} port {self.ret_port}", self.protocol.id
         if self.protocol.state == AUTHENTICATING and self.protocol.session is None:
             accept = f"mv minions_pre/{minion_id} minions/"
-            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept})"
+            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
             self._say(logging.INFO, f"no answer from the master {where} yet: {why}; trying on")
         elif self.tries == 2:
             self._say(logging.WARNING, f"the master {where} does not answer; trying on")
@@ -5615,12 +5610,16 @@ class Link:
         self._say(
             logging.INFO,
             f"the key of {self.protocol.id} is pending at {self.host}; the operator accepts it with "
-            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}",
+            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}; {self._finger()}",
         )
         most = self.opts["acceptance_wait_time_max"]
         pause = self.opts["acceptance_wait_time"] * (2**self.refusals if most else 1)
         self.refusals = min(self.refusals + 1, 10)
         self._pause(min(pause, most) if most else pause)
+
+    def _finger(self) -> str:
+        """For whoever compares keys before he accepts one."""
+        return f"its fingerprint here is {fingerprint(self.minion.key.public.pem, self.opts['hash_type'])}"
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""
