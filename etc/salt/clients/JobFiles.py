@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from saltlite import JID, Failure, all_well, from_json, names
 
+FEW = 200  # names of a day that are put in order at first
 TAIL = 16 << 10  # bytes at the end of a file, where its last line is sought first
 MAX_TAIL = 16 << 20  # and at most, for returns that came late stand behind it
 END = (b'{"event": "end"', b'{"event": "cancelled"')
@@ -61,45 +62,46 @@ class JobFiles:
     def newest(self, since: str = "", own: bool = False) -> Iterator[JobFile]:
         """All jobs, the newest first, down to the jid `since`; `own`: those, too, that minions ran of themselves.
 
-        Day by day, and of a day only as much is sorted as is taken."""
-        active = self._files(self.jobs / "active", False)
+        Day by day, and of a day only as much is put in order as is taken."""
+        active = sorted(self._files(self.jobs / "active", False), reverse=True)
         days = [day for day in names(self.jobs / "done") if re.fullmatch(r"[0-9]{8}", day) and day >= since[:8]]
-        found: list[tuple[str, Path, bool]] = [(name, self.jobs / "active", True) for name in active]
-        for day in reversed(days):
+        for day in [*reversed(days), ""]:
             directory = self.jobs / "done" / day
-            found += [(name, directory, False) for name in self._files(directory, own)]
-            older = [each for each in found if each[0][:8] < day]
-            yield from self._sorted([each for each in found if each[0][:8] >= day], since)
-            found = older
-        yield from self._sorted(found, since)
+            young = [(name, self.jobs / "active", True) for name in active if name[:8] >= day]
+            active = active[len(young) :]
+            ended = ((name, directory, False) for name in (self._newest_of(directory, own) if day else ()))
+            for name, place, is_active in heapq.merge(young, ended, reverse=True):
+                if name[:20] < since:
+                    return
+                yield JobFile(name[:-6], place / name, is_active)
 
     def unended(self) -> list[JobFile]:
         """The files in jobs/active, the newest first."""
         directory = self.jobs / "active"
         return [JobFile(name[:-6], directory / name, True) for name in sorted(self._files(directory, False))[::-1]]
 
-    def _sorted(self, found: list[tuple[str, Path, bool]], since: str) -> Iterator[JobFile]:
-        """The newest first; most callers want a few, and then not all of them are put in order."""
-        few = heapq.nlargest(100, found) if len(found) > 1000 else sorted(found, reverse=True)
-        for name, directory, active in few:
-            if name[:20] < since:
-                return
-            yield JobFile(name[:-6], directory / name, active)
-        if len(few) < len(found):
-            for name, directory, active in sorted(found, reverse=True)[len(few) :]:
-                if name[:20] < since:
-                    return
-                yield JobFile(name[:-6], directory / name, active)
+    def _newest_of(self, directory: Path, own: bool) -> Iterator[str]:
+        """The names of a day's job files, the newest first: most callers want a few of a hundred thousand."""
+        listed = self._listed(directory)
+        few = heapq.nlargest(FEW, listed)
+        yield from self._only(few, own)
+        if len(few) < len(listed):
+            yield from self._only(sorted(listed, reverse=True)[len(few) :], own)
 
-    def _files(self, directory: Path, own: bool) -> list[str]:
-        """The names of job files: JID.jsonl, and with `own` JID.ID.jsonl."""
+    def _listed(self, directory: Path) -> list[str]:
         try:
-            listed = os.listdir(directory)
+            return os.listdir(directory)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _only(self, listed: Iterable[str], own: bool) -> list[str]:
+        """Of these names those of job files: JID.jsonl, and with `own` JID.ID.jsonl."""
         if own:
             return [name for name in listed if name.endswith(".jsonl") and JID.match(name)]
         return [name for name in listed if len(name) == 26 and name[20:] == ".jsonl" and name[:20].isdigit()]
+
+    def _files(self, directory: Path, own: bool) -> list[str]:
+        return self._only(self._listed(directory), own)
 
     def find(self, jid: str) -> JobFile:
         """The job of a jid, `last` for the newest; Failure if there is none."""
