@@ -286,7 +286,7 @@ def state_event(
     """state.event: what `events` does, with Salt's arguments."""
     events = command("events")
     given = argparse.Namespace(all=False, count=int(count), pretty=pretty is True, tag=[str(tagmatch)], json=False)
-    vars(given).update(quiet=quiet is True, since=None, returns=True, config_dir=args.config_dir)
+    vars(given).update(quiet=quiet is True, since=None, no_follow=False, returns=True, config_dir=args.config_dir)
     return int(events.main(given))
 
 

@@ -41,6 +41,7 @@ PENDING, DENIED, REJECTED = "pending", "denied", "rejected"
 STATES = (UP, LATE, DOWN, NEVER, UNKNOWN, BAD, PENDING, DENIED, REJECTED)
 COLORS = {UP: "green", LATE: "yellow", DOWN: "red", BAD: "red", NEVER: "yellow", PENDING: "yellow", DENIED: "red"}
 LATE_FOR = 300.0  # seconds after it was last heard that a minion without a connection may be on its way back
+DAY = 86400.0  # seconds for which it is told that an id came from two machines
 SKEW = 5.0  # seconds that a minion's clock may be off before it is told
 WATCH = 1.0  # seconds between two looks with --watch
 MAX_FILE = 1 << 28
@@ -63,6 +64,7 @@ class Facts:
         self.running = local_client.locked(tree.cache / ".lock")
         self.present = self._read(tree.cache / "present.json") if self.running else {}
         self.heard = self._read(tree.cache / "sessions" / ".heard")
+        self.twins = self._read(tree.cache / "twins.json")
 
     def _read(self, path: Path) -> dict[str, Any]:
         """The map in a file; {} if it is not there, or is none."""
@@ -116,7 +118,7 @@ def accepted(tree: MasterTree, facts: Facts, ids: Iterable[str], now: float) -> 
         grains = grains_of(tree.cache, minion_id)
         entry: dict[str, Any] = {
             "state": "",
-            "last_heard": when or None,
+            "last_heard": max(when, here["since"] if here else 0.0) or None,
             "address": here["address"] if here else address,
             "since": here["since"] if here else None,
             "version": grains.get("saltversion", ""),
@@ -129,6 +131,9 @@ def accepted(tree: MasterTree, facts: Facts, ids: Iterable[str], now: float) -> 
             entry |= {"state": BAD, "why": bad[minion_id]}
         if here and "addresses" in here:
             entry["addresses"] = here["addresses"]
+        machines = facts.twins.get(minion_id)
+        if isinstance(machines, dict) and sum(now - seen < DAY for seen in machines.values()) > 1:
+            entry["machines"] = sorted(machines)
         found[minion_id] = entry
     return found
 
@@ -170,11 +175,16 @@ def twins(minions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Sentences about machines that seem to be there twice, or under two names."""
     said = [f"{minion_id} is connected from {' and '.join(entry['addresses'])} at once: two machines have its key"
             for minion_id, entry in minions.items() if len(entry.get("addresses", ())) > 1]  # fmt: skip
-    machines = collections.defaultdict(list)
+    for minion_id, entry in minions.items():
+        if machines := entry.get("machines"):
+            said.append(
+                f"{minion_id} came from {len(machines)} machines in turn ({', '.join(machines)}): one disk, copied"
+            )
+    owners = collections.defaultdict(list)
     for minion_id, entry in minions.items():
         if machine := entry.get("machine_id"):
-            machines[machine].append(minion_id)
-    for ids in machines.values():
+            owners[machine].append(minion_id)
+    for ids in owners.values():
         if len(ids) > 1:
             more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
             said.append(f"{', '.join(sorted(ids)[:5])}{more} say that they are one machine (the grain machine_id): "
@@ -225,7 +235,9 @@ def status_text(found: Mapping[str, Any], args: argparse.Namespace, colored: boo
     rows = rows_of(found, lambda state: state in wanted if wanted else all_of or state not in (UP, REJECTED), all_of)
     if rows:
         head = ("state", "id", "last heard", "address", "version", "clock", "why")
-        lines += ["", tables.table(head, rows, "", tables.width())]
+        used = [at for at, _ in enumerate(head) if at < 3 or any(row[at] for row in rows)]
+        shown = ([row[at] for at in used] for row in rows)
+        lines += ["", tables.table([head[at] for at in used], shown, "", tables.width())]
     said = twins(minions)
     lines += ["", *map(printable, said[:SHOWN])] if said else []
     return "\n".join(lines)
