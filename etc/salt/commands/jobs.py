@@ -180,7 +180,7 @@ def show_with(args: argparse.Namespace, client: Any, jobs: Any, job: Any) -> int
     fun = header["fun"] if isinstance(header["fun"], str) else ",".join(map(str, header["fun"]))
     row = command("salt")
     given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun])) | vars(args)
-    shown = argparse.Namespace(**given | {"fun": fun})
+    shown = argparse.Namespace(**given | {"fun": fun, "static": bool(given["static"] or args.out)})
     words.state_style(shown, args.opts)
     return int(words.show_job(shown, client, job.jid))
 

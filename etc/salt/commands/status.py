@@ -177,9 +177,7 @@ def twins(minions: Mapping[str, Mapping[str, Any]]) -> list[str]:
             for minion_id, entry in minions.items() if len(entry.get("addresses", ())) > 1]  # fmt: skip
     for minion_id, entry in minions.items():
         if machines := entry.get("machines"):
-            said.append(
-                f"{minion_id} came from {len(machines)} machines in turn ({', '.join(machines)}): one disk, copied"
-            )
+            said.append(f"{minion_id} came from {len(machines)} machines in turn ({', '.join(machines)}): copied disks")
     owners = collections.defaultdict(list)
     for minion_id, entry in minions.items():
         if machine := entry.get("machine_id"):
