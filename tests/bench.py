@@ -907,6 +907,22 @@ class Sims:
                 minion.done.add(jid)
         return {"acks": acks, "seconds": last - begin, "sim_cpu": cpu, "wanted": len(ids) * len(jids)}
 
+    def do_return(self, jid: str, returns: dict[str, tuple[Any, bool]], seconds: float = 30) -> None:
+        """Returns of a held job, (what, whether it went well) of each id, all acknowledged."""
+        left = len(returns)
+
+        def acknowledged(result: Any) -> None:
+            nonlocal left
+            self.acknowledged(result)
+            left -= 1
+
+        for id_, (result, success) in returns.items():
+            minion = self.minions[id_]
+            minion.done.add(jid)
+            minion.ask(Ask(acknowledged, minion.ret(minion.held.pop(jid), result, success)))
+        if not self.loop.run(lambda: not left, seconds):
+            raise WireError(f"{left} returns were not acknowledged")
+
     def do_freeze(self, id_: str) -> None:
         """From now on the minion only listens: it keeps its keys and collects publications."""
         self.minions[id_].frozen = True

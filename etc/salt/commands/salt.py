@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -35,7 +35,7 @@ local_client = packed_leaf("clients", "LocalClient")
 
 TARGET_FLAGS = targets.TARGET_FLAGS
 TICK = 0.05  # seconds without a line after which the screen is looked at
-AGAIN = 2.0  # seconds in which a second Ctrl-C offers to cancel
+AGAIN = 1.5  # seconds in which a second Ctrl-C offers to cancel
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -243,24 +243,28 @@ def interrupted(args: argparse.Namespace, client: Any, jid: str) -> int:
     print(f"It goes on; to see it again: saltlite jobs follow {jid}{conf}", file=sys.stderr)
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return EX_FAILED
-    print("Ctrl-C once more, now, to cancel it.", end="", flush=True, file=sys.stderr)
     try:
-        time.sleep(AGAIN)
+        print("Ctrl-C once more, now, to cancel it.", end="", flush=True, file=sys.stderr)
+        select.select([sys.stdin], [], [], AGAIN)  # who goes on typing does not wait
+        print(caret, end="", flush=True, file=sys.stderr)
     except KeyboardInterrupt:
-        try:
-            print(f"{caret}Cancel job {jid} on all its minions? [y/N] ", end="", flush=True, file=sys.stderr)
-            if sys.stdin.readline().strip().lower() in ("y", "yes"):
-                (client.jobs / "active" / f"{jid}.jsonl").unlink()
-                print(f"Job {jid} is cancelled.", file=sys.stderr)
-        except KeyboardInterrupt:
-            print(file=sys.stderr)
-        except FileNotFoundError:
-            print(f"Job {jid} is over already.", file=sys.stderr)
-        except OSError as error:
-            print(f"Job {jid} goes on: {error.filename}: {error.strerror}.", file=sys.stderr)
-        return EX_FAILED
-    print(caret, end="", flush=True, file=sys.stderr)
+        offer_to_cancel(client, jid, caret)
     return EX_FAILED
+
+
+def offer_to_cancel(client: Any, jid: str, caret: str) -> None:
+    """Ask, and remove the job's file, which is how jobs are cancelled."""
+    try:
+        print(f"{caret}Cancel job {jid} on all its minions? [y/N] ", end="", flush=True, file=sys.stderr)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            (client.jobs / "active" / f"{jid}.jsonl").unlink()
+            print(f"Job {jid} is cancelled.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    except FileNotFoundError:
+        print(f"Job {jid} is over already.", file=sys.stderr)
+    except OSError as error:
+        print(f"Job {jid} goes on: {error.filename}: {error.strerror}.", file=sys.stderr)
 
 
 def show_job(args: argparse.Namespace, client: Any, jid: str, target: Any = None, fleet: Any = None) -> int:

@@ -80,7 +80,8 @@ class Live:
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        console = Console(file=self._stream, no_color=self._no_color, highlight=False, markup=False, emoji=False)
+        colors: Any = {"color_system": None} if self._no_color else {}
+        console = Console(file=self._stream, force_terminal=True, highlight=False, markup=False, emoji=False, **colors)
         options: dict[str, Any] = {"auto_refresh": False, "transient": True, "redirect_stdout": False}
         self._live = RichLive(console=console, redirect_stderr=False, vertical_overflow="crop", **options)
         self._before = signal.signal(signal.SIGTERM, self._ended)
