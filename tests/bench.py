@@ -908,8 +908,10 @@ class Sims:
         return {"acks": acks, "seconds": last - begin, "sim_cpu": cpu, "wanted": len(ids) * len(jids)}
 
     def do_return(self, jid: str, returns: dict[str, tuple[Any, bool]], seconds: float = 30) -> None:
-        """Returns of a held job, (what, whether it went well) of each id, all acknowledged."""
+        """Returns of a job as soon as they hold it, (what, whether it went well) of each id, all acknowledged."""
         left = len(returns)
+        if not self.loop.run(lambda: all(jid in self.minions[id_].held for id_ in returns), seconds):
+            raise WireError(f"job {jid} did not come")
 
         def acknowledged(result: Any) -> None:
             nonlocal left

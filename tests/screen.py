@@ -16,7 +16,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from live import ENVIRONMENT, PROGRAM
@@ -91,7 +91,13 @@ class Screen:
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, words: list[str], columns: int = 100, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        columns: int = 100,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self.screen = Screen(columns)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._master, slave = pty.openpty()
@@ -104,7 +110,7 @@ class Terminal:
         kept = {name: value for name, value in ENVIRONMENT.items() if name != "NO_COLOR"}
         kept |= {"TERM": "xterm-256color", "COLUMNS": str(columns)} | (environment or {})
         how = {"stdin": slave, "stdout": slave, "stderr": slave, "env": kept, "preexec_fn": own_terminal}
-        self.process = subprocess.Popen([*PROGRAM, *words], **how)  # type: ignore[call-overload]
+        self.process = subprocess.Popen([*program, *words], **how)  # type: ignore[call-overload]
         os.close(slave)
 
     def read(self, seconds: float) -> bool:

@@ -5,7 +5,6 @@ so ten thousand equal returns need no more room than one."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -32,6 +31,8 @@ def timeless(value: Any) -> Any:
 
 def digest(line: Mapping[str, Any]) -> bytes:
     """What is equal for `ret` lines that are alike: their returns, retcodes and outputters."""
+    import hashlib
+
     parts = [timeless(line["return"]), line.get("retcode"), line.get("success"), line.get("out")]
     try:
         text = json.dumps(parts, sort_keys=True, default=repr)

@@ -9,7 +9,6 @@ repeats) goes to stderr, so that json and yaml stay data.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 import zlib
@@ -476,6 +475,8 @@ class Report:
 
     def again(self, tgt: str) -> str:
         """The command for other minions."""
+        import shlex
+
         program = os.path.basename(sys.argv[0])
         words = ["salt"] if program == "salt" else ["saltlite", "salt"]
         words += ["-c", self.args.config_dir] if self.args.config_dir != "/etc/salt" else []

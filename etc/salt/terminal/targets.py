@@ -126,13 +126,13 @@ class Fleet:
             word, _, state = name.partition(".")
             return self.of_job(self.last() if word == "last" else word, state)
         known = [*self.opts["nodegroups"], *(f"last.{state}" for state in (FAILED, SILENT, OK))]
-        raise Failure(f"there is no nodegroup {name}{nearest(name, known)}.", EX_USAGE)
+        raise Failure(ended(f"there is no nodegroup {name}{nearest(name, known)}"), EX_USAGE)
 
     def of_job(self, jid: str, state: str) -> list[str]:
         """The ids that in a job failed, were silent or went well. Failure."""
         if state not in (FAILED, SILENT, OK):
             choice = nearest(state, (FAILED, SILENT, OK))
-            raise Failure(f"@{jid}.{state}: say .failed, .silent or .ok{choice}.", EX_USAGE)
+            raise Failure(ended(f"@{jid}.{state}: say .failed, .silent or .ok{choice}"), EX_USAGE)
         return sorted(minion_id for minion_id, how in parts_of(self.lines(jid)).items() if how == state)
 
     def lines(self, jid: str) -> Iterator[dict[str, Any]]:
@@ -201,6 +201,11 @@ def unfolded(word: str, fleet: Fleet) -> list[str]:
 # Who is not there
 
 
+def ended(text: str) -> str:
+    """A sentence with its mark at the end."""
+    return text if text.endswith("?") else f"{text}."
+
+
 def unknown(target: Target, minions: Iterable[str]) -> list[str]:
     """The names in a list of which the job's file does not say that they are expected."""
     if target.tgt_type != "list":
@@ -222,7 +227,7 @@ def complaints(missing: Sequence[str], fleet: Fleet) -> list[str]:
     for name in missing:
         state = fleet.state_of(name)
         why = f": its key is {state}" if state in (PENDING, REJECTED) else nearest(name, accepted)
-        told.append(f"no accepted key is named {name}{why}.")
+        told.append(ended(f"no accepted key is named {name}{why}"))
     return told
 
 
@@ -256,7 +261,7 @@ def might_mean(target: Target, fleet: Fleet) -> str:
         grain = tgt.partition(":")[0]
         if not any_grain(grain, accepted, fleet):
             known = {name for minion_id in accepted[:100] for name in fleet.tree.data.grains(minion_id) or {}}
-            return f"No accepted minion has a grain {grain}{nearest(grain, known)}"
+            return ended(f"No accepted minion has a grain {grain}{nearest(grain, known)}")
     return ""
 
 

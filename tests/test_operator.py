@@ -1,18 +1,25 @@
-"""`salt` on a terminal with 200 simulated minions: what is on the screen while a job runs, and when it is over."""
+"""`salt` and LocalClient with 200 simulated minions: what is on the screen while a job runs and when it is over, what
+stays plain in a pipe, what Python programs get."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from bench import Settings, SimProcess, public_pem
 from cryptography.hazmat.primitives import serialization
-from live import Master, pem, running_master, until
+from live import ENVIRONMENT, SCRIPT, Master, pem, running_master, until
 from screen import Terminal, on_terminal
+
+import saltlite
 
 IDS = [f"m{number:03d}" for number in range(200)]
 
@@ -25,7 +32,6 @@ class Fleet(NamedTuple):
         """Have simulated minions return this to the newest job; gives its jid."""
         active = self.master.jobs / "active"
         jid = until(lambda: max((name[:20] for name in os.listdir(active) if name[0] != "."), default=""))
-        self.sims("hold", ids=list(what), jobs=1)
         self.sims("return", jid=jid, returns={name: (value, name not in failed) for name, value in what.items()})
         return jid
 
@@ -165,7 +171,19 @@ def test_without_progress_the_screen_is_quiet(fleet):
 def test_a_pipe_stays_plain(fleet):
     done = fleet.master.salt("m00*", "test.ping")
     assert done.stdout.count("\n") == 20 and not re.search(r"[\x1b(]", done.stdout) and done.stderr == ""
-    assert json.loads(fleet.master.salt("--static", "--out", "json", "*", "test.ping").stdout) == dict.fromkeys(IDS, True)
+    assert json.loads(fleet.master.salt("--static", "--out", "json", "*", "test.ping").stdout) == dict.fromkeys(
+        IDS, True
+    )
+
+
+def test_neither_rich_nor_clustershell_is_imported_for_a_pipe(fleet):
+    program = (
+        "import sys, saltlite; code = saltlite.main(sys.argv[1:]); "
+        "print({'rich', 'ClusterShell'} & sys.modules.keys()); sys.exit(code)"
+    )
+    words = [sys.executable, "-c", program, "salt", "-c", fleet.master.conf, "m00*", "test.ping"]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=30)
+    assert done.stdout.endswith("    True\nset()\n") and done.returncode == 0
 
 
 def test_a_failure_in_a_pipe_is_told_on_stderr(fleet):
@@ -184,3 +202,128 @@ def test_terminal_of_a_test_knows_its_end(fleet):
     with pytest.raises(AssertionError), on_terminal("--version") as terminal:
         assert isinstance(terminal, Terminal) and terminal.end() == 0
         terminal.screen.feed("\x1b[2J")
+
+
+# A job's file that another writes: what the master will tell of states that run
+
+
+def test_the_lines_at_the_bottom_show_which_state_runs(fleet):
+    jid, new = "20261126190000000000", {"event": "new", "fun": "state.apply", "arg": [], "tgt": "*", "tgt_type": "glob"}
+    path = fleet.master.jobs / f"active/{jid}.jsonl"
+
+    def write(*lines: dict[str, Any]) -> None:
+        with path.open("a") as file:
+            file.write("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def progress(name: str, done: int, doing: str) -> dict[str, Any]:
+        return {"event": "progress", "id": name, "done": done, "total": 40, "doing": doing, "time": 2}
+
+    write(new | {"jid": jid, "minions": ["web1", "web2"], "time": 1}, progress("web1", 12, "pkg: \x1b[2Jnginx"))
+    program = (
+        "import sys, saltlite; s = saltlite.packed_leaf('commands', 'salt'); "
+        "a = saltlite.parse_words(saltlite.parser_of(s.COMMAND, 'salt'), sys.argv[2:] + ['*', 'state.apply']); "
+        "c = saltlite.client('LocalClient')(a.config_dir); s.state_style(a, c.opts); "
+        "sys.exit(s.show_job(a, c, sys.argv[1]))"
+    )
+    words = [sys.executable, "-c", program, jid, "-c", str(fleet.master.conf)]
+    with contextlib.closing(Terminal(words, program=[])) as terminal:
+        terminal.shows(lambda screen: re.search(r"web1 ━\S+ 12/40 pkg: \?\[2Jnginx\n0/2 returned ", screen.text))
+        write(progress("web2", 3, "file: a"), progress("web1", 13, "cmd: b"))
+        terminal.shows(lambda screen: re.search(r"web1 .*13/40 cmd: b\nweb2 .* 3/40 file: a\n0/2", screen.text))
+        write({"event": "ret", "id": "web1", "return": "x", "retcode": 0, "success": True, "time": 2})
+        terminal.shows(lambda screen: re.search(r"web1:\n    x\nweb2 .*\n1/2 ", screen.text))
+        write({"event": "ret", "id": "web2", "return": "x", "retcode": 0, "success": True, "time": 2}, {"event": "end"})
+        assert terminal.end() == 0 and "━" not in terminal.screen.text and terminal.screen.cursor
+    path.unlink()
+
+
+# LocalClient
+
+
+@pytest.fixture(scope="module")
+def client(fleet) -> Any:
+    return saltlite.client("LocalClient")(str(fleet.master.conf))
+
+
+def test_cmd_gives_what_salts_gives(client):
+    assert client.cmd("m00[0-2]", "test.ping") == {"m000": True, "m001": True, "m002": True}
+    assert client.cmd("m000,m001", "test.ping", [], 5, "list") == {"m000": True, "m001": True}
+    full = client.cmd("m000", "no.such", full_return=True)["m000"]
+    assert full.keys() >= {"ret", "retcode", "success", "jid"} and full["retcode"] == 1
+    assert client.cmd("nobody", "test.ping") == {} and client.cmd_async("nobody", "test.ping") == 0
+
+
+def test_a_minion_that_does_not_return_is_false(client, fleet):
+    (fleet.master.pki / "minions/down").write_text((fleet.master.pki / "minions/m000").read_text())
+    try:
+        found = client.cmd(["m000", "down"], "test.ping", timeout=1, gather_job_timeout=0.5, tgt_type="list")
+        assert found == {"m000": True, "down": False}
+    finally:
+        (fleet.master.pki / "minions/down").unlink()
+
+
+def test_returns_come_one_by_one(client, fleet):
+    assert sorted(name for one in client.cmd_iter("m00*", "test.ping") for name in one) == IDS[:10]
+    assert list(client.cmd_iter("m000", "test.ping", expect_minions=True))[0].keys() == {"m000"}
+    found = client.cmd_iter_no_block("m00[01]", "test.sleep", [9])
+    assert next(found) is None
+    jid = fleet.returns({"m000": "a", "m001": "b"})
+    rest = {name: value for one in found if one for name, value in one.items()}
+    assert rest["m001"] == {"ret": "b", "retcode": 0, "success": True, "jid": jid} and len(rest) == 2
+
+
+def test_a_job_that_nobody_waits_for_is_looked_up_later(client, fleet):
+    jid = client.cmd_async("m00[01]", "test.sleep", [9], kwarg={"a": 1})
+    assert client.get_cache_returns(jid) == {}
+    fleet.returns({"m000": {"x": 1}})
+    assert client.get_cache_returns(jid) == {"m000": {"ret": {"x": 1}, "retcode": 0, "success": True, "jid": jid}}
+    fleet.returns({"m001": 1})
+    header = fleet.master.job(jid)[0]
+    assert header["minions"] == ["m000", "m001"] and header["arg"] == [9, {"__kwarg__": True, "a": 1}]
+    assert client.get_cache_returns("../../x") == {}
+    own = client.run_job("m000", "test.ping", jid="20261126190000000007")
+    assert own == {"jid": "20261126190000000007", "minions": ["m000"]}
+
+
+def test_what_is_not_there_is_refused_in_a_sentence(client):
+    with pytest.raises(saltlite.Failure, match="no returners"):
+        client.cmd("*", "test.ping", ret="redis")
+    with pytest.raises(saltlite.Failure, match="eauth: who may publish"):
+        client.cmd("*", "test.ping", eauth="pam", username="me")
+    with pytest.raises(TypeError, match="'bach' is no keyword of this method; did you mean 'batch'"):
+        client.run_job("*", "test.ping", bach=3)
+    with pytest.raises(saltlite.Failure, match="is no jid"):
+        client.run_job("*", "test.ping", jid="17")
+    with pytest.raises(saltlite.Failure, match="malformed|nothing stands before"):
+        client.cmd("and", "test.ping", tgt_type="compound")
+
+
+@pytest.mark.parametrize(
+    "call, field",
+    [
+        (lambda client: list(client.cmd_batch("m00*", "test.ping", batch="30%")), {"batch": "30%"}),
+        (lambda client: list(client.cmd_batch("m00*", "test.ping", batch="3", batch_wait=2)), {"batch": 3}),
+        (lambda client: client.cmd_subset("m00*", "test.ping", subset=2), {"subset": 2}),
+        (lambda client: client.cmd_subset("m00*", "test.ping", sub=2), {"subset": 2}),
+    ],
+)
+def test_what_the_master_does_is_in_the_request(client, monkeypatch, call, field):
+    """What is written into jobs/new; a master that does not know a field says so."""
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        saltlite.packed_leaf("clients", "LocalClient"), "to_json", lambda what: written.append(what) or json.dumps(what)
+    )
+    with contextlib.suppress(saltlite.Failure):
+        call(client)
+    assert field.items() <= written[0].items()
+
+
+def test_the_example_of_readme_runs(fleet):
+    text = (SCRIPT.parent / "README.md").read_text()
+    found = re.search(r"(?:^    .*\n|^\n)*?^    import saltlite\n(?:^    .*\n|^\n)+", text, re.MULTILINE)
+    if not found:
+        pytest.skip("NOT TESTED: README has no example of LocalClient")
+    said: list[Any] = []
+    example = textwrap.dedent(found[0]).replace("/etc/salt", str(fleet.master.conf)).replace("web*", "m00*")
+    exec(example.replace("web1", "m000"), {"print": lambda *words: said.append(words)})
+    assert said
