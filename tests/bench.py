@@ -39,6 +39,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import platform
+import pty
 import random
 import re
 import resource
@@ -1168,6 +1169,20 @@ class Master:
         )
         return time.monotonic() - begin, done.returncode, done.stdout.decode()
 
+    def on_terminal(self, *arguments: str) -> float:
+        """The same on a terminal of its own; seconds."""
+        ours, theirs = pty.openpty()
+        begin = time.monotonic()
+        argv = [*self.argv("salt"), "-c", str(self.conf), *arguments]
+        process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment())
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+            while os.read(ours, 65536):
+                pass
+        process.wait(60)
+        os.close(ours)
+        return time.monotonic() - begin
+
     def ping(self, tgt: str, expected: int) -> float:
         """`salt TGT test.ping`, checked; seconds."""
         seconds, _, output = self.salt(tgt, "test.ping")
@@ -1357,6 +1372,44 @@ def row_returns(bench: Bench, master: Master) -> None:
 def row_one(bench: Bench, master: Master) -> None:
     master.ensure_minions()
     bench.note(master, "ping_one", master.ping(master.ids[0], 1))
+
+
+@row(rounds=5)
+def row_terminal(bench: Bench, master: Master) -> None:
+    """The same on a terminal."""
+    if isinstance(master, Saltlite):
+        master.ensure_minions()
+        bench.note(master, "ping_terminal", master.on_terminal(master.ids[0], "test.ping"))
+
+
+GROUPED = """
+import sys, saltlite
+salt, (conf, jid) = saltlite.packed_leaf("commands", "salt"), sys.argv[1:]
+args = saltlite.parse_words(saltlite.parser_of(salt.COMMAND, "salt"), ["-c", conf, "--group", "*", "cmd.run"])
+client = saltlite.client("LocalClient")(conf)
+salt.state_style(args, client.opts)
+salt.show_job(args, client, jid)
+"""
+
+
+@row(rounds=3)
+def row_grouped(bench: Bench, master: Master) -> None:
+    """A process that shows a finished job of 10,000 minions, 101 different returns of twenty lines among them."""
+    if not isinstance(master, Saltlite):
+        return
+    jid, ids, text = "20010101000000000000", [f"m{at:05d}" for at in range(10_000)], "a line of output\n" * 20
+    new = {"event": "new", "jid": jid, "fun": "cmd.run", "arg": [], "tgt": "*", "minions": ids, "time": 1}
+    ret = {"event": "ret", "fun": "cmd.run", "retcode": 0, "success": True, "time": 2}
+    lines = [ret | {"id": id_, "return": text if at % 100 else f"{text}{at}"} for at, id_ in enumerate(ids)]
+    path = master.root / f"var/cache/salt/master/jobs/done/{jid[:8]}/{jid}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [new, *lines, {"event": "end", "seconds": 1}]))
+    argv = [sys.executable, "-c", GROUPED, str(master.conf), jid]
+    begin = time.monotonic()
+    done = subprocess.run(argv, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=master.log, env=environment())
+    bench.note(master, "grouped", time.monotonic() - begin)
+    if done.stdout.count(b"):\n") != 1 or done.stdout.count(b":\n") != 101:
+        raise WireError("the returns are not grouped")
 
 
 @row(rounds=3)
@@ -1571,6 +1624,8 @@ FIGURES = (
     Figure("returns_lost", "  acknowledged returns not on disk", "", "0", exactly(0), worst=True),
     Figure("ping_all", "salt '*' test.ping, start to end", "s", "<= 1/10", at_most(1 / 10)),
     Figure("ping_one", "salt ONE test.ping, start to end", "s", "<= 1/6 and <= 0.2 s", at_most(1 / 6, 0.2)),
+    Figure("ping_terminal", "  the same on a terminal", "s", "<= 0.3 s", bound(0.3)),
+    Figure("grouped", "10,000 returns shown grouped", "s", "<= 1 s", bound(1)),
     Figure("auth", "authentications per second, first contact", "/s", ">= 3 x", at_least(3)),
     Figure("auth_core", "  per second of master CPU (on one core)", "/s", ">= 3 x", at_least(3)),
     Figure("auth_token", "authentications per second, with token", "/s", ">= 3 x", at_least(3)),

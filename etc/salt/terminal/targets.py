@@ -242,6 +242,8 @@ def might_mean(target: Target, fleet: Fleet) -> str:
         return "No key is accepted yet: `saltlite key -L` shows who waits."
     if not isinstance(tgt, str):
         return ""
+    if target.tgt_type == "glob" and tgt and any(minion_id.startswith(tgt) for minion_id in accepted):
+        return f"Ids begin with it: say '{tgt}*'."
     if target.tgt_type in ("glob", "list") and (close := nearest(tgt, accepted)):
         return f"Of {len(accepted)} accepted minions none is {tgt}{close}"
     if target.tgt_type == "glob":
@@ -253,8 +255,6 @@ def might_mean(target: Target, fleet: Fleet) -> str:
             return f"There is a grain {grain}: say -G before it."
         if any(glob_match(minion_id.lower(), tgt.lower()) for minion_id in accepted):
             return "Ids match it in another case; case counts."
-        if any(glob_match(minion_id, f"{tgt}*") for minion_id in accepted):
-            return f"Ids begin with it: say '{tgt}*'."
     if target.tgt_type == "nodegroup" and (close := nearest(tgt, groups)):
         return f"There is no nodegroup {tgt}{close}"
     if target.tgt_type in ("grain", "grain_pcre"):
