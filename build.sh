@@ -258,6 +258,11 @@ attack() {
   PYTHONPATH=$PWD python tests/attack.py "$@"
 }
 
+picture() {
+  make_venv
+  PYTHONPATH=$PWD python tests/picture.py "$@"
+}
+
 clean() { rm -rf .build saltlite.pyz; }
 
 # ---- the demonstration ---------------------------------------------------------------------------------------------------
@@ -378,6 +383,7 @@ main() {
     interop) interop "$@" ;; # with real Salt 3006, 3007 and 3008 on the other side
     bench) bench "$@" ;; # what it does per second and needs; --vs-salt: and real Salt in the same run
     attack) attack "$@" ;; # what strangers and accepted minions can do to a master; --minutes N: for as long
+    picture) picture "$@" ;; # tests/salt.svg, the picture of README, from a run
     lint) lint ;; # ruff, mypy, shellcheck
     clean) clean ;; # remove what this script made here
     help) help ;; # this text

@@ -30,6 +30,8 @@ class Screen:
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.lines: list[list[str]] = [[]]
+        self.styles: dict[tuple[int, int], str] = {}  # row and column -> what colours the letter there
+        self._style = ""
         self.row = self.column = 0
         self.cursor = True  # whether it is shown
         self.colors = 0  # how many were set
@@ -62,11 +64,14 @@ class Screen:
         line = self.lines[self.row]
         line += " " * (self.column + 1 - len(line))
         line[self.column] = char
+        self.styles[self.row, self.column] = self._style
         self.column += 1
 
     def control(self, words: str, letter: str) -> None:
         if letter == "m":
-            self.colors += words not in ("", "0", "0;0")
+            plain = words in ("", "0", "0;0")
+            self.colors += not plain
+            self._style = "" if plain else f"\x1b[{words}m"
         elif (words, letter) in (("?25", "l"), ("?25", "h")):
             self.cursor = letter == "h"
         elif letter == "A":
@@ -81,6 +86,18 @@ class Screen:
     def text(self) -> str:
         """All lines, without blanks at their ends and empty ones at the end."""
         return "\n".join("".join(line).rstrip() for line in self.lines).rstrip()
+
+    @property
+    def colored(self) -> str:
+        """The same with its colours."""
+        text, style = "", ""
+        for row, line in enumerate(self.text.split("\n")):
+            for column, char in enumerate(line):
+                if (wanted := self.styles.get((row, column), "")) != style:
+                    text, style = f"{text}\x1b[0m{wanted}", wanted
+                text += char
+            text += "\n"
+        return f"{text.rstrip()}\x1b[0m"
 
     @property
     def last(self) -> str:

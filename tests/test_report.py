@@ -66,7 +66,7 @@ def test_the_end_says_counts_times_who_failed_and_how_to_repeat(show):
     assert out.endswith("web8:\n    Minion did not return. [No response; last heard: never]\n")
     first, failed, gone, again, too = err.splitlines()
     assert first == "6 of 8 returned, 2 failed, 2 silent in 8.0 s (p50 0.20 s, p95 0.50 s, last web6 0.50 s)."
-    assert (failed, gone) == ("failed with retcode 7: web2,web3", "silent: web7,web8")
+    assert (failed, gone) == ("failed with retcode 7: web[2-3]", "silent: web[7-8]")
     assert again == f"again for the failed: saltlite salt -c CONF @{JID}.failed cmd.run 'exit 3'"
     assert too == f"again for the silent: saltlite salt -c CONF @{JID}.silent cmd.run 'exit 3'"
 

@@ -188,7 +188,7 @@ def test_preview_says_who_would_run_and_why(fleet):
     [
         ([], ""),
         (["web2"], "web2"),
-        (["web3", "web1", "web2"], "web1,web2,web3"),
+        (["web3", "web1", "web2"], "web[1-3]"),
         (["web03", "web01", "web02", "db", "web17"], "db,web[01-03,17]"),
         (["web9", "web10", "web11", "web12"], "web[9-12]"),
         (["r1n1", "r1n2", "r2n1", "r2n2"], "r[1-2]n[1-2]"),

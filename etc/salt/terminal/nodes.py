@@ -23,7 +23,7 @@ from saltlite import EX_USAGE, Failure
 
 MAX_NODES = 100_000  # names that one node set may stand for
 MANY = 500  # names that are folded by all of their numbers at once
-FEW = 3  # names that are said one by one, without ClusterShell
+FEW = 3  # names of which a sentence each is said
 
 BRACKET = re.compile(r"\[([^\[\]]*)\]")
 NUMBERS = re.compile(r"[0-9]+(?:-[0-9]+(?:/[0-9]+)?)?(?:,[0-9]+(?:-[0-9]+(?:/[0-9]+)?)?)*")
@@ -92,7 +92,7 @@ def fold(names: Iterable[str], most: int = MAX_NODES) -> str:
     found = sorted(set(names))
     rest = f" and {len(found) - most} more" if len(found) > most else ""
     found = found[:most]
-    if len(found) <= FEW or any(set(name) & set("[],!&^@*? ") for name in found):  # what no id is
+    if len(found) < 2 or any(set(name) & set("[],!&^@*? ") for name in found):  # what no id is
         return ",".join(found) + rest
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 

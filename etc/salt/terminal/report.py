@@ -222,7 +222,7 @@ class Report:
         elif self._grouped():
             self._groups.add(line)
         elif not self._was_streamed(line):
-            self._show(line["id"], line)
+            self._show(named(line["id"], retcode_of(line)) if self.people else line["id"], line)
 
     def _progress(self, line: dict[str, Any]) -> None:
         texts = line.get("lines")
@@ -261,10 +261,8 @@ class Report:
             return False
         return wanted if wanted is not None else self.screen and len(self.facts.expected) > MANY
 
-    def _show(self, name: str, line: dict[str, Any]) -> None:
-        code = retcode_of(line)
-        heading = named(name, code) if self.people else name
-        if text := terminal.rendered({heading: self._value(line)}, self.args, line.get("out"), code):
+    def _show(self, heading: str, line: dict[str, Any]) -> None:
+        if text := terminal.rendered({heading: self._value(line)}, self.args, line.get("out"), retcode_of(line)):
             self._write(text)
 
     def _was_streamed(self, line: dict[str, Any]) -> bool:
@@ -285,18 +283,19 @@ class Report:
         for group in ordered:
             told = self._told.get(id(group), len(group.ids))
             if more := group.ids[told:]:
-                heading = named(self._heading(more), retcode_of(group.line))
-                self._write(f"{heading}: the same as {group.ids[0]}")
+                self._write(f"{self._heading(more, retcode_of(group.line))}: the same as {group.ids[0]}")
         differ = self._difference(ordered[0]) if self.args.diff and len(ordered) > 1 else None
         for group in fresh:
             if differ is None or group is ordered[0]:
-                self._show(self._heading(group.ids), group.line)
+                self._show(self._heading(group.ids, retcode_of(group.line)), group.line)
             else:
                 differ(group)
         self._told = {id(group): len(group.ids) for group in ordered}
 
-    def _heading(self, ids: list[str]) -> str:
-        return f"{nodes.fold(ids)} ({len(ids)})" if len(ids) > 1 else ids[0]
+    def _heading(self, ids: list[str], code: int = 0) -> str:
+        """Names, how many they are, and what went wrong."""
+        notes = [str(len(ids))] * (len(ids) > 1) + [f"retcode {code}"] * bool(code)
+        return nodes.fold(ids) + (f" ({', '.join(notes)})" if notes else "")
 
     def _difference(self, majority: Any) -> Any:
         """What shows another group as what differs from the majority."""
@@ -308,7 +307,7 @@ class Report:
         differences = grouping.Differences(text_of(majority), bool(self._colors["RED"]))
 
         def show(group: Any) -> None:
-            heading = named(self._heading(group.ids), retcode_of(group.line))
+            heading = self._heading(group.ids, retcode_of(group.line))
             self._write(f"{self._colors['CYAN']}{heading}:{self._colors['END']}\n{differences.of(text_of(group))}")
 
         return show
