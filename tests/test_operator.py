@@ -204,6 +204,26 @@ def test_terminal_of_a_test_knows_its_end(fleet):
         terminal.screen.feed("\x1b[2J")
 
 
+def test_a_name_that_nobody_has_is_told_and_one_is_the_exit_code(fleet):
+    for words in (["-L", "m000,m0000"], ["m[000,0000]"], ["--async", "-L", "m000,m0000"]):
+        done = fleet.master.salt(*words, "test.ping")
+        assert done.returncode == 1 and "no accepted key is named m0000; did you mean 'm000'?\n" in done.stderr, done
+    assert fleet.master.salt("--async", "nobody", "test.ping").returncode == 2
+    assert fleet.master.salt("m00*", "test.ping", "--preview").stdout == (
+        "m[000-009] (10): glob m00*\n10 of 200 accepted minions would run it.\n"
+    )
+
+
+def test_a_key_that_is_taken_away_ends_the_wait(fleet):
+    minions = fleet.master.pki / "minions"
+    (minions / "gone1").write_text((minions / "m000").read_text())
+    with fleet.salt("-t", "50", "gone1", "test.ping") as terminal:
+        terminal.shows(lambda screen: screen.last.startswith("0/1 "))
+        (minions / "gone1").unlink()
+        assert terminal.end(10) == 1
+    assert "gone1:\n    Minion did not return. [Its key is removed]" in terminal.screen.text
+
+
 # A job's file that another writes: what the master will tell of states that run
 
 

@@ -160,6 +160,7 @@ def test_what_is_said_of_names_that_no_accepted_key_has(fleet):
         ("WEB*", "glob", "another case"),
         ("G@role:front", "glob", "say -C"),
         ("x* or y*", "glob", "say -C"),
+        ("web1 db1", "glob", "say -L"),
         ("role:front", "glob", "say -G"),
         ("rol:front", "grain", "has a grain rol; did you mean 'role'?"),
         ("wweb", "nodegroup", "did you mean 'web'?"),

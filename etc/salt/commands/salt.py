@@ -23,7 +23,6 @@ from saltlite import (
     check,
     options_of,
     packed_leaf,
-    say,
     yaml_word,
 )
 from saltlite import client as client_class
@@ -301,9 +300,7 @@ def main(args: argparse.Namespace) -> int:
     fields = {name: getattr(args, name) for name in FIELDS}
     jid = client.submit(target.tgt, fun, arg, kwarg, target.tgt_type, args.timeout, **fields)
     if args.is_async:
-        next(iter(client.follow(jid)))
-        say(f"Executed command with job ID: {jid}")
-        return EX_OK
+        return int(reports.Report(args, jid, target, fleet).published(next(iter(client.follow(jid)))))
     return show_job(args, client, jid, target, fleet)
 
 

@@ -109,9 +109,11 @@ class Live:
         """Erase the lines."""
         live, self._live = self._live, None
         if live:
-            self._print(live)
-            live.stop()
-            signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
+            try:
+                self._print(live)
+            finally:
+                live.stop()
+                signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
 
     def _print(self, live: Any = None) -> None:
         texts, self._texts = self._texts, []

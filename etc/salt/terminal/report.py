@@ -69,6 +69,8 @@ def named(name: str, retcode: int) -> str:
 
 def silence(line: Mapping[str, Any], ran: bool = False, digits: int = 19) -> str:
     """What is printed for a minion that did not return; `ran`: find_job said at first that it ran the job."""
+    if "why" in line:
+        return f"Minion did not return. [{line['why']}]"
     since = line.get("since")
     heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))[:digits] if since else "never"
     why = "It answers, but does not run the job" if line.get("answered") else "No response"
@@ -123,8 +125,9 @@ class Facts:
         for others in (self.silent, self.queued, self.progress):
             others.pop(minion_id, None)
         code = self.returned[minion_id] = retcode_of(line)
-        began = self._began.get(minion_id, self.header.get("time", line["time"]))
-        self.times[minion_id] = max(0.0, line["time"] - began)
+        came = line.get("time", 0)
+        began = self._began.get(minion_id, self.header.get("time", came))
+        self.times[minion_id] = max(0.0, came - began)
         if code:
             self.bad.add(EX_MINION if line.get("success") is False and line.get("out") == "nested" else EX_FAILED)
 
@@ -167,6 +170,17 @@ class Report:
         """The function of the job, or a list of several."""
         return self.facts.header.get("fun")
 
+    def published(self, line: dict[str, Any]) -> int:
+        """Nobody waits for the job whose first line this is: its jid, and who is unknown. Gives the exit code."""
+        self.facts.take(line)
+        self._ask_for_unknown(line)
+        if not self.facts.expected:
+            return self._nobody()
+        self._write(f"Executed command with job ID: {self.jid}")
+        for sentence in targets.complaints(self.unknown, self._fleet) if self.unknown else ():
+            self._say(f"saltlite: {sentence}")
+        return EX_FAILED if self.unknown else EX_OK
+
     # what comes
 
     def take(self, line: dict[str, Any]) -> None:
@@ -201,9 +215,12 @@ class Report:
         for minion_id, state in states.items() if self.over else ():
             self.facts.silent[minion_id] = {"why": f"Its key is {'rejected' if state == GONE[0] else 'removed'}"}
 
-    def _new(self, line: dict[str, Any]) -> None:
+    def _ask_for_unknown(self, line: dict[str, Any]) -> None:
         if self._target and self._fleet:
             self.unknown = self._fleet.without_key(targets.unknown(self._target, line["minions"]))
+
+    def _new(self, line: dict[str, Any]) -> None:
+        self._ask_for_unknown(line)
         if self.args.verbose:
             text = f"Executing job with jid {self.jid}"
             self._tell(f"{text}\n{'-' * len(text)}\n")
@@ -216,7 +233,8 @@ class Report:
             self._write(f"\nExecuting run on {who}\n")
 
     def _ret(self, line: dict[str, Any]) -> None:
-        if self.args.static or self.fun == "sys.doc" and not self.args.full_return:
+        docs = self.fun == "sys.doc" and not self.args.full_return
+        if docs or self.args.static and not self._grouped():
             self._everything[line["id"]] = self._value(line)
             self._out = line["out"] if line.get("out", "nested") != "nested" else self._out
         elif self._grouped():
@@ -254,10 +272,10 @@ class Report:
 
     def _grouped(self) -> bool:
         """Whether identical returns are to be shown once."""
-        if not self.people or self.args.static or self.args.full_return:
+        if not self.people or self.args.full_return:
             return False
         wanted = self.args.group if self.args.group is not None else self.args.diff or None
-        if wanted is None and self.facts.header.get("stream"):
+        if wanted is None and (self.args.static or self.facts.header.get("stream")):
             return False
         return wanted if wanted is not None else self.screen and len(self.facts.expected) > MANY
 
@@ -348,9 +366,11 @@ class Report:
 
     def close(self) -> None:
         """Show what was held back, and erase the lines at the bottom: the command was interrupted, or is over."""
-        if self._grouped() and self.facts.returned:
-            self._flush()
-        self._live.close()
+        try:
+            if self._grouped() and self.facts.returned:
+                self._flush()
+        finally:
+            self._live.close()
 
     def finish(self) -> int:
         """The job is over: show the rest, and what there is to say of it. Gives the exit code."""
@@ -484,8 +504,8 @@ class Report:
     def _exit_code(self) -> int:
         """README, `What salt exits with`; of a batch the highest retcode, as Salt's own."""
         facts = self.facts
-        if self.facts.header.get("batch") and any(facts.returned.values()):
-            return min(max(facts.returned.values()), 255)
+        if facts.header.get("batch") and (highest := max(facts.returned.values(), default=0)) > 0:
+            return min(highest, 255)
         return min(facts.bad, default=EX_OK)
 
 

@@ -251,6 +251,8 @@ def might_mean(target: Target, fleet: Fleet) -> str:
             return f"There is a nodegroup of this name: say -N {tgt} or @{tgt}."
         if re.match("[GPIJLNSE]@", tgt) or set(tgt.split()) & set(OPERATORS):
             return "This looks like a compound target: say -C before it."
+        if len(tgt.split()) > 1 and set(tgt.split()) & set(accepted):
+            return "This looks like a list of names: say -L before it."
         if ":" in tgt and (grain := tgt.partition(":")[0]) and any_grain(grain, accepted, fleet):
             return f"There is a grain {grain}: say -G before it."
         if any(glob_match(minion_id.lower(), tgt.lower()) for minion_id in accepted):
