@@ -237,10 +237,10 @@ def show_preview(args: argparse.Namespace, target: Any, fleet: Any) -> int:
 def interrupted(args: argparse.Namespace, client: Any, jid: str) -> int:
     """Ctrl-C: the job goes on. Say how it is seen again, and to a second Ctrl-C that it can be cancelled."""
     conf = f" -c {args.config_dir}" if args.config_dir != "/etc/salt" else ""
-    caret = "\r\x1b[K" if sys.stderr.isatty() else ""  # the terminal has written ^C
+    caret = "\r\x1b[K" if terminal.is_terminal(sys.stderr) else ""  # the terminal has written ^C
     print(f"{caret}Exiting gracefully on Ctrl-c\nThis job's jid is: {jid}", file=sys.stderr)
     print(f"It goes on; to see it again: saltlite jobs follow {jid}{conf}", file=sys.stderr)
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (terminal.is_terminal(sys.stdin) and caret):
         return EX_FAILED
     try:
         print("Ctrl-C once more, now, to cancel it.", end="", flush=True, file=sys.stderr)

@@ -28,7 +28,7 @@ MANY = 5  # of more minions the returns are grouped, on a terminal
 HELD = 2.0  # seconds for which returns are held back to be grouped with those that come next
 QUIET = 0.4  # seconds for which a job runs before its progress is shown
 MAX_MISSING = 1000  # minions whose keys are looked at while they are waited for
-GONE = (REJECTED, UNKNOWN)
+GONE = {REJECTED: "rejected", UNKNOWN: "removed"}
 RULE = "-" * 43  # as wide as Salt's
 
 
@@ -194,12 +194,12 @@ class Report:
     def tick(self) -> None:
         """Time has passed: show what was held back, and how far the job is."""
         now = time.monotonic()
-        if self._grouped() and not self.args.group and now - self._flushed >= HELD:
+        if self._grouped() and not (self.args.group or self.args.diff) and now - self._flushed >= HELD:
             self._flush()
-        wanted = self.args.progress if self.args.progress is not None else self.screen and sys.stderr.isatty()
+        wanted = self.args.progress if self.args.progress is not None else self.screen
         if wanted and not self._live.running and not self.facts.end and self.facts.expected:
             stream = sys.stdout if self.screen else sys.stderr
-            if stream.isatty() and (self.args.progress or now - self._began >= QUIET):
+            if terminal.is_terminal(stream) and (self.args.progress or now - self._began >= QUIET):
                 sys.stdout.flush()
                 self._live.start()
         self._live.look()
@@ -209,11 +209,14 @@ class Report:
 
     def _look_at_keys(self) -> None:
         """Who is missing and has no accepted key any more will not return; if that is everybody, the job is over."""
-        missing = self.facts.missing()
-        states = {minion_id: self._fleet.state_of(minion_id) for minion_id in missing[:MAX_MISSING]}
-        self.over = bool(missing) and missing == [name for name, state in states.items() if state in GONE]
-        for minion_id, state in states.items() if self.over else ():
-            self.facts.silent[minion_id] = {"why": f"Its key is {'rejected' if state == GONE[0] else 'removed'}"}
+        missing, states = self.facts.missing(), dict[str, str]()
+        for minion_id in missing if len(missing) <= MAX_MISSING else ():
+            states[minion_id] = self._fleet.state_of(minion_id)
+            if states[minion_id] not in GONE:
+                return
+        self.over = bool(states)
+        for minion_id, state in states.items():
+            self.facts.silent[minion_id] = {"why": f"Its key is {GONE[state]}"}
 
     def _ask_for_unknown(self, line: dict[str, Any]) -> None:
         if self._target and self._fleet:
@@ -308,6 +311,8 @@ class Report:
                 self._show(self._heading(group.ids, retcode_of(group.line)), group.line)
             else:
                 differ(group)
+            if not self.args.group and not self.args.diff:  # what was returned is not needed any more
+                group.line = group.line | {"return": None}
         self._told = {id(group): len(group.ids) for group in ordered}
 
     def _heading(self, ids: list[str], code: int = 0) -> str:
@@ -332,7 +337,7 @@ class Report:
 
     def _safe(self, text: str) -> str:
         """A minion's words on one line, as the outputters give them to a terminal or a pipe."""
-        unsafe = terminal.UNSAFE if self.screen else terminal.SURROGATE
+        unsafe = terminal.UNSAFE if self.screen or terminal.is_terminal(sys.stderr) else terminal.SURROGATE
         return str(unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", terminal.one_line(text)))
 
     def _write(self, text: str) -> None:
@@ -428,8 +433,8 @@ class Report:
             return {}
         if self.args.full_return:
             keys = ("since", "answered")
-            return {minion_id: {"ret": None, "retcode": None, "success": False, "jid": self.jid, "silent": True}
-                    | {key: line.get(key) for key in keys} for minion_id, line in facts.silent.items()}  # fmt: skip
+            none = {"ret": None, "retcode": None, "success": False, "jid": self.jid, "silent": True}
+            return {name: none | {key: line.get(key) for key in keys} for name, line in facts.silent.items()}
         if not self._grouped():
             return {name: silence(line, name in facts.running) for name, line in facts.silent.items()}
         found: dict[str, list[str]] = {}
@@ -499,7 +504,9 @@ class Report:
         program = os.path.basename(sys.argv[0])
         words = ["salt"] if program == "salt" else ["saltlite", "salt"]
         words += ["-c", self.args.config_dir] if self.args.config_dir != "/etc/salt" else []
-        return shlex.join([*words, tgt, *([self.args.fun] if self.args.fun else []), *map(str, self.args.arg)])
+        behind = list(map(str, self.args.arg))
+        mark = ["--"] * any(word.startswith("-") for word in behind)
+        return shlex.join([*words, tgt, *([self.args.fun] if self.args.fun else []), *mark, *behind])
 
     def _exit_code(self) -> int:
         """README, `What salt exits with`; of a batch the highest retcode, as Salt's own."""

@@ -44,7 +44,7 @@ def style(terminal: bool, no_color: bool = False, force_color: bool = False, ind
 
 def speaks_utf8() -> bool:
     """Whether stdout takes all letters."""
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return sys.stdout is not None and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
@@ -176,6 +176,11 @@ def check_out(args: argparse.Namespace) -> None:
             raise Failure(f"--out-file {path} cannot be written: {error.strerror}.", EX_USAGE) from None
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal; one that was closed before the start is None."""
+    return stream is not None and bool(stream.isatty())
+
+
 def for_people(args: argparse.Namespace) -> bool:
     """Whether what is printed is read by a person: names may be folded there, and have a retcode beside them."""
     return args.out is None or args.out in PEOPLE
@@ -183,7 +188,7 @@ def for_people(args: argparse.Namespace) -> bool:
 
 def to_terminal(args: argparse.Namespace) -> bool:
     """Whether what is printed goes to a terminal."""
-    return sys.stdout.isatty() and not getattr(args, "out_file", None)
+    return is_terminal(sys.stdout) and not getattr(args, "out_file", None)
 
 
 def rendered(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0, color: bool = True) -> str:
