@@ -206,7 +206,6 @@ def test_pillar_functions_are_those_of_salt(tmp_path):
     assert minion("pillar.obfuscate") == types
     assert minion("pillar.obfuscate", "a:b", "l") == {"a:b": "<int>", "l": types["l"]}
     assert minion("pillar.raw", "a", unmask=False) == {"b": 1, "pw": "x"}
-    assert "pillar_enc=gpg is not supported" in minion.error("pillar.items", pillar={"a": 1}, pillar_enc="gpg")
 
 
 def test_pillar_that_is_not_there_may_be_an_error(tmp_path):

@@ -59,6 +59,7 @@ KEY_VERBS = (
     KeyVerb("p", "print", (ACCEPTED, PENDING, REJECTED, DENIED), "print"),
 )
 KEYSIZE, MAX_KEYSIZE = 2048, 8192  # bits
+PRESERVE_HELP = "True: with -d and -D, the master keeps the grains, the pillar and the mine of these minions"
 STRUCTURED = ("json", "yaml", "raw")  # outputters for programs, where nobody is asked
 LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
@@ -84,6 +85,9 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     verbs.add_argument("--gen-keys", metavar="NAME", help="make NAME.pem and NAME.pub, for a minion to be")
     parser.add_argument("--gen-keys-dir", default=".", metavar="DIR", help="where --gen-keys makes them")
     parser.add_argument("--keysize", type=int, default=KEYSIZE, metavar="BITS", help="how many bits such a key has")
+    parser.add_argument(
+        "--preserve-minions", choices=["True", "False"], type=str.title, default="False", help=PRESERVE_HELP
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
     parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
@@ -151,6 +155,8 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     source, text = tree.key_path(state, minion_id), f"rm {DIRECTORIES[state]}/{minion_id}"
     with contextlib.suppress(FileNotFoundError):  # somebody was faster
         if not target:
+            if args.preserve_minions == "True" and state == ACCEPTED:  # of others nothing is kept
+                tree.data.preserve(minion_id)
             source.unlink()
         else:
             if target == ACCEPTED:

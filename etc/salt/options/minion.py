@@ -72,6 +72,7 @@ OPTIONS = {
     "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
     "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
     "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "start_event_grains": Option([], both.LIST, "grains that stand in the event which says that the minion started"),
     "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
     "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
     "top_file": Option("", both.STR, "the top file that startup_states: top applies"),
