@@ -51,7 +51,7 @@ def _decrypted(minion: Execution, pillar: Any, pillar_enc: Any) -> Any:
         sentence = f"'{pillar_enc}' is not a valid decryption renderer. Valid choices are: gpg"
         raise CommandExecutionError(f"Failed to decrypt pillar override: {sentence}")
     try:
-        found = packed_leaf("renderers", "gpg").decrypt(_Message(minion.opts), pillar)
+        found = packed_leaf("renderers", "gpg").decrypt(_Message(minion.opts), pillar, translate_newlines=True)
     except Failure as failure:
         raise CommandExecutionError(f"Failed to decrypt pillar override: {failure}") from None
     if not isinstance(found, dict):
