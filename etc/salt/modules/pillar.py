@@ -65,6 +65,20 @@ def _pillar(minion: Execution, pillarenv: str | None, saltenv: str | None) -> An
 
 
 @with_minion
+def ext(minion: Execution, external, pillar=None, unmask=True):
+    """The pillar, fetched anew from the master, with one ext_pillar more, {kind: what it is told}; a real master must
+    allow it (on_demand_ext_pillar), and saltlite's says that it makes none.
+
+    CLI Example: salt '*' pillar.ext '{libvirt: _}'"""
+    if not isinstance(external, dict) or len(external) != 1:
+        raise CommandExecutionError("external must be a map of one kind of ext_pillar.")
+    found = minion.ask(pillar_load(minion.opts, minion.grains, pillar) | {"ext": external})
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not make the pillar; its log says why.")
+    return found
+
+
+@with_minion
 def file_exists(minion: Execution, path, saltenv=None):
     """Whether one of this machine's own pillar_roots has this file.
 
