@@ -376,7 +376,7 @@ def merge_options(
         for name, value in document.items():
             if name in options:
                 value = check(name, value, options[name], source)
-                opts[name] = opts[name] | value if name == "schedule" else value
+                opts[name] = value
             else:
                 opts[str(name)] = value
                 others[str(name)] = source

@@ -177,6 +177,8 @@ def verdict(role: str, name: str, value: Any) -> tuple[int, str]:
         return logging.DEBUG, f"{name} is not needed here: {why}."
     if why:
         return level, f"{name} is Salt's, and is not supported: {why}; remove the line if that is meant."
+    if role == "minion" and name in ("file_roots", "pillar_roots"):
+        return logging.DEBUG, f"{name} counts for `call --local` and file_client: local; the daemon asks its master."
     if name in options_of(other):
         return logging.DEBUG, f"{name} is an option of the {other}."
     return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role)) or '.'}"

@@ -82,5 +82,9 @@ OPTIONS = {
     "mine_enabled": Option(True, both.BOOL, "call mine.update of itself"),
     "mine_interval": Option(60, both.INT, "minutes between two mine.update"),
     "mine_return_job": Option(False, both.BOOL, "return what mine.update gives to the master, as a job"),
-    "schedule": Option({}, both.MAP, "jobs that the minion runs by itself, by name; of several files all count"),
+    "schedule": Option(
+        {},
+        both.MAP,
+        "jobs that the minion runs by itself, by name; those of minion.d count in place of those of this file",
+    ),
 }

@@ -60,6 +60,10 @@ def rendering(pillar: Any, default: Any, blacklist: Any, whitelist: Any) -> Call
     return rendered
 
 
+def as_it_is(path: str, content: bytes) -> Any:
+    return content
+
+
 def listed(value: Any) -> list[str]:
     return [] if value is None else list(map(str, value)) if isinstance(value, list) else [str(value)]
 
@@ -110,7 +114,7 @@ def ext_pillar(
         raise Failure(f"{pillar.minion_id!r} is no id that may name a directory.")
     roots = [root_dir] if os.path.isabs(root_dir) else [f"{root}/{root_dir}" for root in roots_of(pillar)]
     found: dict[str, Any] = {}
-    rendered: Callable[[str, bytes], Any] = lambda path, content: content
+    rendered: Callable[[str, bytes], Any] = as_it_is
     if template is True:
         rendered = rendering(pillar, render_default, renderer_blacklist, renderer_whitelist)
     for root in roots:

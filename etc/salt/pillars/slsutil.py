@@ -19,8 +19,10 @@ functions: Any = packed_leaf("pillars", "functions")
 
 MAX_WIDTH = 1000  # characters of a line of a banner
 MANAGED = "THIS FILE IS MANAGED BY SALT - DO NOT EDIT"
-OVERWRITTEN = """The contents of this file are managed by Salt. Any changes to this file may be overwritten automatically and
-without warning.""".replace("\n", " ")
+OVERWRITTEN = (
+    "The contents of this file are managed by Salt. Any changes to this file may be overwritten "
+    "automatically and without warning."
+)
 
 
 def charged(pillar: Any, *values: Any) -> None:
