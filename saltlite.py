@@ -59,6 +59,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/grains.json   master            what ID last said of itself
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/minions/ID/pillar.json   master            the pillar ID was last sent, for targets by pillar; 0600
+    CACHE/minions/ID/preserve      key               these stay when ID's key goes, and this file goes in their place
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
     CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
@@ -380,7 +381,7 @@ def merge_options(
         for name, value in document.items():
             if name in options:
                 value = check(name, value, options[name], source)
-                opts[name] = opts[name] | value if name == "schedule" else value
+                opts[name] = value
             else:
                 opts[str(name)] = value
                 others[str(name)] = source
@@ -741,15 +742,21 @@ class PublicKey:
 
 
 class PrivateKey:
-    """An RSA private key from its PEM bytes; raises AuthError if they are not an unencrypted RSA key.
+    """An RSA private key from its PEM bytes, and the pass phrase that they are encrypted with; raises AuthError if they
+    are no RSA key, or not encrypted so.
 
     Its text never shows it, in logs and tracebacks neither."""
 
-    def __init__(self, pem: bytes) -> None:
+    def __init__(self, pem: bytes, phrase: str = "") -> None:
+        closed = b"ENCRYPTED" in pem
+        if phrase and not closed:
+            raise AuthError("the private key is not encrypted, and a pass phrase is given (openssl pkey -aes256)")
+        word = phrase.encode() or None
         try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_sound` takes 3
-            key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+            key = serialization.load_pem_private_key(pem, word, unsafe_skip_rsa_key_validation=True)
         except Exception:
-            raise AuthError("the private key cannot be read") from None
+            why = "; its pass phrase is missing or another one" if closed else ""
+            raise AuthError(f"the private key cannot be read{why}") from None
         if not isinstance(key, rsa.RSAPrivateKey):
             raise AuthError("the private key is not an RSA key")
         self._key = key
@@ -770,13 +777,14 @@ class PrivateKey:
             return False
 
     @staticmethod
-    def generate(bits: int) -> bytes:
-        """A new key as PKCS#1 PEM, as Salt keeps it on disk.
+    def generate(bits: int, phrase: str = "") -> bytes:
+        """A new key as PKCS#1 PEM, as Salt keeps it on disk, encrypted if there is a pass phrase.
 
         65537 as the exponent, always: others have been chosen so small that the plain text could be read off."""
         form = serialization.PrivateFormat.TraditionalOpenSSL
         key = rsa.generate_private_key(65537, bits)
-        return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+        how = serialization.BestAvailableEncryption(phrase.encode()) if phrase else serialization.NoEncryption()
+        return key.private_bytes(serialization.Encoding.PEM, form, how)
 
     def decrypt(self, algo: str, data: bytes) -> bytes:
         """What was sealed with `encrypt`; AuthError, and no word why, if it does not open."""
@@ -904,7 +912,8 @@ def too_deep(text: str) -> bool:
 
 @functools.cache
 def yaml_loader() -> Any:
-    """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice."""
+    """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice, and !!binary
+    needs no padding."""
 
     class Loader(safe_yaml("Loader")):  # type: ignore[misc]
         def __init__(self, stream: str) -> None:
@@ -945,7 +954,13 @@ def yaml_loader() -> Any:
                 raise yaml.YAMLError("a key appears twice")
             return found
 
+        def construct_yaml_binary(self, node: Any) -> Any:
+            node.value = "".join(self.construct_scalar(node).split())
+            node.value += "=" * (-len(node.value) % 4)
+            return super().construct_yaml_binary(node)
+
     Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_scalar)
+    Loader.add_constructor("tag:yaml.org,2002:binary", Loader.construct_yaml_binary)
     return Loader
 
 
@@ -1845,25 +1860,25 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
 MAX_KEY_FILE = MAX_PEM
 
 
-def read_private_key(path: Path) -> PrivateKey:
-    """The key in a PEM file; Failure if it is none."""
+def read_private_key(path: Path, phrase: str = "") -> PrivateKey:
+    """The key in a PEM file, which a pass phrase may be needed for; Failure if it is none."""
     try:
-        return PrivateKey(read(path, 1 << 16))
+        return PrivateKey(read(path, 1 << 16), phrase)
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}.") from None
     except AuthError as error:
         raise Failure(f"{path}: {error}; restore it, or remove it to have a new one made.") from None
 
 
-def make_key_pair(pki: Path, role: str, keysize: int) -> None:
+def make_key_pair(pki: Path, role: str, keysize: int, phrase: str = "") -> None:
     """ROLE.pem (0400) and ROLE.pub (0644) where they are not there yet; a .pub that is missing is made again."""
     private, public = pki / f"{role}.pem", pki / f"{role}.pub"
     try:
         if not private.exists():
-            put(private, PrivateKey.generate(keysize), 0o400)
+            put(private, PrivateKey.generate(keysize, phrase), 0o400)
             public.unlink(missing_ok=True)
         if not public.exists():
-            put(public, read_private_key(private).public.pem + "\n", 0o644)
+            put(public, read_private_key(private, phrase).public.pem + "\n", 0o644)
     except OSError as error:
         raise Failure(f"{private} cannot be made: {error.strerror}.") from None
 
@@ -2537,6 +2552,9 @@ def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], no
 # file is as it was, within a bound: thousands of minions may ask for the mine of thousands.
 
 
+PRESERVE = "preserve"  # the file beside them that saves them once
+
+
 class MinionData:
     """minions/ID/{grains,pillar,mine}.json: what an accepted minion last said of itself, was last sent, and has put
     into the mine. What a method gives is not to be changed."""
@@ -2574,8 +2592,16 @@ class MinionData:
         """Remove what is kept of a kind; FileNotFoundError if there is nothing."""
         (self._directory / minion_id / f"{kind}.json").unlink()
 
+    def preserve(self, minion_id: str) -> None:
+        """Have the next `forget` leave what is kept of a minion, if there is anything."""
+        with contextlib.suppress(FileNotFoundError):
+            put(self._directory / minion_id / PRESERVE, "", sync=False)
+
     def forget(self, minion_id: str) -> None:
-        """Remove all that is kept of a minion."""
+        """Remove all that is kept of a minion, but what `key --preserve-minions` has said is to stay."""
+        with contextlib.suppress(FileNotFoundError):
+            (self._directory / minion_id / PRESERVE).unlink()
+            return
         for kind in ("grains", "pillar", "mine"):
             with contextlib.suppress(FileNotFoundError):
                 self.remove(minion_id, kind)
@@ -2637,7 +2663,7 @@ class MasterTree:
             sweep(self.cache / directory)
         for directory in DIRECTORIES.values():
             sweep(self.pki / directory)
-        make_key_pair(self.pki, "master", keysize)
+        make_key_pair(self.pki, "master", keysize, self.opts["key_pass"])
 
     def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
         """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
@@ -2653,8 +2679,8 @@ class MasterTree:
                 fix = "put the signature there, or set master_use_pubkey_signature: False"
                 raise Failure(f"{path} cannot be read ({error.strerror}): {fix}.") from None
         name = opts["master_sign_key_name"]
-        make_key_pair(self.pki, name, opts["keysize"])
-        key = read_private_key(self.pki / f"{name}.pem")
+        make_key_pair(self.pki, name, opts["keysize"], opts["signing_key_pass"])
+        key = read_private_key(self.pki / f"{name}.pem", opts["signing_key_pass"])
         return {algo: binascii.b2a_base64(key.sign(algo, pem.encode())) for algo in SIG_ALGOS}
 
     # keys
@@ -2800,7 +2826,8 @@ class MasterTree:
     def forget(self, minion_id: str) -> None:
         """Remove what belonged to an identity that is gone: its session, grains, pillar and mine."""
         (self.cache / "sessions" / minion_id).unlink(missing_ok=True)
-        self.data.forget(minion_id)
+        if not self.opts["preserve_minion_cache"]:
+            self.data.forget(minion_id)
 
     def strangers(self) -> list[str]:
         """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
@@ -4227,8 +4254,10 @@ class MasterProtocol:
             if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
                 continue
             try:
-                data = bounded(event.get("data"), left)
-                size = 256 + len(pack(data))
+                said = {"data": bounded(event.get("data"), left)}
+                if "grains" in event:  # start_event_grains
+                    said = bounded(said | {"grains": event["grains"]}, left)
+                size = 256 + len(pack(said))
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
@@ -4245,13 +4274,15 @@ class MasterProtocol:
                 log.info("%s is up", peer.id)
             elif place[3:5] != ["prog", peer.id]:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
-            self.events.append((tag, {"id": peer.id, "data": data}))
+            self.events.append((tag, {"id": peer.id} | said))
 
     def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """A minion has its own key deleted, which is then as if the operator had done so."""
         if not self.opts["allow_minion_key_revoke"]:
             log.warning("%s may not delete its key: allow_minion_key_revoke is False", peer.id)
             return False
+        if load.get("preserve_minion_cache") is True:
+            self.tree.data.preserve(peer.id)
         self.tree.remove_key(peer.id)
         log.info("%s: key deleted, as the minion asked", peer.id)
         return True
@@ -4312,7 +4343,7 @@ class Master:
         now = time.time()
         self.peers = Peers(opts, self.tree)
         self.jobs = Jobs(self.tree, opts, lambda minion_id: self.peers.last(minion_id).when)
-        key = read_private_key(self.tree.pki / "master.pem")
+        key = read_private_key(self.tree.pki / "master.pem", opts["key_pass"])
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
         self.protocol.prepare(now)
         self.admission = self.protocol.admission
@@ -6286,9 +6317,11 @@ class Minion:
         if not link.greeted and link.up and self.grains_ready:
             link.greeted = True
             link.ask(pillar_load(self.opts, self.grains), self.got_pillar)
+            told = [name for name in self.opts["start_event_grains"] if name in self.grains]
+            more = {"grains": {name: self.grains[name] for name in told}} if told else {}
             for tag in ("minion_start", f"salt/minion/{self.opts['id']}/start"):
                 text = f"Minion {self.opts['id']} started at {time.ctime()}"
-                link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None}, lambda _: None)
+                link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None} | more, lambda _: None)
 
     def got_pillar(self, pillar: Any) -> None:
         """Take over the pillar that the master sent; what is no pillar leaves the old one."""

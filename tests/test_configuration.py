@@ -251,7 +251,6 @@ def test_content_that_goes_missing_is_an_error_at_each_start(tmp_path, role, tex
     [
         ("master", "peer: {'.*': ['.*']}", "publish nothing"),
         ("master", "file_recv: True", "cp.push"),
-        ("master", "key_pass: secret", "pass phrase"),
         ("master", "cluster_id: one", "clusters of masters"),
         ("minion", "random_master: True", "use master_shuffle"),
         ("minion", "source_interface_name: eth1", "the address that the system gives"),

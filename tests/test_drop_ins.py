@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import stat
@@ -217,6 +218,23 @@ def test_what_stands_in_for_salts_library_is_whole(minion):
     assert (
         minion("pathkit.missing", "nosuch") == "'nosuch' is not in the path" and minion("pathkit.missing", "sh") is None
     )
+    one, other = {"a": {"l": [1, 2], "m": {"x": None}}, "k": 1}, {"a": {"l": [2, 3, 3], "m": 5}, "n": {}}
+    for function, args, ret in (
+        ("merge", ["recurse"], {"a": {"l": [2, 3, 3], "m": 5}, "k": 1, "n": {}}),
+        ("merge", ["recurse", "yaml", True], {"a": {"l": [1, 2, 3, 3], "m": 5}, "k": 1, "n": {}}),
+        ("merge", ["list"], {"a": [one["a"], other["a"]], "k": 1}),
+        ("update", [False], {**one, **other}),
+    ):
+        given = copy.deepcopy([one, other])
+        assert minion("pathkit.call", "dictupdate", function, *given, *args) == ret
+    for function, args, ret in (
+        ("set_dict_key_value", [{"k": 1}, "k:x", 2], {"k": {"x": 2}}),
+        ("append_dict_key_value", [{}, "l", 1], {"l": [1]}),
+        ("extend_dict_key_value", [{"l": [1]}, "l", [2]], {"l": [1, 2]}),
+        ("update_dict_key_value", [{}, "a/b", {"c": 1}, "/"], {"a": {"b": {"c": 1}}}),
+    ):
+        assert minion("pathkit.call", "dictupdate", function, *args) == ret
+    assert "cannot append" in minion.run("pathkit.call", "dictupdate", "append_dict_key_value", {"a": 1}, "a", 2)[0]
     assert minion("pathkit.ordered") == [("b", [1]), ("a", [2])]
     assert "arguments are not valid: x=1" in minion.run("pathkit.call", "path", "join", "a", x=1)[0]
     with pytest.raises(ValueError):

@@ -99,7 +99,7 @@ def test_the_functions_that_people_use_are_there(minion):
         "config": "backup_mode dot_vals get items manage_mode merge option valid_fileproto",
         "match": """compound data filter_by glob grain grain_pcre ifelse ipcidr list pcre pillar pillar_pcre
             search_by""",
-        "pillar": "data fetch file_exists filter_by get item items keys ls obfuscate raw",
+        "pillar": "data ext fetch file_exists filter_by get item items keys ls obfuscate raw",
         "grains": """append delkey delval equals fetch filter_by get has_value item items ls remove set setval
             setvals""",
         "sys": """argspec doc list_functions list_modules list_renderers list_returner_functions list_returners
@@ -221,7 +221,6 @@ def test_pillar_functions_are_those_of_salt(tmp_path):
     assert minion("pillar.obfuscate") == types
     assert minion("pillar.obfuscate", "a:b", "l") == {"a:b": "<int>", "l": types["l"]}
     assert minion("pillar.raw", "a", unmask=False) == {"b": 1, "pw": "x"}
-    assert "pillar_enc=gpg is not supported" in minion.error("pillar.items", pillar={"a": 1}, pillar_enc="gpg")
 
 
 def test_pillar_that_is_not_there_may_be_an_error(tmp_path):

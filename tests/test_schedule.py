@@ -687,7 +687,8 @@ def test_a_broken_file_is_a_sentence_and_stays_as_it_is(minion, text):
 
 def test_several_files_are_merged_by_name(tmp_path):
     (tmp_path / "minion.d").mkdir()
-    (tmp_path / "minion").write_text("schedule: {a: {seconds: 1}, b: {seconds: 1}}\n")
+    (tmp_path / "minion").write_text("schedule: {z: {seconds: 1}}\n")  # in whose place those count
+    (tmp_path / "minion.d/a.conf").write_text("schedule: {a: {seconds: 1}, b: {seconds: 1}}\n")
     (tmp_path / "minion.d/x.conf").write_text("schedule: {b: {seconds: 2}, c: {seconds: 2}}\n")
     opts = saltlite.load_opts("minion", str(tmp_path))
     assert {name: item["seconds"] for name, item in opts["schedule"].items()} == {"a": 1, "b": 2, "c": 2}

@@ -63,6 +63,7 @@ KEY_VERBS = (
 )
 KEYSIZE, MAX_KEYSIZE = 2048, 8192  # bits
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by digits
+PRESERVE_HELP = "True: with -d and -D, the master keeps the grains, the pillar and the mine of these minions"
 STRUCTURED = ("json", "yaml", "raw")  # outputters for programs, where nobody is asked
 LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
@@ -93,6 +94,8 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = "with -L and -l: age, last heard, address and fingerprint of each key"
     parser.add_argument("-v", "--verbose", action="store_true", help=how)
+        "--preserve-minions", choices=["True", "False"], type=str.title, default="False", help=PRESERVE_HELP
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
     parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
@@ -253,6 +256,8 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     source, text = tree.key_path(state, minion_id), f"rm {DIRECTORIES[state]}/{minion_id}"
     with contextlib.suppress(FileNotFoundError):  # somebody was faster
         if not target:
+            if args.preserve_minions == "True" and state == ACCEPTED:  # of others nothing is kept
+                tree.data.preserve(minion_id)
             source.unlink()
         else:
             if target == ACCEPTED:

@@ -40,7 +40,7 @@ HARMLESS = set(
     mworker_niceness mworker_queue_niceness netapi_allow_raw_shell netapi_enable_clients no_proxy optimization_order
     open_files outputter_dirs pass_to_ext_pillars permissive_acl pidfile pillar.cache_driver pillar_cache
     pillar_cache_backend pillar_cache_ttl pillar_mask_output pillar_version ping_interval ping_on_rotate
-    preserve_minion_cache process_count_max proxy_always_alive proxy_keep_alive proxy_keep_alive_interval pub_hwm
+    process_count_max proxy_always_alive proxy_keep_alive proxy_keep_alive_interval pub_hwm
     pub_ret pub_server_niceness pub_server_write_queue_size publish_drain_timeout publish_timeout queue_dirs
     random_startup_delay reactor_niceness reactor_refresh_interval reactor_worker_hwm reactor_worker_threads
     recon_randomize regen_thin rejected_retry remote_minions_port render_dirs req_server_niceness
@@ -55,7 +55,7 @@ HARMLESS = set(
     thorium_interval token_expire token_expire_user_override tracing update_restart_services use_os_truststore
     username password utils_dirs verify_env winrepo_cache_expire_max winrepo_cache_expire_min
     winrepo_installer_cache_expire worker_pools worker_pools_enabled worker_threads zmq_backlog zmq_monitor
-    multifunc_ordered strip_colors auth_mode id_function minion_memory_headroom minion_memory_max
+    multifunc_ordered strip_colors unique_jid auth_mode id_function minion_memory_headroom minion_memory_max
     """.split()
 )
 
@@ -69,12 +69,10 @@ UNSUPPORTED = {
     "minions send no files here (cp.push)": "file_recv",
     "there is no %range": "range_server",
     "passwords are looked up by nobody": "pass_dir pass_gnupghome pass_strict_fetch pass_variable_prefix",
-    "keys with a pass phrase cannot be read": "key_pass signing_key_pass",
     "there are no proxy minions": "proxy proxy_ metaproxy",
     "programs cannot ask over Salt's own event bus": "discovery",
     "there are no repositories of Windows programs": "winrepo_",
     "salt-pip is not there": "saltpip_",
-    "jobs are not kept apart by it: each jid is unique already": "unique_jid",
     "use saltenv in its place": "environment",
     "use master_shuffle in its place": "random_master",
     "use publisher_acl in its place": "client_acl client_acl_blacklist",
@@ -86,7 +84,6 @@ UNSUPPORTED = {
     "the minion does not update itself": "update_url",
     "only renderers that are packed are there": "renderer_blacklist renderer_whitelist",
     "grains are left out by nothing": "grains_blacklist",
-    "the start event has no grains": "start_event_grains",
     "minions find their master by DNS names and addresses alone": "dns_check",
 }
 MISSING = {
@@ -129,14 +126,14 @@ ROLES = dict.fromkeys(
     """
     external_auth reactor thorium_ master_tops event_return master_job_cache sudo_acl peer peer_run order_masters
     client_acl client_acl_blacklist cluster_ rest_cherrypy rest_tornado rest_wsgi gitfs_ hgfs_ svnfs_ s3fs_ minionfs_
-    git_pillar_ fileserver_backend ext_job_cache key_pass signing_key_pass
+    git_pillar_ fileserver_backend ext_job_cache
     """.split(),
     "master",
 ) | dict.fromkeys(
     """
     return sudo_user random_master master_failback
     master_failback_interval source_address source_interface_name source_publish_port source_ret_port cache_jobs
-    scheduler_before_connect beacons_before_connect update_url grains_blacklist start_event_grains
+    scheduler_before_connect beacons_before_connect update_url grains_blacklist
     beacons proxy_host proxy_port proxy_username proxy_password
     """.split(),
     "minion",
@@ -180,6 +177,8 @@ def verdict(role: str, name: str, value: Any) -> tuple[int, str]:
         return logging.DEBUG, f"{name} is not needed here: {why}."
     if why:
         return level, f"{name} is Salt's, and is not supported: {why}; remove the line if that is meant."
+    if role == "minion" and name in ("file_roots", "pillar_roots"):
+        return logging.DEBUG, f"{name} counts for `call --local` and file_client: local; the daemon asks its master."
     if name in options_of(other):
         return logging.DEBUG, f"{name} is an option of the {other}."
     return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role)) or '.'}"

@@ -125,6 +125,7 @@ def _configuration(minion: Execution) -> Path:
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
     own |= {"extension_modules": f"{minion.opts['cachedir']}/extmods", "module_dirs": [_modules(minion, home)]}
     own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
+    own |= {"gpg_keydir": minion.opts["gpg_keydir"] or f"{conf}/gpgkeys"}  # for pillar_enc
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
     more = [os.path.join(conf, os.path.expanduser(str(pattern))) for pattern in minion.opts["default_include"]]
     files = [f"{conf}/minion", *more, f"{home}/conf/own"]  # the later wins

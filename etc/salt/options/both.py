@@ -107,6 +107,7 @@ MERGING = one_of("smart", "recurse", "aggregate", "overwrite", "none")
 HASH = one_of("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 TOPS = one_of("merge", "same", "merge_all")
 AGGREGATE = Kind((bool, list), "True, False or a list of state modules", read=lambda value: as_list(as_bool(value)))
+PHRASE = Kind((str,), "a text, and no sdb:// address", lambda value: not value.startswith("sdb://"), as_text)
 DOMAIN = Kind((bool, str), "True, False or a domain", read=as_bool)
 REGEXES = Kind((list,), "a list of regular expressions", all_regexes, as_list)
 ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots)
@@ -146,6 +147,9 @@ OPTIONS = {
         -1, SIGNED, "probes before a connection is given up; -1: the system's value", restart=True
     ),
     "tcp_keepalive_intvl": Option(-1, SIGNED, "seconds between probes; -1: the system's value", restart=True),
+    "gpg_keydir": Option(
+        "", STR, "the directory of the keys of gpg, for PGP messages in pillar; without: gpgkeys/ here", private=True
+    ),
     "nodegroups": Option({}, GROUPS, "named compound targets", told="state"),
     "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),

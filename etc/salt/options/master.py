@@ -12,6 +12,13 @@ OPTIONS = {
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True, restart=True
     ),
+    "key_pass": Option(
+        "", both.PHRASE, "the pass phrase that master.pem is encrypted with; without: none", private=True, restart=True
+    ),
+    "signing_key_pass": Option(
+        "", both.PHRASE, "the pass phrase of the signing key; without: none", private=True, restart=True
+    ),
+    "preserve_minion_cache": Option(False, both.BOOL, "keep grains, pillar and mine of a minion whose key is gone"),
     "interface": Option("0.0.0.0", both.STR, "the address to listen on", restart=True),
     "publish_port": Option(4505, both.PORT, "where publications go out", restart=True),
     "ret_port": Option(4506, both.PORT, "where requests and returns come in", restart=True),
@@ -101,7 +108,6 @@ OPTIONS = {
     "decrypt_pillar": Option([], both.FUNCTIONS, "keys of the pillar whose values are PGP messages", private=True),
     "decrypt_pillar_delimiter": Option(":", both.STR, "what stands between the keys of a path in that", private=True),
     "decrypt_pillar_default": Option("gpg", both.STR, "how they are decrypted where nothing else is said"),
-    "gpg_keydir": Option("", both.STR, "the directory of the keys that PGP messages in pillar are for", private=True),
     "gpg_decrypt_must_succeed": Option(True, both.BOOL, "a PGP message that cannot be decrypted is an error"),
     "pillarenv": Option("", both.STR, "the only environment that pillar comes from, unless a minion names one"),
     "minion_data_cache": Option(

@@ -77,6 +77,7 @@ OPTIONS = {
         "Salt's salt-call, which applies states and answers functions that are not here; without: looked for in PATH; "
         "False: none",
     ),
+    "start_event_grains": Option([], both.LIST, "grains that stand in the event which says that the minion started"),
     "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
     "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
     "top_file": Option("", both.STR, "the top file that startup_states: top applies"),
@@ -86,5 +87,9 @@ OPTIONS = {
     "mine_enabled": Option(True, both.BOOL, "call mine.update of itself"),
     "mine_interval": Option(60, both.INT, "minutes between two mine.update"),
     "mine_return_job": Option(False, both.BOOL, "return what mine.update gives to the master, as a job"),
-    "schedule": Option({}, both.MAP, "jobs that the minion runs by itself, by name; of several files all count"),
+    "schedule": Option(
+        {},
+        both.MAP,
+        "jobs that the minion runs by itself, by name; those of minion.d count in place of those of this file",
+    ),
 }

@@ -704,6 +704,12 @@ class Machines:
             log.warning("twins.json cannot be written: %s", error)
 
 
+def on_demand(ext: Any) -> str:
+    """The kind of ext_pillar that a minion asks for, in its own words only if they are a name."""
+    name = str(next(iter(ext), "")) if isinstance(ext, dict) else ""
+    return name if re.fullmatch(r"\w{1,64}", name, re.ASCII) else "that it asks for"
+
+
 class Requests:
     """`_pillar`: the pillar of the asking minion, sealed under a key of its own."""
 
@@ -749,6 +755,10 @@ class Requests:
         except process.Wanted:
             self.apart.add(peer.id)
             pillar = yield from process.apart(compiled)
+        if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
+            sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."
+            log.error("pillar of %s: %s", peer.id, sentence)
+            return pillar | {"_errors": [*pillar.get("_errors", []), sentence]}
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
         return pillar
