@@ -167,6 +167,17 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     return True
 
 
+def note(tree: MasterTree, verb: str, found: dict[str, list[str]], done: bool = True) -> None:
+    """Say in audit.jsonl what is about to be done, or what of it was not; a disk that is full keeps nobody out."""
+    try:
+        ids = sorted({minion_id for ids in found.values() for minion_id in ids})
+        packed_leaf("watchers", "audit").note_keys(
+            tree.cache, verb, ids, packed_leaf("clients", "LocalClient").caller(), done
+        )
+    except OSError as error:
+        print(f"{tree.cache}/audit.jsonl cannot be written: {error.strerror}.", file=sys.stderr)
+
+
 def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: tuple[str, ...]) -> int:
     """Do what a verb says to the keys that match, after asking; every move is named."""
     if verb in ("finger", "print"):
@@ -187,7 +198,10 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
         show({DIRECTORIES[state]: ids for state, ids in found.items()}, args, "key")
         if not agreed("n" if verb == "delete" else "y"):
             return EX_OK
+    note(tree, verb, found)
     done = {state: [i for i in ids if key_move(args, tree, verb, state, target, i)] for state, ids in found.items()}
+    if done != found:
+        note(tree, verb, {state: sorted(set(ids) - set(done[state])) for state, ids in found.items()}, done=False)
     if structured:
         show({DIRECTORIES[target or state]: ids for state, ids in done.items()}, args, None)
     return EX_OK if done == found else EX_FAILED
