@@ -123,8 +123,10 @@ class Watcher:
         return [*found, record | ({"tgt_type": data["tgt_type"]} if "tgt_type" in data else {})]
 
     def _cancelled(self, tag: str, data: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-        record = {"what": "cancel", "jid": tag.split("/")[2], "fun": data.get("fun"), "tgt": short(data.get("tgt"))}
-        return [record | {"user": data.get("user")}]
+        jid = tag.split("/")[2]
+        job = self._header(jid) or data
+        record = {"what": "cancel", "jid": jid, "fun": job.get("fun"), "tgt": short(job.get("tgt"))}
+        return [record | {"user": job.get("user")}]
 
     def _key(self, tag: str, data: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
         """The tree has changed: by `key`, by a minion that gave up its key, or by hand."""
