@@ -80,7 +80,8 @@ def cp_arguments(parser: argparse.ArgumentParser) -> None:
         "-t", "--timeout", type=float, metavar="SEC", help="wait this long before asking silent minions"
     )
     parser.add_argument("tgt", metavar="TARGET")
-    parser.add_argument("path", nargs="+", metavar="SOURCE… DEST")
+    parser.add_argument("source", nargs="+", metavar="SOURCE")
+    parser.add_argument("dest", metavar="DEST")
 
 
 def size_of(word: str) -> int:
@@ -149,7 +150,7 @@ class Copy:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.client = args, client_class("LocalClient")(args.config_dir)
-        self.dest = args.path[-1]
+        self.dest: str = args.dest
         self.results: dict[str, dict[str, Any]] = {}
         self.silent: dict[str, str] = {}
         self.wanted, self.files, self.bytes = 0, 0, 0
@@ -215,15 +216,17 @@ class Copy:
                 elif line["event"] == "ret":
                     self.silent.pop(line["id"], None)
                 yield line
-        except KeyboardInterrupt:
-            if fun == "cp.recv_files":
-                self.offer = None  # the minions go on
+        except (KeyboardInterrupt, Failure) as error:
+            if fun == "cp.recv_files" and (self.client.jobs / "active" / f"{jid}.jsonl").exists():
+                self.offer = None  # the minions go on, now or when the master is there again
+            if isinstance(error, Failure):
+                raise
             print(f"\nExiting gracefully on Ctrl-c\nThis job's jid is: {jid}", file=sys.stderr)
             raise
 
     def send(self) -> None:
         """Copy to the minions."""
-        found = sources(self.args.path[:-1])
+        found = sources(self.args.source)
         into = len(found) > 1 or not found[0].is_file or self.dest.endswith("/")
         tgt, tgt_type = salt.target_of(self.args), self.args.tgt_type or "glob"
         others: Any = None
@@ -327,7 +330,7 @@ class Copy:
 
     def fetch(self) -> None:
         """Copy from the minions into DEST/ID, each as soon as it has sent all."""
-        paths, dest = self.args.path[:-1], Path(self.dest)
+        paths, dest = self.args.source, Path(self.dest)
         if relative := [path for path in paths if not os.path.isabs(path)]:
             raise Failure(
                 f"{printable(relative[0])} is relative: --from wants absolute paths of the minions.", EX_USAGE
@@ -353,7 +356,7 @@ class Copy:
         result = line["return"]
         if not isinstance(result, dict) or not all_well(line):
             why = "it is no saltlite minion, and cannot send files" if str(result).endswith(NOT_THERE) else str(result)
-            return {self.args.path[0]: why}
+            return {self.args.source[0]: why}
         arrival = Arrival(stage, target, self.args.max_size, self.args.max_files)
         found: dict[str, Any] = {}
         try:
@@ -395,7 +398,8 @@ class Copy:
             took = time.monotonic() - self.began
             way = "from" if self.args.back else "to"
             minions = f"{len(good)} of {len(self.results)} minions"
-            say(f"{self.files} files, {in_words(self.bytes)}, {way} {minions} in {took:.1f} s")
+            files = f"{self.files} file{'s' * (self.files != 1)}"
+            say(f"{files}, {in_words(self.bytes)}, {way} {minions} in {took:.1f} s")
         return EX_OK if len(good) == len(self.results) else EX_FAILED
 
 
@@ -546,8 +550,6 @@ def bar(moved: Path) -> Iterator[Any]:
 
 def main(args: argparse.Namespace) -> int:
     """Copy, and say what came of it. Exit codes as those of `salt`."""
-    if len(args.path) < 2:
-        raise Failure("say what to copy, and behind it where to: cp TARGET SOURCE… DEST.", EX_USAGE)
     copy = Copy(args)
     try:
         copy.fetch() if args.back else copy.send()

@@ -132,7 +132,7 @@ class Watcher:
         """The tree has changed: by `key`, by a minion that gave up its key, or by hand."""
         act, minion_id = data["act"], data["id"]
         self._moved.add(minion_id) if act == "accept" else self._moved.discard(minion_id)
-        if self._noted.pop((act, minion_id), 0.0) > now - NOTED:
+        if self._noted.pop((act, minion_id), float("-inf")) > now - NOTED:
             return []  # its line is there
         return [{"what": "key", "act": act, "ids": [minion_id], "by": "hand"}]
 
