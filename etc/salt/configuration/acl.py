@@ -199,9 +199,8 @@ def refusal(opts: Mapping[str, Any], load: Mapping[str, Any], owner: str, tree: 
         return f"nobody may publish {', '.join(functions)}; see publisher_acl_blacklist."
     if not owner:
         return ""
-    days = [jid_of(load["time"] + seconds)[:8] for seconds in (-DAY, 0, DAY)]
-    if "jid" in load and load["jid"][:8] not in days:  # it names a directory, which goes by its day
-        return f"the jid {load['jid']}, its name, is none of these days: leave the name of a request to `salt`."
+    if load.get("jid", "")[:8] > jid_of(load.get("time", 0) + DAY)[:8]:  # its day's directory would stay for ever
+        return f"the jid {load['jid']}, its name, is of a day to come: leave the name of a request to `salt`."
     acl = opts["publisher_acl"]
     meant = [key for key in acl if is_meant(str(key), owner, lambda: groups_of(owner))]
     rules = [rule for key in meant for rule in rules_of(acl[key], f"publisher_acl: {key}")]

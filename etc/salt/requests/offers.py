@@ -32,7 +32,7 @@ class Requests:
     """Parts of files, out and in. Each is read or written at once, for it is small."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
-        self.tree, self.offers = tree, tree.cache / "offers"
+        self.tree = tree
         self.commands = {"_offered": Request(self.offered), "_sent": Request(self.sent)}
         self._headers: dict[str, dict[str, Any]] = {}  # the first lines of jobs
         self._sizes: dict[str, int] = {}  # by directory: bytes that a minion has sent
@@ -100,7 +100,7 @@ class Requests:
         header = self._header(str(jid))
         if header.get("fun") != fun or header["arg"][:1] != [name]:
             return None
-        return self.offers / str(name) if addressed(header, peer.id, self.tree.data.grains) else None
+        return self.tree.cache / "offers" / str(name) if addressed(header, peer.id, self.tree.data.grains) else None
 
     def _header(self, jid: str) -> dict[str, Any]:
         """The first line of a job's file; {} if there is none."""
