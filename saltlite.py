@@ -63,6 +63,9 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
     CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
+    CACHE/audit.jsonl              master, key       who published, was refused, moved a key; rotated by size
+    CACHE/.alive                   master            a pipe whose reader is the master: others see by it that one runs
+    CACHE/offers/NAME              cp, master        files of a `cp` under way; what a crash leaves goes after a day
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
     <config>/minion_id             minion, once      this minion's name
@@ -1682,6 +1685,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
+    "watchers": "",  # Watcher: a class of what follows from a master's events: hooks, the audit
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
@@ -2925,7 +2929,7 @@ MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a d
 
 def read_request(path: Path) -> dict[str, Any]:
     """The request in a file of jobs/new, checked, with `user`, who publishes, and `owner`, of whose file publisher_acl
-    must say that he may; '' for root and the master's own user. Failure, FileNotFoundError."""
+    must say that he may; '' for root and the master's own user; `uid` is his. Failure, FileNotFoundError."""
     try:
         raw, info = read_with_owner(path, MAX_REQUEST)
     except FileNotFoundError:
@@ -2942,29 +2946,29 @@ def read_request(path: Path) -> dict[str, Any]:
         raise Failure(f"it is not JSON: {error}.") from None
     name, user = user_name(info.st_uid), request.get("user", "")
     if info.st_uid in (0, os.geteuid()):
-        return request | {"user": user if user and user.isprintable() else name, "owner": ""}
+        return request | {"user": user if user and user.isprintable() else name, "owner": "", "uid": info.st_uid}
     if why := costly(request["tgt"], request.get("tgt_type", "glob")):
         raise Failure(why)
-    return request | {"user": name, "owner": name}
+    return request | {"user": name, "owner": name, "uid": info.st_uid}
+
+
+def acl() -> Any:
+    """Who may publish what, and who reads what came of it."""
+    return packed_leaf("configuration", "master").acl
+
+
+def put_job(path: Path, text: str, uid: int) -> None:
+    """Begin the file of a job, which its publisher may read. Not synced: the first return's fsync makes the file last,
+    and until then a power cut loses no more than the command that waits for it on this same machine."""
+    put(path, text, sync=False)
+    acl().permit(path, uid)
 
 
 def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], tree: MasterTree) -> list[str]:
     """The minions that are expected to answer a job; Failure if publisher_acl or its blacklist is against it."""
-    if why := packed_leaf("configuration", "master").acl.refusal(opts, header, owner, tree):
+    if why := acl().refusal(opts, header, owner, tree):
         raise Failure(why)
     return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
-
-
-def refuse_request(path: Path, bad: Path, why: str) -> None:
-    """Move a request to jobs/bad, with the reason beside it; where a name is in the way there, under another."""
-    log.warning("jobs/new/%s is refused: %s", path.name, why)
-    with contextlib.suppress(OSError):
-        put(bad / f"{path.name}.why", why + "\n")
-    try:
-        os.rename(path, bad / path.name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.rename(path, bad / f"{path.name[:200]}.{token(4).hex()}")
 
 
 def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
@@ -2993,7 +2997,9 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
 
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
-    (day := jobs / "done" / jid[:8]).mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (day := jobs / "done" / jid[:8]).mkdir(mode=0o700)
+        day.chmod(stat.S_IMODE(os.stat(jobs / "done").st_mode))  # as open as its parent
     return day
 
 
@@ -3218,15 +3224,16 @@ class Jobs(Returns):
     def take_requests(self, requests: Iterable[str], now: float) -> None:
         """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
         for name in requests:
-            path = self.tree.jobs / "new" / name
+            path, request = self.tree.jobs / "new" / name, dict[str, Any]()
             try:
-                self.start(name, read_request(path), now)
+                request |= read_request(path)
+                self.start(name, request, now)
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
             except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
                 why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
-                refuse_request(path, self.tree.jobs / "bad", why)
+                self.events.append(acl().refuse(path, self.tree.jobs / "bad", why, request))
 
     def start(self, name: str, request: dict[str, Any], now: float) -> None:
         """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
@@ -3234,7 +3241,7 @@ class Jobs(Returns):
         if self.path(jid, "active").exists() or self.path(jid, "done").exists():
             raise Failure(f"the jid {jid} is taken.")
         header = job_header(jid, request, self.opts, now)
-        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
+        header |= {"minions": addressees(header, request["owner"], self.opts, self.tree), "uid": request["uid"]}
         if "subset" in request:
             header["tgt"] = sorted(header["minions"], key=lambda minion_id: token(8))[: request["subset"]]
             header |= {"minions": header["tgt"], "tgt_type": "list"}
@@ -3249,11 +3256,9 @@ class Jobs(Returns):
         if not job.parts:
             make_day(self.tree.jobs, jid)
             end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
-            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
+            put_job(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", request["uid"])
             return
-        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
-        # command that waits for it on this same machine
-        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
+        put_job(self.path(jid, "active"), to_json(header) + "\n", request["uid"])
         os.link(self.path(jid, "active"), self.path(jid, "kept"))
         self.active[jid] = job
         if job.rollout:
@@ -3424,7 +3429,7 @@ class Jobs(Returns):
         with contextlib.suppress(FileNotFoundError):
             make_day(self.tree.jobs, job.jid)
             os.rename(self.path(job.jid, "kept"), self.path(job.jid, "done"))
-        self.events.append((f"salt/job/{job.jid}/cancelled", {"returned": job.counts[RETURNED]}))
+        self.events.append((f"salt/job/{job.jid}/cancelled", {k: job.header[k] for k in ("fun", "tgt", "user")}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
         self._own(now, job.jid)
@@ -4262,9 +4267,9 @@ class MasterProtocol:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
             place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
-            if place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]:
-                if not self.jobs.progress(peer.id, place[2], data, now):
-                    continue
+            of_job = place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]
+            if of_job and not self.jobs.progress(peer.id, place[2], said["data"], now):
+                continue
             left -= size
             self._told[peer.id] += size
             own = f"salt/minion/{peer.id}/"
@@ -4272,7 +4277,7 @@ class MasterProtocol:
                 continue  # the same once more, as minions said it before salt/minion/ID/start
             if tag == f"{own}start":
                 log.info("%s is up", peer.id)
-            elif place[3:5] != ["prog", peer.id]:
+            elif not of_job:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
             self.events.append((tag, {"id": peer.id} | said))
 
@@ -4285,6 +4290,7 @@ class MasterProtocol:
             self.tree.data.preserve(peer.id)
         self.tree.remove_key(peer.id)
         log.info("%s: key deleted, as the minion asked", peer.id)
+        self.events.append(("salt/auth", {"result": True, "act": "revoke", "id": peer.id}))
         return True
 
     def rekey(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, str]:
@@ -4329,6 +4335,7 @@ class Master:
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
+    REQUESTS = 20  # files of jobs/new that are taken in one look
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4354,6 +4361,7 @@ class Master:
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again, self._began = 0.0, time.monotonic()
+        self.watchers = [packed_leaf("watchers", name).Watcher(self) for name in leaf_files("watchers")]
         self._rotations = self.protocol.shared.rotations
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
@@ -4377,6 +4385,8 @@ class Master:
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
         self.write_events()
+        for watcher in self.watchers:
+            watcher.stop()
         self.save()
         self.doorbell.stop()
         self.listener.stop()
@@ -4453,7 +4463,9 @@ class Master:
         if self.admission.moved > (0 if self.loop.waits("storm") else self.STORM):
             self.storm()
         self.jobs.look(now)
-        self.jobs.take_requests(requests, now)
+        self.jobs.take_requests(requests[: self.REQUESTS], now)
+        if len(requests) > self.REQUESTS:
+            self.loop.at("look", 0, self.look)
         self.work()
         ended = time.monotonic()
         self._look_again = ended + 2 * (ended - began)
@@ -4500,6 +4512,8 @@ class Master:
         self.protocol.events.clear()
         self.jobs.events.clear()
         write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
+        for watcher in self.watchers:
+            watcher.told(events)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
@@ -4550,6 +4564,8 @@ class Master:
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
         reload_opts(self.opts)
+        for watcher in self.watchers:
+            watcher.reload()
 
 
 # ==== Minion =========================================================================================================

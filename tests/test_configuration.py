@@ -230,7 +230,7 @@ LOST = [
     ("master", "hgfs_remotes: [x]", "file_roots alone"),
     ("master", "master_tops: {ext_nodes: x}", "are not applied"),
     ("master", "external_auth: {pam: {web: ['.*']}}", "nobody is let in"),
-    ("master", "reactor: [{'salt/*': [/srv/r.sls]}]", "no event causes anything"),
+    ("master", "reactor: [{'salt/*': [/srv/r.sls]}]", "no event causes it; executables in master.d/hooks"),
     ("master", "engines: [{logstash: {}}]", "nothing of it runs"),
     ("master", "event_return: mysql", "go nowhere else"),
     ("master", "schedule: {a: {function: runner.x, hours: 1}}", "nothing of it runs"),

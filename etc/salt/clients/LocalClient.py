@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
@@ -45,6 +46,20 @@ REQUESTED = (  # what a request may have besides its function and target
     *("queue", "stream", "subset", "gather_job_timeout", "metadata"),
 )
 EX_UNAVAILABLE = 69  # no master runs here
+
+
+def alive(pipe: Path) -> bool:
+    """Whether a master reads the pipe that it has opened to the users of publisher_acl; OSError if there is none."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
+
+
+CLOSED = 2.0  # seconds within which the master opens a job's file to whose job it is
 
 
 def returned(line: dict[str, Any], jid: str) -> dict[str, Any]:
@@ -235,10 +250,15 @@ class LocalClient:
     def check_master(self) -> None:
         """Failure unless a master runs on this tree."""
         try:
-            if locked(self.cache / ".lock"):
-                return
-        except OSError as error:
-            raise Failure(f"{self.cache} is closed to you ({error.strerror}): run this as the master's user.") from None
+            try:
+                runs = locked(self.cache / ".lock")
+            except PermissionError:
+                runs = alive(self.cache / ".alive")
+        except OSError:
+            who = "run this as the master's user, or have publisher_acl name you"
+            raise Failure(f"{self.cache} is closed to you: {who}.") from None
+        if runs:
+            return
         start = f"start one with `saltlite master -c {self.opts['conf_dir']}`"
         raise Failure(f"no master runs on {self.cache}: {start}.", EX_UNAVAILABLE)
 
@@ -267,9 +287,11 @@ class LocalClient:
         temporary = self.jobs / "new" / f".{jid}"
         try:
             write_all(fd, to_json(request).encode("utf-8", "surrogateescape"))
-            owner = os.stat(self.jobs / "new").st_uid
-            if os.geteuid() == 0 and owner:
-                os.fchown(fd, owner, -1)  # root publishes through a master that is not root
+            new = os.stat(self.jobs / "new")
+            if os.geteuid() == 0 and new.st_uid:
+                os.fchown(fd, new.st_uid, -1)  # root publishes through a master that is not root
+            elif os.geteuid() != new.st_uid and os.fstat(fd).st_gid == new.st_gid:
+                os.fchmod(fd, 0o640)  # so that such a master can read it: the group is its own
             os.rename(temporary, self.jobs / "new" / jid)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -341,12 +363,20 @@ class LocalClient:
         places = self._places(jid)
         why = self.jobs / "bad" / f"{jid}.why"
         began = asked = time.monotonic()
+        closed = float("inf")
         while True:
-            for place in places:
-                with contextlib.suppress(FileNotFoundError):  # it moves from one to the other
-                    return io.FileIO(place)
-            if why.exists() and not (self.jobs / "new" / jid).exists():
-                raise Failure(why.read_text().strip(), EX_USAGE)
+            try:
+                for place in places:  # it moves from one to the other
+                    if place.exists():
+                        return io.FileIO(place)
+                if why.exists() and not (self.jobs / "new" / jid).exists():
+                    raise Failure(why.read_text().strip(), EX_USAGE)
+            except FileNotFoundError:
+                continue
+            except PermissionError as error:
+                closed = min(closed, time.monotonic())
+                if time.monotonic() - closed > CLOSED:
+                    raise Failure(f"job {jid} is not yours to see: {error.filename} is closed to you.") from None
             if time.monotonic() - asked > 1:
                 asked = time.monotonic()
                 self.check_master()

@@ -94,6 +94,7 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = "with -L and -l: age, last heard, address and fingerprint of each key"
     parser.add_argument("-v", "--verbose", action="store_true", help=how)
+    parser.add_argument(
         "--preserve-minions", choices=["True", "False"], type=str.title, default="False", help=PRESERVE_HELP
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
@@ -274,6 +275,17 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     return True
 
 
+def note(tree: MasterTree, verb: str, found: dict[str, list[str]], done: bool = True) -> None:
+    """Say in audit.jsonl what is about to be done, or what of it was not; a disk that is full keeps nobody out."""
+    try:
+        ids = sorted({minion_id for ids in found.values() for minion_id in ids})
+        packed_leaf("watchers", "audit").note_keys(
+            tree.cache, verb, ids, packed_leaf("clients", "LocalClient").caller(), done
+        )
+    except OSError as error:
+        print(f"{tree.cache}/audit.jsonl cannot be written: {error.strerror}.", file=sys.stderr)
+
+
 def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: tuple[str, ...]) -> int:
     """Do what a verb says to the keys that match, after asking; every move is named."""
     if verb in ("finger", "print"):
@@ -297,7 +309,10 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
             say(printable(sentence))
         if not agreed("n" if verb == "delete" else "y"):
             return EX_OK
+    note(tree, verb, found)
     done = {state: [i for i in ids if key_move(args, tree, verb, state, target, i)] for state, ids in found.items()}
+    if done != found:
+        note(tree, verb, {state: sorted(set(ids) - set(done[state])) for state, ids in found.items()}, done=False)
     if structured:
         show({DIRECTORIES[target or state]: ids for state, ids in done.items()}, args, None)
     return EX_OK if done == found else EX_FAILED

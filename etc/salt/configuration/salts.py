@@ -46,7 +46,7 @@ HARMLESS = set(
     recon_randomize regen_thin rejected_retry remote_minions_port render_dirs req_server_niceness
     request_channel_tries request_server_aes_session request_server_ttl resolve_dns_fallback resource_pillar_key
     rest_timeout restart_on_error retry_dns retry_dns_count return_retry_timer return_retry_tries returner_dirs
-    roots_update_interval runner_dirs runner_returns salt_cp_chunk_size salt_event_pub_hwm search serial show_jid
+    roots_update_interval runner_dirs runner_returns salt_event_pub_hwm search serial show_jid
     show_timeout sock_dir sock_pool_size sqlite_queue_dir state_max_parallel state_tabular states_dirs
     syndic_event_forward_timeout syndic_failover syndic_forward_all_events syndic_jid_forward_cache_hwm
     syndic_log_file syndic_pidfile syndic_retries syndic_wait syndic_finger tcp_authentication_retries
@@ -92,7 +92,7 @@ MISSING = {
     "pillar from git is left out": "git_pillar_",
     "pillar is made without it": "on_demand_ext_pillar sdb",
     "nobody is let in by it; who may write into jobs/new publishes, as publisher_acl allows": "external_auth",
-    "no event causes anything": "reactor thorium_ thoriumenv",
+    "no event causes it; executables in master.d/hooks/TAG/ run on events": "reactor thorium_ thoriumenv",
     "states that it would give to minions are not applied": "master_tops",
     "nothing of it runs": "engines beacons schedule",
     "returns and events are kept here and go nowhere else": "event_return master_job_cache ext_job_cache return",

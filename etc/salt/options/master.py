@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from saltlite import Option, packed_leaf
+from saltlite import Kind, Option, packed_leaf
 
 both = packed_leaf("options", "both")
+CHUNK = Kind((int,), "a whole number from 1024 to 1048576", lambda value: 1024 <= value <= 1 << 20, both.as_int)
 
 OPTIONS = {
     "default_include": Option(["master.d/*.conf"], both.LIST, "files that are read after this one", private=True),
@@ -82,6 +83,10 @@ OPTIONS = {
     "publisher_acl_blacklist": Option(
         {}, both.MAP, "users: who may publish nothing; modules: the functions that nobody may publish", private=True
     ),
+    "salt_cp_chunk_size": Option(
+        98304, CHUNK, "bytes of a file in one job of cp, for minions that are not saltlite", private=True
+    ),
+    "audit_args": Option(False, both.BOOL, "audit.jsonl holds the arguments of jobs, too, which may be passwords"),
     "allow_minion_key_revoke": Option(True, both.BOOL, "a minion may have its own key deleted"),
     "mine_get": Option(
         {}, both.MAP, "minions: list of mine functions they may get, all regular expressions; empty: all", private=True
