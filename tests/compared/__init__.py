@@ -1,1 +1,1 @@
-"""What tests/functions.py calls: a file for each daily module."""
+"""What is called with real Salt and with saltlite: a file for each daily module. See tests/functions.py."""
