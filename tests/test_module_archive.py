@@ -9,6 +9,7 @@ import os
 import pwd
 import stat
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,15 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 @pytest.fixture
 def minion(tmp_path):
     return Minion(tmp_path / "home", None, {"id": "web1"}, **{"hosts.file": str(tmp_path / "hosts")})
+
+
+def open_to_all(path):
+    """Let another user come to a directory of the tests."""
+    path.chmod(0o777)
+    for part in path.parents:
+        if part == Path(tempfile.gettempdir()):
+            return
+        part.chmod(part.stat().st_mode | 0o011)
 
 
 @pytest.fixture
@@ -152,9 +162,7 @@ def test_another_users_rights_count(minion, home):
     secret = home / "secret"
     secret.write_text("x")
     secret.chmod(0o600)
-    home.chmod(0o777)
-    for part in (home.parent, home.parent.parent, home.parent.parent.parent):
-        part.chmod(part.stat().st_mode | 0o011)
+    open_to_all(home)
     error = minion.error("archive.zip", str(home / "x.zip"), str(secret), runas="nobody")
     assert "Permission denied" in error and os.geteuid() == 0 and not (home / "x.zip").exists()
     (home / "open").write_text("x")

@@ -9,6 +9,7 @@ import os
 import pwd
 import resource
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +25,15 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 @pytest.fixture
 def minion(tmp_path):
     return Minion(tmp_path / "home", None, {"id": "web1"})
+
+
+def open_to_all(path):
+    """Let another user come to a directory of the tests."""
+    path.chmod(0o777)
+    for part in path.parents:
+        if part == Path(tempfile.gettempdir()):
+            return
+        part.chmod(part.stat().st_mode | 0o011)
 
 
 @pytest.fixture
@@ -248,9 +258,7 @@ def test_a_user_who_may_write_to_anothers_file_leaves_it_to_its_owner(home):
     """In a process of that user's: the file keeps owner and inode; a copy is the user's own."""
     path = put(home / "x", mode=0o4666)
     path.chmod(0o4666)
-    home.chmod(0o777)
-    for part in (home.parent, home.parent.parent, home.parent.parent.parent):
-        part.chmod(part.stat().st_mode | 0o011)
+    open_to_all(home)
     inode = path.stat().st_ino
     pid = os.fork()
     if pid == 0:
