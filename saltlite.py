@@ -50,7 +50,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/jobs/active/JID.pause, .stop  operator     lets no more of a roll-out's minions start, for now or for good
     CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
     CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
-    CACHE/jobs/done/DAY/JID.jsonl  master            finished; whole days go after keep_jobs_seconds
+    CACHE/jobs/done/DAY/JID.jsonl  master            finished; goes after keep_jobs_seconds, or above keep_jobs_size
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
@@ -60,6 +60,8 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/minions/ID/pillar.json   master            the pillar ID was last sent, for targets by pillar; 0600
     CACHE/events.jsonl             master            what has happened; rotated by size
+    CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
+    CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
     <config>/minion_id             minion, once      this minion's name
@@ -72,7 +74,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
-    CACHE/salt-call                job               configuration and cache of the salt-call that applies states
+    CACHE/salt-call                job               configuration and cache of the salt-call of a Salt that is here
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
@@ -1663,6 +1665,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
     "rollouts": "",  # Rollout: how many minions of a job may start now
     "queues": "",  # Queue: jobs that wait for absent minions
+    "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
@@ -1671,6 +1674,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "terminal": "",  # what commands and outputters share: colours, texts without controls, `show`
     "outputters": "output",  # output(data, opts) -> text
     "modules": "modules",  # every public function: an execution function
+    "elsewhere": "",  # function(minion, fun): what answers a function that no module file here has
     "_grains": "grains",  # every public function gives grains
     "utils": "utils",  # every public function: one of `__utils__`, for modules
 }
@@ -1965,7 +1969,7 @@ class Loop:
         self._handlers: dict[Any, Callable[[], None]] = {}
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._signals: dict[int, Callable[[], None]] = {}
-        self.running = True
+        self.running, self.longest = True, 0.0  # longest: of the steps since it was set to 0
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._read, self._woken)
         self._rung: Callable[[], None] = lambda: None
@@ -2054,7 +2058,8 @@ class Loop:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
-        if (took := time.monotonic() - began) > self.LONG:
+        self.longest = max(self.longest, took := time.monotonic() - began)
+        if took > self.LONG:
             log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
 
 
@@ -2959,22 +2964,6 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
     return job, lines
 
 
-def clean_jobs(jobs: Path, keep: float, now: float) -> None:
-    """Remove the whole days of jobs/done that ended `keep` seconds ago, and what is as old in jobs/bad."""
-    import shutil
-
-    last = jid_of(now - keep)[:8]
-    for day in names(jobs / "done"):
-        if re.fullmatch(r"[0-9]{8}", day) and day < last:
-            shutil.rmtree(jobs / "done" / day, ignore_errors=True)
-    for directory in (jobs / "bad", jobs / "new"):
-        for name in os.listdir(directory):
-            if directory.name == "bad" or name.startswith("."):
-                with contextlib.suppress(OSError):
-                    if os.lstat(directory / name).st_mtime < now - keep:
-                        os.unlink(directory / name)
-
-
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
     (day := jobs / "done" / jid[:8]).mkdir(mode=0o700, exist_ok=True)
@@ -3191,7 +3180,7 @@ class Jobs(Returns):
 
     def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
         super().__init__(tree, opts)
-        self.heard, self.gone = heard, set[str]()
+        self.heard, self.gone, self.finished = heard, set[str](), 0
         self.outgoing: list[dict[str, Any]] = []
 
     def requests(self) -> list[str]:
@@ -3395,7 +3384,7 @@ class Jobs(Returns):
         self.path(job.jid, "kept").unlink(missing_ok=True)
         for word in ("pause", "stop") if job.rollout else ():
             (self.tree.jobs / "active" / f"{job.jid}.{word}").unlink(missing_ok=True)
-        self.active.pop(job.jid, None)
+        self.finished += self.active.pop(job.jid, None) is not None
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
         self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
@@ -3771,7 +3760,7 @@ class Admission:
     """Keys: who may join, who waits, what follows when a key file moves.
 
     `held` are the requests that wait for the operator, `ready` those of them whose key has moved, with what to do.
-    `events` collects what is told, `auths` counts credentials, `moved` the keys that moved at the last look."""
+    `events` collects what is told; `auths` and `refused` count answers, `moved` the keys of the last look."""
 
     def __init__(
         self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, shared: SharedKey
@@ -3780,7 +3769,7 @@ class Admission:
         self.held: dict[str, Held] = {}
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.auths = self.moved = 0
+        self.auths = self.refused = self.moved = 0
         self.newcomers: dict[str, str] = {}  # pending ids of this run, and the address each came from
         self.pub_signatures: dict[str, bytes] = {}  # of the master's key, by the signing key
         self._refusals = (0, 0)  # a second, and how many there were in it
@@ -3917,6 +3906,7 @@ class Admission:
 
     def _refuse(self, load: dict[str, Any], now: float, ret: bool | str = False) -> bytes | None:
         """`False` or `full`, signed; beyond REFUSALS_PER_SECOND there is no answer, for a signature is what costs."""
+        self.refused += 1
         second, count = self._refusals
         self._refusals = (int(now), count + 1 if second == int(now) else 1)
         return self._signed(load, {"ret": ret}) if self._refusals[1] <= REFUSALS_PER_SECOND else None
@@ -4090,6 +4080,7 @@ class MasterProtocol:
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
         self.pause = 0.0  # seconds until `go_on` makes sense
+        self.counted = collections.Counter[str]()  # requests of this run, by what was asked for, or `bad load`
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
             "_return": Request(self.ret, ACK),
@@ -4127,6 +4118,7 @@ class MasterProtocol:
             return self._dispatch(envelope, message, peer, load, now)
         except (AuthError, PayloadError, OSError) as error:
             log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
+            self.counted["bad load"] += 1
             return Reply(envelope, BAD_LOAD)
         except Exception:
             log.exception("a request could not be handled; the peer is told `bad load`")
@@ -4149,6 +4141,7 @@ class MasterProtocol:
         request = self.requests.get(cmd) if isinstance(cmd, str) else None
         if request is None:
             return Reply(envelope, pack(peer.crypticle.dumps({}, load["nonce"])))
+        self.counted[str(cmd)] += 1
         return self._answer(Asked(envelope, message, peer, load, request), now)
 
     def _answer(self, asked: Asked, now: float) -> Reply | None:
@@ -4344,9 +4337,9 @@ class Master:
         loop.every("connections", 1, self.connections)
         loop.every("rescan", max(0.1, self.opts["key_rescan"]), self.look)
         loop.every("save", 10, self.save)
-        loop.every("clean", 3600, self.clean)
-        loop.at("clean now", 60, self.clean)
         loop.at("settled", self.SETTLED, self.come_and_gone)
+        for name in leaf_files("reports"):
+            loop.at(f"report {name}", 1, functools.partial(self.report, name))
         if self.opts["presence_events"]:
             loop.every("presence", max(0.1, self.opts["loop_interval"]), self.presence)
         self.jobs.recover(time.time())
@@ -4515,10 +4508,13 @@ class Master:
         except OSError as error:
             log.warning("sessions cannot be saved: %s", error)
 
-    def clean(self) -> None:
-        """Once an hour."""
-        if self.opts["keep_jobs_seconds"]:
-            clean_jobs(self.tree.jobs, self.opts["keep_jobs_seconds"], time.time())
+    def report(self, name: str, going: Iterator[float] | None = None) -> None:
+        """Take the next step of a report, which says how many seconds it rests then; twice as long as the step took at
+        least. One that fails begins anew in a minute."""
+        self.loop.at(f"report {name}", 60, functools.partial(self.report, name))
+        began, going = time.monotonic(), going or packed_leaf("reports", name).report(self)
+        rest = max(next(going), 2 * (time.monotonic() - began))
+        self.loop.at(f"report {name}", rest, functools.partial(self.report, name, going))
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
@@ -5408,11 +5404,9 @@ class Execution:
         if problem := self.barred(fun):
             return problem, 1, False
         try:
-            function = self.functions[fun]
-        except KeyError:
-            why = self.functions.why.get(fun.partition(".")[0])
-            close = "" if why else nearest(fun, self.functions)
-            return f"'{fun}' is not available." + (f" {why}." if why else close.replace("; did", " Did")), 1, False
+            function = self.functions.get(fun) or self._elsewhere(fun)
+        except CommandExecutionError as error:
+            return str(error), 1, False
         try:
             args, kwargs = self.arguments(function, arg)
         except CommandExecutionError as error:
@@ -5432,6 +5426,11 @@ class Execution:
             return f"The minion function caused an exception: {traceback.format_exc()}", 1, False
         failed = isinstance(result, dict) and not all(result.get(name, True) for name in ("result", "success"))
         return result, self.context.get("retcode", 0) or int(failed), True
+
+    def _elsewhere(self, fun: str) -> Function:
+        """What answers a function that no file here has; CommandExecutionError says why nothing does."""
+        (leaf,) = leaf_files("elsewhere")
+        return packed_leaf("elsewhere", leaf).function(self, fun)
 
     def arguments(self, function: Function, arg: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         """args and kwargs of a job's `arg`: the map with `__kwarg__`, and `k=v` words that the function knows."""
@@ -5825,7 +5824,7 @@ class Link:
         where, minion_id = f"{self.host} port {self.ret_port}", self.protocol.id
         if self.protocol.state == AUTHENTICATING and self.protocol.session is None:
             accept = f"mv minions_pre/{minion_id} minions/"
-            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept})"
+            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
             self._say(logging.INFO, f"no answer from the master {where} yet: {why}; trying on")
         elif self.tries == 2:
             self._say(logging.WARNING, f"the master {where} does not answer; trying on")
@@ -5866,12 +5865,16 @@ class Link:
         self._say(
             logging.INFO,
             f"the key of {self.protocol.id} is pending at {self.host}; the operator accepts it with "
-            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}",
+            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}; {self._finger()}",
         )
         most = self.opts["acceptance_wait_time_max"]
         pause = self.opts["acceptance_wait_time"] * (2**self.refusals if most else 1)
         self.refusals = min(self.refusals + 1, 10)
         self._pause(min(pause, most) if most else pause)
+
+    def _finger(self) -> str:
+        """For whoever compares keys before he accepts one."""
+        return f"its fingerprint here is {fingerprint(self.minion.key.public.pem, self.opts['hash_type'])}"
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from crash import crashes
 from in_memory import JID, KEYS, Site
+from leaves import RETENTION
 
 import saltlite
 
@@ -138,7 +139,8 @@ def test_odd_things_in_the_job_directories_stop_no_master(site):
     site.start()
     site.jobs.take_requests(site.jobs.requests(), site.now)
     site.jobs.look(site.now)
-    saltlite.clean_jobs(site.tree.jobs, 86400, site.now)
+    for _ in RETENTION.cleaned(site.tree.jobs, 86400, 1 << 30, site.now):
+        pass
     site.submit(JID, tgt="*", fun="test.ping")
     site.jobs.ret("m", ret(), site.now)
     pass_time(site, 1)

@@ -69,12 +69,27 @@ def until(condition, seconds=10):
         time.sleep(0.01)
 
 
-def test_every_function_has_a_first_sentence_and_an_example(minion):
-    alias = {"grains.fetch": "grains.get", "test.versions": "test.versions_report"}
-    alias["test.rand_str"] = "test.random_hash"
-    for fun in minion("sys.list_functions", "cmd", "config", "grains", "test"):
-        doc = minion.execution.functions[fun].__doc__ or ""
-        assert re.match(r"[A-Z].*\.", doc) and f"salt '*' {alias.get(fun, fun)}" in doc, fun
+def test_every_packed_function_has_a_first_sentence_and_an_example(minion):
+    """Of all modules; an example names the function, or another that is the same."""
+    functions = minion.execution.functions
+    for fun, function in functions.items():
+        doc = function.__doc__ or ""
+        same = [name for name, other in functions.items() if other.__doc__ is function.__doc__]
+        assert re.match(r"[A-Z{].*\.", doc, re.DOTALL), fun
+        assert re.search("CLI Examples?:", doc), fun
+        assert any(re.search(rf"salt(-call| '?[^ ]+) {re.escape(name)}\b", doc) for name in same), fun
+
+
+def test_sys_doc_shows_each_function_with_its_arguments(minion):
+    """All there are, with their defaults; what a job gets besides is none."""
+    docs = minion("sys.doc")
+    assert docs.keys() == set(minion("sys.list_functions"))
+    spec = minion("sys.argspec")
+    for fun, doc in docs.items():
+        call, _, rest = doc.partition("\n\n")
+        assert call.startswith(f"{fun}(") and call.endswith(")") and "CLI Example" in rest, fun
+        assert all(re.search(rf"\b{name}\b", call) for name in spec[fun]["args"] or []), fun
+    assert docs["test.sleep"].startswith("test.sleep(length)\n\nSleep for some seconds.")
 
 
 def test_the_functions_that_people_use_are_there(minion):

@@ -41,7 +41,9 @@ def test_a_running_master_decrypts_and_runs_programs(tmp_path):
 
 def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
     slow = "#!yaml\na: 1\n"
-    with running_master(tmp_path, {"ext_pillar": [{"cmd_yaml": "[ %s = web1 ] && sleep 1.2; echo 'ext: %s'"}]}) as master:
+    with running_master(
+        tmp_path, {"ext_pillar": [{"cmd_yaml": "[ %s = web1 ] && sleep 1.2; echo 'ext: %s'"}]}
+    ) as master:
         write(tmp_path / "master/srv/pillar", {"top.sls": TOP, "a.sls": slow, "b.sls": "b: 2\n"})
         with running_minion(master, "web2"), running_minion(master, "web1", ready=False):
             master.accept("web1")

@@ -610,13 +610,6 @@ def test_return_that_cannot_be_written_is_not_acknowledged_and_comes_again(site)
     assert site.lines(JID)[1][-1]["return"] == "x" * 5000
 
 
-def test_old_days_of_finished_jobs_are_removed_whole(site):
-    for day in ("20200101", "20991231"):
-        (site.tree.jobs / "done" / day).mkdir()
-    saltlite.clean_jobs(site.tree.jobs, site.opts["keep_jobs_seconds"], site.now)
-    assert os.listdir(site.tree.jobs / "done") == ["20991231"]
-
-
 def test_what_is_sealed_for_one_session_opens_in_no_other():
     one, two = Crypticle(Crypticle.generate()), Crypticle(Crypticle.generate())
     with pytest.raises(AuthError):

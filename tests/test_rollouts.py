@@ -197,7 +197,7 @@ def test_a_restart_goes_on_where_it_was(site, word):
     assert site.lines(JID)[0] == ("done" if word == "stop" else "active")
 
 
-BAD = {
+BAD: dict[str, list[object]] = {
     "batch": ["0", 0, "x", "10 %", "-1", 1.5, "0%", True],
     "max_errors": ["x", -1, 1.5],
     "canary": ["1", [0], ["x"], [None]],

@@ -351,6 +351,7 @@ OFFERS = {
     "schedules": ("Schedule",),
     "rollouts": ("Rollout",),
     "queues": ("Queue",),
+    "elsewhere": ("find", "function"),
 }
 
 

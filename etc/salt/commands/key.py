@@ -4,9 +4,11 @@ files move."""
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import fnmatch
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +42,7 @@ from saltlite import (
 
 terminal = packed_leaf("terminal", "text")
 out_arguments, show = terminal.out_arguments, terminal.show
+status, tables, times = packed_leaf("commands", "status"), *(packed_leaf("terminal", n) for n in ("tables", "times"))
 
 
 class KeyVerb(NamedTuple):
@@ -59,6 +62,7 @@ KEY_VERBS = (
     KeyVerb("p", "print", (ACCEPTED, PENDING, REJECTED, DENIED), "print"),
 )
 KEYSIZE, MAX_KEYSIZE = 2048, 8192  # bits
+HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by digits
 STRUCTURED = ("json", "yaml", "raw")  # outputters for programs, where nobody is asked
 LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
@@ -84,6 +88,11 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     verbs.add_argument("--gen-keys", metavar="NAME", help="make NAME.pem and NAME.pub, for a minion to be")
     parser.add_argument("--gen-keys-dir", default=".", metavar="DIR", help="where --gen-keys makes them")
     parser.add_argument("--keysize", type=int, default=KEYSIZE, metavar="BITS", help="how many bits such a key has")
+    parser.add_argument(
+        "--by-fingerprint", action="store_true", help="what a verb is given are fingerprints of keys, not ids"
+    )
+    how = "with -L and -l: age, last heard, address and fingerprint of each key"
+    parser.add_argument("-v", "--verbose", action="store_true", help=how)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
     parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
@@ -101,11 +110,104 @@ def keys_of(tree: MasterTree, glob: str, states: Iterable[str]) -> dict[str, lis
     }
 
 
+def key_text(tree: MasterTree, state: str, minion_id: str) -> str:
+    """What a key file holds, as text; OSError."""
+    return read(tree.key_path(state, minion_id), MAX_KEY_FILE).decode("ascii", "backslashreplace")
+
+
+def finger_of(tree: MasterTree, state: str, minion_id: str, hash_type: str = "") -> str:
+    """The fingerprint of a key, or why there is none."""
+    try:
+        return fingerprint(key_text(tree, state, minion_id), hash_type or tree.opts["hash_type"])
+    except OSError as error:
+        return f"(no key file: {error.strerror})"
+
+
+def by_fingerprint(tree: MasterTree, listed: str, states: Iterable[str]) -> dict[str, list[str]]:
+    """{state: ids} of the keys with these fingerprints, whatever hash they are of; Failure for what is none, or stands
+    for several ids, of which only a person can say which is meant."""
+    found: dict[str, list[str]] = {state: [] for state in LISTED if state in states}
+    for word in listed.split(","):
+        digits = word.strip().lower().replace(":", "")
+        kind = HASHES.get(len(digits))
+        if not kind or digits.strip("0123456789abcdef"):
+            raise Failure(f"{word!r} is no fingerprint: it is given whole, as `key -f ID` shows it.", EX_USAGE)
+        pairs = [(state, name) for state in found for name in names(tree.pki / DIRECTORIES[state])]
+        meant = [(s, name) for s, name in pairs if finger_of(tree, s, name, kind).replace(":", "") == digits]
+        if len({name for _, name in meant}) > 1:
+            ids = ", ".join(sorted({name for _, name in meant}))
+            raise Failure(printable(f"the key {word} lies here under several ids ({ids}): name the one that is meant."))
+        for state, name in meant:
+            found[state].append(name)
+    return found
+
+
+def meant_keys(args: argparse.Namespace, tree: MasterTree, glob: str, states: Iterable[str]) -> dict[str, list[str]]:
+    """The keys that a verb is about; of a list, what matches none is named."""
+    if args.by_fingerprint:
+        return by_fingerprint(tree, glob, states)
+    found = keys_of(tree, glob, states)
+    everything = [name for ids in found.values() for name in ids]
+    for word in glob.split(",") if "," in glob and everything else ():
+        if not fnmatch.filter(everything, word):
+            print(printable(f"The key glob {word!r} does not match any of these keys."), file=sys.stderr)
+    return found
+
+
+def oddities(tree: MasterTree, states: Iterable[str]) -> list[str]:
+    """Sentences about one key under several ids, and about files in minions/ by which nobody is let in."""
+    owners, said, facts = collections.defaultdict(list), [], status.Facts(tree)
+    for state, ids in keys_of(tree, "*", states).items():
+        for minion_id in ids:
+            with contextlib.suppress(OSError):
+                owners[clean(key_text(tree, state, minion_id))].append(minion_id)
+    for text, ids in owners.items():
+        if len(set(ids)) > 1 and text:
+            more = f" and {len(set(ids)) - 5} more" if len(set(ids)) > 5 else ""
+            said.append(f"{', '.join(sorted(set(ids))[:5])}{more} have one and the same key: {fingerprint(text)}")
+    bad = facts.part("bad")
+    for minion_id in keys_of(tree, "*", {ACCEPTED})[ACCEPTED] if ACCEPTED in states and not facts.running else ():
+        try:
+            tree.read_key(tree.key_path(ACCEPTED, minion_id))
+        except (OSError, AuthError) as error:
+            bad[minion_id] = error.strerror if isinstance(error, OSError) else error
+    lost = "is no key, so nobody is let in by it"
+    return said + [f"minions/{minion_id} {lost}: {why}; replace it or rm it" for minion_id, why in sorted(bad.items())]
+
+
+def key_details(args: argparse.Namespace, tree: MasterTree, states: Iterable[str]) -> None:
+    """What there is to say of each key."""
+    now, facts, data = time.time(), status.Facts(tree), dict[str, dict[str, Any]]()
+    for state, ids in keys_of(tree, "*", states).items():
+        known = status.accepted(tree, facts, ids, now) if state == ACCEPTED else None
+        entries = known or status.waiting(tree, facts, state, ids, now)
+        for minion_id, entry in entries.items():
+            finger = finger_of(tree, state, minion_id)
+            with contextlib.suppress(FileNotFoundError):  # somebody has moved it
+                age = now - tree.key_path(state, minion_id).lstat().st_mtime
+                told = {"age": round(age, 3), "last_heard": entry["last_heard"], "address": entry["address"]}
+                data.setdefault(DIRECTORIES[state], {})[minion_id] = told | {"fingerprint": finger}
+    if args.out:
+        show(data, args, "key")
+        return
+    rows = []
+    for directory, entries in data.items():
+        for minion_id, entry in entries.items():
+            heard = f"{times.span(now - entry['last_heard'])} ago" if entry["last_heard"] else "never"
+            rows.append([minion_id, directory, times.span(entry["age"]), heard, entry["address"], entry["fingerprint"]])
+    say(tables.table(("id", "in", "age", "last heard", "address", "fingerprint"), rows))
+
+
 def key_list(args: argparse.Namespace, tree: MasterTree, which: str) -> int:
     states = [state for prefix, state in STATE_PREFIXES if which.startswith(prefix)] or list(LISTED)
     if which != "all" and len(states) != 1:
         raise Failure(f"-l {which}: the states are acc, pre (or un), rej, den and all.", EX_USAGE)
-    show({DIRECTORIES[state]: ids for state, ids in keys_of(tree, "*", states).items()}, args, "key")
+    if args.verbose:
+        key_details(args, tree, states)
+    else:
+        show({DIRECTORIES[state]: ids for state, ids in keys_of(tree, "*", states).items()}, args, "key")
+    for sentence in oddities(tree, states) if args.out not in STRUCTURED else ():
+        print(printable(sentence), file=sys.stderr)
     return EX_OK
 
 
@@ -126,9 +228,9 @@ def agreed(default: str) -> bool:
 
 def key_show(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: Iterable[str]) -> int:
     """Fingerprints or key texts by state; among them the master's own, but not the texts of all."""
-    own = [] if (verb, glob) == ("print", "*") else local_keys(tree, glob)
+    own = [] if (verb, glob) == ("print", "*") or args.by_fingerprint else local_keys(tree, glob)
     found = {"local": {name: tree.pki / name for name in own}}
-    for state, ids in keys_of(tree, glob, states).items():
+    for state, ids in meant_keys(args, tree, glob, states).items():
         found[DIRECTORIES[state]] = {minion_id: tree.key_path(state, minion_id) for minion_id in ids}
     shown: dict[str, dict[str, str]] = {}
     for directory, paths in found.items():
@@ -175,7 +277,7 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
     target = {"accept": ACCEPTED, "reject": REJECTED}.get(verb, "")
     if target:
         states = tuple(s for s in LISTED if s != target and (s in states or args.include_all or extra.get(s)))
-    found = {state: ids for state, ids in keys_of(tree, glob, states).items() if ids}
+    found = {state: ids for state, ids in meant_keys(args, tree, glob, states).items() if ids}
     if not found:
         say(f"The key glob {glob!r} does not match any{' unaccepted' if target else ''} keys.")
         return EX_OK
@@ -184,7 +286,10 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
         raise Failure(f"with --out {args.out} nobody is asked: add -y to delete keys.", EX_USAGE)
     if not args.yes and not structured:
         say(f"The following keys are going to be {verb.removesuffix('e')}ed:")
-        show({DIRECTORIES[state]: ids for state, ids in found.items()}, args, "key")
+        fingers = {s: {name: finger_of(tree, s, name) for name in ids} for s, ids in found.items()} if target else found
+        show({DIRECTORIES[state]: ids for state, ids in fingers.items()}, args, "key")
+        for sentence in oddities(tree, LISTED) if target == ACCEPTED else ():
+            say(printable(sentence))
         if not agreed("n" if verb == "delete" else "y"):
             return EX_OK
     done = {state: [i for i in ids if key_move(args, tree, verb, state, target, i)] for state, ids in found.items()}

@@ -47,6 +47,14 @@ OPTIONS = {
     "presence_events": Option(False, both.BOOL, "events that say which minions are connected", restart=True),
     "loop_interval": Option(60, both.NUMBER, "seconds between two looks at that", restart=True),
     "keep_jobs_seconds": Option(86400, both.MOST, "how long finished jobs stay in jobs/done; 0: for ever"),
+    "keep_jobs_size": Option(
+        0, both.MOST, "bytes that finished jobs may take together; above, the oldest go first; 0: no limit"
+    ),
+    "metrics_file": Option(
+        "metrics.prom",
+        both.STR,
+        "a file for a node exporter's textfile collector, below cachedir or where it says; empty: none",
+    ),
     "return_quota": Option(1 << 30, both.INT, "bytes of returns that are kept of one minion in a day; 0: no limit"),
     "keep_free": Option(
         64 << 20, both.INT, "bytes of disk that minions leave free; below, their returns wait for room at theirs"

@@ -7,7 +7,7 @@ from saltlite import Kind, Option, packed_leaf
 both = packed_leaf("options", "both")
 
 CLIENT = both.one_of("remote", "local")
-
+PROGRAM = Kind((str, bool), "a text, or False", lambda value: value is not True, both.as_bool)
 STARTUP = Kind((str,), "highstate, sls or top", ("", "highstate", "sls", "top").__contains__)
 
 OPTIONS = {
@@ -71,7 +71,12 @@ OPTIONS = {
     "whitelist_modules": Option([], both.LIST, "the only modules that there are; empty: all"),
     "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
     "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
-    "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "salt_call": Option(
+        "",
+        PROGRAM,
+        "Salt's salt-call, which applies states and answers functions that are not here; without: looked for in PATH; "
+        "False: none",
+    ),
     "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
     "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
     "top_file": Option("", both.STR, "the top file that startup_states: top applies"),

@@ -34,6 +34,7 @@ from saltlite import (
     packed_leaf,
     parse,
     printable,
+    put,
     read,
     to_json,
 )
@@ -671,6 +672,38 @@ def may_glob(compiling: Pillar, pattern: str, path: str) -> bool:
     return any(item.search(compiling.files.text(each)) for each in compiling.used)
 
 
+class Machines:
+    """Who comes as one id from two machines in turn, as copies of one disk do: told in the log, and in `twins.json`,
+    {id: {machine_id: when it was last seen}}, for `status`. A machine that was set up anew comes once, and is none."""
+
+    AT_ONCE = 3600.0  # seconds in which the first machine comes back
+    MOST = 1000  # ids
+
+    def __init__(self, tree: MasterTree) -> None:
+        self.tree, self.seen, self.told = tree, dict[str, dict[str, float]](), dict[str, dict[str, float]]()
+
+    def came(self, minion_id: str, before: Any, after: Any, now: float) -> None:
+        """An id has sent grains; `before` and `after`: the machine_id of those before, and of these."""
+        if before == after or not all(isinstance(each, str) and each for each in (before, after)):
+            return
+        seen = self.seen.setdefault(minion_id, {})
+        back = after in seen and now - seen[after] < self.AT_ONCE
+        self.seen[minion_id] = dict([*seen.items(), (before, now), (after, now)][-4:])
+        if len(self.seen) > self.MOST:
+            del self.seen[next(iter(self.seen))]
+        if not back:
+            return
+        log.warning("%s comes from two machines in turn (machine_id %.64s and %.64s): copies of one disk? give one of "
+                    "them an id and a key of its own", minion_id, before, after)  # fmt: skip
+        self.told[minion_id] = self.seen[minion_id]
+        if len(self.told) > self.MOST:
+            del self.told[next(iter(self.told))]
+        try:
+            put(self.tree.cache / "twins.json", to_json(self.told), sync=False)
+        except OSError as error:
+            log.warning("twins.json cannot be written: %s", error)
+
+
 class Requests:
     """`_pillar`: the pillar of the asking minion, sealed under a key of its own."""
 
@@ -685,6 +718,7 @@ class Requests:
                 external_leaf(kind)
             except Failure as failure:
                 log.error("%s", failure)
+        self.machines = Machines(tree)
         self.commands = {"_pillar": Request(self.pillar, PRIVATE)}
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
@@ -698,6 +732,8 @@ class Requests:
                 raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
         keep = self.opts["minion_data_cache"]
         if grains and keep:
+            before = (self.tree.data.grains(peer.id) or {}).get("machine_id")
+            self.machines.came(peer.id, before, grains.get("machine_id"), now)
             self.tree.data.put(peer.id, "grains", grains)
 
         def mine(tgt: Any, fun: Any, tgt_type: Any) -> Any:
