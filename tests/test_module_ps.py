@@ -102,6 +102,17 @@ def test_many_are_signalled_but_not_who_runs_this(minion, start):
     assert "is no regular expression" in minion.error("ps.pgrep", "(", pattern_is_regex=True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_processes_are_left_alone_and_named(minion, start):
+    process = start("ps-others", "60")
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        said = [minion.run(fun, arg)[0] for fun, arg in (("ps.kill_pid", process.pid), ("ps.pkill", "ps-others"))]
+        os._exit(0 if all(f"Process {process.pid} may not be signalled" in text for text in said) else 1)
+    assert os.waitpid(child, 0)[1] == 0 and process.poll() is None
+
+
 def test_who_is_busy_comes_first(minion, start):
     busy = start("ps-busy", "-c", "while :; do :; done", program="/bin/sh")
     idle = start("ps-idle", "60")

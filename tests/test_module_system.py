@@ -24,7 +24,7 @@ def minion(tmp_path):
         path.write_text(f'#!/bin/sh\necho "$0 $@" | sed "s|.*/||" >> {tmp_path}/called\necho "said $1"\n')
         path.chmod(0o755)
     module = minion.execution.functions["system.halt"].__globals__
-    module |= {"SEARCHED": str(tmp_path / "bin"), "ACT_SECONDS": 0.5, "MACHINE_INFO": str(tmp_path / "machine-info")}
+    module |= {"SEARCHED": str(tmp_path / "bin"), "ACT_SECONDS": 0.2, "MACHINE_INFO": str(tmp_path / "machine-info")}
     minion.called = tmp_path / "called"
     return minion
 
@@ -39,8 +39,8 @@ ENDS = [
 @pytest.mark.parametrize(("fun", "args", "command"), ENDS)
 def test_the_answer_comes_before_the_end(minion, fun, args, command):
     begun = time.monotonic()
-    assert minion(fun, *args) == f"This runs in 0.5 seconds: {command}"
-    assert not minion.called.exists() or time.monotonic() - begun > 0.4
+    assert minion(fun, *args) == f"This runs in 0.2 seconds: {command}"
+    assert not minion.called.exists() or time.monotonic() - begun > 0.15
     while not minion.called.exists() or not minion.called.read_text().endswith("\n"):
         assert time.monotonic() - begun < 20
         time.sleep(0.02)
@@ -50,7 +50,7 @@ def test_the_answer_comes_before_the_end(minion, fun, args, command):
 @pytest.mark.parametrize(("fun", "args", "command"), ENDS)
 def test_a_test_ends_nothing(minion, fun, args, command):
     assert minion(fun, *args, test=True) == f"This would run: {command}"
-    time.sleep(0.1)
+    time.sleep(0.05)
     assert not minion.called.exists()
 
 

@@ -92,6 +92,13 @@ def test_the_hardware_clock_runs_in_utc_unless_it_is_said(minion, etc):
     assert "must be UTC or localtime" in minion.error("timezone.set_hwclock", "moon time")
 
 
+def test_what_cannot_be_written_is_said(minion, etc):
+    module = minion.execution.functions["timezone.set_zone"].__globals__
+    module |= {"LOCALTIME": str(etc / "none/localtime"), "ADJTIME": str(etc / "none/adjtime")}
+    assert "cannot be changed: No such file" in minion.error("timezone.set_zone", "Europe/Berlin")
+    assert "cannot be written: No such file" in minion.error("timezone.set_hwclock", "UTC")
+
+
 def test_offset_and_code_are_those_of_this_machine(minion):
     assert minion("timezone.get_offset") == time.strftime("%z") and minion("timezone.get_zonecode") == time.strftime(
         "%Z"

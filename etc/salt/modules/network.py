@@ -50,7 +50,7 @@ def _output(*command: str) -> subprocess.CompletedProcess[str]:
             timeout=COMMAND_SECONDS,
             env={**os.environ, "LC_ALL": "C", "PATH": SEARCHED},
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter, too, where PATH names what this user may not see
         raise CommandExecutionError(f"{command[0]} is not installed on this machine.") from None
     except subprocess.TimeoutExpired:
         raise CommandExecutionError(f"{command[0]} has not answered for {COMMAND_SECONDS} seconds.") from None

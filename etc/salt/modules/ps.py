@@ -193,8 +193,8 @@ def kill_pid(pid, signal=15, test=False):
         process.send_signal(number)
     except (psutil.NoSuchProcess, ValueError):
         return False
-    except psutil.AccessDenied as error:
-        raise CommandExecutionError(str(error)) from None
+    except psutil.AccessDenied:
+        raise CommandExecutionError(f"Process {pid} may not be signalled by this user.") from None
     return True
 
 
@@ -239,8 +239,9 @@ def pkill(pattern, user=None, signal=15, full=False, test=False):
             try:
                 if not test:
                     process.send_signal(number)
-            except psutil.AccessDenied as error:
-                raise CommandExecutionError(f"{error}; signalled before: {reached}") from None
+            except psutil.AccessDenied:
+                what = f"Process {process.pid} may not be signalled by this user"
+                raise CommandExecutionError(f"{what}; before it were: {reached}") from None
             reached.append(process.pid)
     return {"would be killed" if test else "killed": reached} if reached else None
 
@@ -451,7 +452,7 @@ def _printed(*command: str) -> str:
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
         done = subprocess.run(command, timeout=COMMAND_SECONDS, env={**os.environ, "PATH": SEARCHED}, **options)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter, too, where PATH names what this user may not see
         raise CommandExecutionError(f"{command[0]} is not installed on this machine.") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CommandExecutionError(f"{command[0]} could not be run: {error}") from None

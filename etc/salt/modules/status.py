@@ -67,7 +67,7 @@ def _output(*command: str) -> str | None:
             timeout=COMMAND_SECONDS,
             env=environment,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter, too, where PATH names what this user may not see
         return None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CommandExecutionError(f"{command[0]} could not be run: {error}") from None

@@ -132,9 +132,12 @@ def set_zone(timezone, test=False):
     target = _zone_file(timezone)
     if test:
         return f"{LOCALTIME} would point to {target}."
-    with tempfile.TemporaryDirectory(prefix=".localtime.", dir=os.path.dirname(LOCALTIME)) as directory:
-        os.symlink(target, f"{directory}/link")
-        os.rename(f"{directory}/link", LOCALTIME)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".localtime.", dir=os.path.dirname(LOCALTIME)) as directory:
+            os.symlink(target, f"{directory}/link")
+            os.rename(f"{directory}/link", LOCALTIME)
+    except OSError as error:
+        raise CommandExecutionError(f"{LOCALTIME} cannot be changed: {error.strerror}") from None
     if os.path.exists(NAMES) or os.path.exists("/etc/debian_version"):
         _put(NAMES, f"{timezone}\n")
     if os.path.exists(CLOCK):
@@ -188,8 +191,11 @@ def set_hwclock(clock, test=False):
 def _put(name: str, text: str) -> None:
     """Write a file beside its place and rename it, with the mode and the owner of the one that was there."""
     path = Path(name).resolve()
-    state = path.stat() if path.exists() else None
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        state = path.stat() if path.exists() else None
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise CommandExecutionError(f"{path} cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
