@@ -473,7 +473,8 @@ DNF = Manager(
     hold="{dnf} --quiet -y versionlock add {names}",
     unhold="{dnf} --quiet -y versionlock delete {names}",
     compare=_rpm_compare,
-    busy=r"Waiting for process with pid|holding the yum lock|Existing lock|Failed to obtain the transaction lock",
+    busy=r"already locked by \d+|Waiting for process with pid|holding the yum lock|Existing lock|"
+    r"Failed to obtain the transaction lock",
     options={
         "fromrepo": "--disablerepo=* --enablerepo={}",
         "enablerepo": "--enablerepo={}",
@@ -589,6 +590,7 @@ APK = Manager(
     options={"skip_verify": "--allow-untrusted"},
 )
 MANAGERS = (APT, DNF, ZYPPER, PACMAN, APK)
+DO_NOT_WAIT = dict.fromkeys(("dnf", "yum"), ("--setopt=exit_on_lock=True",))  # they would wait for ever; we do that
 # Salt's keywords that change nothing here: what they ask for is done anyway, or states alone use them
 WITHOUT_EFFECT = {"normalize", "split_arch", "use_context", "saltenv", "hold", "update_holds", "attr", "diff_attr"}
 
@@ -649,14 +651,19 @@ def _run(argv: Sequence[str], stream: bool = False) -> tuple[int, str, str]:
 
 def _change(argv: Sequence[str], busy: str) -> tuple[int, str, str]:
     """Run a program that changes something, in a scope of its own where systemd is: what it installs may restart the
-    service that runs us. It is tried again while another program has the lock."""
+    service that runs us."""
     scope = ["systemd-run", "--scope", "--quiet", "--"]
     wanted = os.path.isdir("/run/systemd/system") and shutil.which(scope[0]) and os.geteuid() == 0
     if wanted and __salt__["config.get"]("systemd.scope", True):
         argv = [*scope, *argv]
+    return _patiently(argv, busy, stream=True)
+
+
+def _patiently(argv: Sequence[str], busy: str, stream: bool = False) -> tuple[int, str, str]:
+    """Run a program, again and again while another one has the lock; raises when that takes too long."""
     began, waited = time.monotonic(), False
     while True:
-        code, out, err = _run(argv, stream=True)
+        code, out, err = _run(argv, stream)
         locked = re.search(busy, err + out) if code else None
         if not locked:
             return code, out, err
@@ -700,7 +707,7 @@ def _argv(row: Manager, command: str, names: Iterable[str] = (), options: Sequen
         "{options}": [word for word in options if not word.startswith("{global}")],
         "{global}": [word.removeprefix("{global}") for word in options if word.startswith("{global}")],
         "{plan}": row.plan[0].split(" ") if test else [],
-        "{dnf}": [_program(row)],
+        "{dnf}": [_program(row), *DO_NOT_WAIT.get(_program(row), ())],
     }
     words: list[str] = []
     for word in command.split(" "):
@@ -797,7 +804,7 @@ def _failed(row: Manager, did: str, err: str, out: str, changes: Any) -> Command
 
 def _plan(row: Manager, argv: Sequence[str], gone: Mapping[str, str] | None = None) -> str:
     """Ask the manager what it would do. `gone`: what is installed, if all that it names would be removed."""
-    code, out, err = _run(argv)
+    code, out, err = _patiently(argv, row.busy)
     plan = row.plan[1](out)
     if code and not plan and not (row is DNF and code == 1 and re.search("(?i)nothing to do|aborted", out + err)):
         raise _failed(row, "simulating", err, out, {})
@@ -839,7 +846,7 @@ def _true(value: Any) -> bool:
 def _asked(row: Manager, question: tuple[str, Callable[[str, str], Any]], names: Iterable[str] = (), given: Any = None):
     """The answer to one of a row's questions."""
     argv = _argv(row, question[0], names, _options(row, given or {}) if given else ())
-    code, out, err = _run(argv)
+    code, out, err = _patiently(argv, row.busy)
     if code not in row.seen and not re.search(row.nothing, err + out):
         raise _failed(row, "listing", err, out, {})
     return question[1](out, _arch(row))
