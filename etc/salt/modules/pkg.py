@@ -855,15 +855,8 @@ def _asked(row: Manager, question: tuple[str, Callable[[str, str], Any]], names:
 # The functions
 
 
-def __virtual__():
-    """Only where one of the programs is."""
-    if any(_program(row) for row in MANAGERS):
-        return True
-    return False, f"there is none of {', '.join(name for row in MANAGERS for name in row.programs)}"
-
-
 def available_version(*names, **kwargs):
-    """What pkg.latest_version gives, under its older name.
+    """Returns what pkg.latest_version does, under its older name.
 
     CLI Example: salt '*' pkg.available_version vim"""
     return latest_version(*names, **kwargs)
@@ -885,7 +878,7 @@ def autoremove(list_only=False, purge=False, test=False):
 
 
 def file_dict(*packages, **kwargs):
-    """The files of packages: {"errors": [], "packages": {name: [path]}}.
+    """The files of packages. Returns {"errors": [], "packages": {name: [path]}}.
 
     CLI Example: salt '*' pkg.file_dict bash dash"""
     row, found, errors = _manager(), {}, []
@@ -900,7 +893,7 @@ def file_dict(*packages, **kwargs):
 
 
 def file_list(*packages, **kwargs):
-    """The files of packages together: {"errors": [], "files": [path]}.
+    """The files of packages together. Returns {"errors": [], "files": [path]}.
 
     CLI Example: salt '*' pkg.file_list bash"""
     found = file_dict(*packages)
@@ -966,7 +959,7 @@ def install(
     test=False,
     **kwargs,
 ):
-    """Install packages, or other versions of them, and return what has changed: {name: {"old": "", "new": "1.2-3"}}.
+    """Install packages, or other versions of them. Returns what has changed: {name: {"old": "", "new": "1.2-3"}}.
 
     name: a package, or several with commas; version: its version, also `>=1.2`, `<2`, `1.2.*`
     pkgs: a list of names and of maps of a name to a version
@@ -1081,8 +1074,9 @@ def _choice(row: Manager, name: str, number: str, given: Mapping[str, Any], igno
 
 
 def latest_version(*names, **kwargs):
-    """The version that would be installed or upgraded to, "" if the newest is installed or there is none: text for one
-    name, a map for several. The lists are fetched before, but with refresh=False; show_installed=True: also of
+    """Returns the version that would be installed or upgraded to.
+
+    It is "" if the newest is installed or there is none: text for one name, a map for several. The lists are fetched before, but with refresh=False; show_installed=True: also of
     what is up to date; fromrepo: as that has it.
 
     CLI Example:
@@ -1115,7 +1109,7 @@ def latest_version(*names, **kwargs):
 
 
 def list_holds(pattern=None, full=False, **kwargs):
-    """The names of the packages that are held.
+    """Returns the names of the packages that are held.
 
     CLI Example: salt '*' pkg.list_holds"""
     row = _manager()
@@ -1133,7 +1127,7 @@ def list_holds(pattern=None, full=False, **kwargs):
 
 
 def list_pkgs(versions_as_list=False, removed=False, purge_desired=False, **kwargs):
-    """The installed packages: {name: version}; with versions_as_list=True {name: [version]}.
+    """The installed packages. Returns {name: version}; with versions_as_list=True {name: [version]}.
 
     removed=True: those of which only the configuration is left; purge_desired=True: those that dpkg is to purge, and
     cannot.
@@ -1150,7 +1144,7 @@ def list_pkgs(versions_as_list=False, removed=False, purge_desired=False, **kwar
 
 
 def list_repo_pkgs(*names, **kwargs):
-    """The versions of packages that could be installed: {name: [version]}, the newest first.
+    """The versions of packages that could be installed. Returns {name: [version]}, the newest first.
 
     CLI Example: salt '*' pkg.list_repo_pkgs nginx"""
     import functools
@@ -1164,7 +1158,7 @@ def list_repo_pkgs(*names, **kwargs):
 
 
 def list_upgrades(refresh=True, dist_upgrade=True, **kwargs):
-    """The packages of which there is a newer version: {name: version}. The lists are fetched before, but with
+    """The packages of which there is a newer version. Returns {name: version}. The lists are fetched before, but with
     refresh=False; dist_upgrade=False: what an upgrade that installs and removes nothing else would change (apt).
 
     CLI Example: salt '*' pkg.list_upgrades refresh=False"""
@@ -1179,7 +1173,7 @@ def list_upgrades(refresh=True, dist_upgrade=True, **kwargs):
 
 
 def normalize_name(name):
-    """A package's name without its architecture, if that is this machine's own.
+    """Returns a package's name without its architecture, if that is this machine's own.
 
     CLI Example: salt '*' pkg.normalize_name zsh:amd64"""
     row = _manager()
@@ -1189,7 +1183,7 @@ def normalize_name(name):
 
 
 def owner(*paths, **kwargs):
-    """The package that a file came with, "" if none: text for one path, a map for several.
+    """Returns the package that a file came with, "" if none: text for one path, a map for several.
 
     CLI Example: salt '*' pkg.owner /bin/ls /etc/passwd"""
     row, ret = _manager(), {}
@@ -1231,8 +1225,9 @@ def _remove(name: Any, pkgs: Any, test: Any, purge: bool) -> Any:
 
 
 def refresh_db(cache_valid_time=0, failhard=False, test=False, **kwargs):
-    """Fetch the lists of what there is. apt, zypper and pacman: {list: True fetched, None or False as it was}, of apt
-    False is an error (with failhard=True it is raised); dnf: True if there are upgrades, else None; apk: True.
+    """Fetch the lists of what there is. Returns of apt, zypper and pacman {list: True fetched, None or False as it
+    was}, of apt False is an error (with failhard=True it is raised); dnf: True if there are upgrades, else None; apk:
+    True.
 
     cache_valid_time=SECONDS: not if the lists are younger (apt).
 
@@ -1257,7 +1252,7 @@ def refresh_db(cache_valid_time=0, failhard=False, test=False, **kwargs):
 
 
 def remove(name=None, pkgs=None, test=False, **kwargs):
-    """Remove packages, names with `*` among them, and return what has changed: {name: {"old": "1.2-3", "new": ""}}.
+    """Remove packages, names with `*` among them. Returns what has changed: {name: {"old": "1.2-3", "new": ""}}.
     What is not installed is no error. test=True says what would go.
 
     CLI Example:
@@ -1267,14 +1262,14 @@ def remove(name=None, pkgs=None, test=False, **kwargs):
 
 
 def unhold(name=None, pkgs=None, sources=None, test=False, **kwargs):
-    """Let packages be upgraded again; see pkg.hold, which returns the same.
+    """Let packages be upgraded again. Returns what pkg.hold does.
 
     CLI Example: salt '*' pkg.unhold nginx"""
     return _hold(name, pkgs, sources, test, False)
 
 
 def upgrade(name=None, pkgs=None, refresh=True, dist_upgrade=False, test=False, **kwargs):
-    """Upgrade all packages, or those named, and return what has changed. The lists are fetched before, but with
+    """Upgrade all packages, or those named. Returns what has changed. The lists are fetched before, but with
     refresh=False; dist_upgrade=True: with installing and removing others (apt, zypper). test=True says what would be.
 
     CLI Example:
@@ -1295,13 +1290,14 @@ def upgrade(name=None, pkgs=None, refresh=True, dist_upgrade=False, test=False, 
 
 def upgrade_available(name, **kwargs):
     """Whether there is a newer version of a package than the one that is installed, or one at all if none is.
+    Returns True or False.
 
     CLI Example: salt '*' pkg.upgrade_available nginx"""
     return latest_version(name, **kwargs) != ""
 
 
 def version(*names, **kwargs):
-    """The installed version, "" if there is none: text for one name, a map for several or for a name with `*`.
+    """Returns the installed version, "" if there is none: text for one name, a map for several or for a name with `*`.
 
     CLI Example: salt '*' pkg.version vim 'python3*'"""
     as_list = _true(kwargs.pop("versions_as_list", False))
@@ -1314,8 +1310,9 @@ def version(*names, **kwargs):
 
 
 def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):
-    """-1, 0 or 1: whether the first version is older than, the same as or newer than the second, as the package manager
-    orders them.
+    """Returns -1, 0 or 1: whether the first version is older than, the same as or newer than the second.
+
+    The package manager's own order counts.
 
     CLI Example: salt '*' pkg.version_cmp 0.2-001 0.2.0.1-002"""
     pair = [str(each).split(":", 1)[-1] if _true(ignore_epoch) else str(each) for each in (pkg1, pkg2)]
