@@ -1076,8 +1076,8 @@ def _choice(row: Manager, name: str, number: str, given: Mapping[str, Any], igno
 def latest_version(*names, **kwargs):
     """Returns the version that would be installed or upgraded to.
 
-    It is "" if the newest is installed or there is none: text for one name, a map for several. The lists are fetched before, but with refresh=False; show_installed=True: also of
-    what is up to date; fromrepo: as that has it.
+    It is "" if the newest is installed or there is none: text for one name, a map for several. The lists are fetched
+    before, but with refresh=False; show_installed=True: also of what is up to date; fromrepo: as that has it.
 
     CLI Example:
         salt '*' pkg.latest_version vim
