@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,21 @@ def test_what_is_no_key_is_refused(minion, config):
     assert Path(config).read_text() == FILE
 
 
+@pytest.fixture
+def everybodys():
+    """A directory that everybody can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
+
+
 @as_root
-def test_a_link_in_a_home_leads_nowhere_that_its_user_could_not_go(minion, tmp_path, monkeypatch):
+def test_a_link_in_a_home_leads_nowhere_that_its_user_could_not_go(minion, everybodys, monkeypatch):
     """Root would follow it, and write there."""
     nobody = pwd.getpwnam("nobody")
-    home, secret = tmp_path / "home", tmp_path / "secret"
+    home, secret = everybodys / "home", everybodys / "secret"
     for directory in (home, secret):
         directory.mkdir()
-    for directory in (tmp_path, *tmp_path.parents):
-        if str(directory).startswith("/tmp/") and directory.owner() == "root":
-            directory.chmod(directory.stat().st_mode | 0o011)
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     secret.chmod(0o700)
     (home / ".ssh").symlink_to(secret)

@@ -28,15 +28,6 @@ VENDORS_LINES = 3  # which some crontab programs print above what is in the file
 Tab = dict[str, list[Any]]
 
 
-def __virtual__():
-    """Only where there is crontab."""
-    import shutil
-
-    if shutil.which("crontab"):
-        return True
-    return False, "the program crontab is not there"
-
-
 def _crontab(user: Any, *words: str, stdin: str | None = None) -> tuple[int, str, str]:
     """Run crontab for a user: (exit code, stdout, stderr). Only root may name another one."""
     import pwd
@@ -202,8 +193,8 @@ def _remove(user: Any, kind: str, cmd: Any, identifier: Any, when: Mapping[str, 
 
 
 def get_entry(user, identifier=None, cmd=None):
-    """One entry of a user's crontab, by its identifier or else by its command, as cron.list_tab gives it; False if
-    there is none.
+    """Returns one entry of a user's crontab, by its identifier or else by its command, as cron.list_tab gives it; False
+    if there is none.
 
     CLI Example: salt '*' cron.get_entry root identifier=task1"""
     tab = list_tab(user)
@@ -212,7 +203,7 @@ def get_entry(user, identifier=None, cmd=None):
 
 
 def list_tab(user):
-    """A user's crontab: {"pre": [lines that are not Salt's], "crons": [{"minute", "hour", "daymonth", "month",
+    """A user's crontab. Returns {"pre": [lines that are not Salt's], "crons": [{"minute", "hour", "daymonth", "month",
     "dayweek", "cmd", "identifier", "comment", "commented"}], "special": [the same with "spec", @daily say], "env":
     [{"name", "value"}]}.
 
@@ -221,14 +212,14 @@ def list_tab(user):
 
 
 def ls(user):
-    """What cron.list_tab gives.
+    """Returns what cron.list_tab does.
 
     CLI Example: salt '*' cron.ls root"""
     return list_tab(user)
 
 
 def raw_cron(user):
-    """A user's crontab as it is, "" if there is none.
+    """Returns a user's crontab as it is, "" if there is none.
 
     CLI Example: salt '*' cron.raw_cron root"""
     code, out, err = _crontab(user, "-l")
@@ -239,7 +230,7 @@ def raw_cron(user):
 
 
 def rm_env(user, name, test=False):
-    """Remove a variable of a user's crontab: "removed" or "absent".
+    """Remove a variable of a user's crontab. Returns "removed" or "absent".
 
     CLI Example: salt '*' cron.rm_env root MAILTO"""
     tab = list_tab(user)
@@ -260,8 +251,8 @@ def rm_job(
     identifier=None,
     test=False,
 ):
-    """Remove an entry of a user's crontab, by its identifier or its command, and by those times that are given:
-    "removed" or "absent". test=True says what would be done.
+    """Remove an entry of a user's crontab, by its identifier or its command, and by those times that are given.
+    Returns "removed" or "absent". test=True says what would be done.
 
     CLI Example:
         salt '*' cron.rm_job root /usr/local/weekly
@@ -271,21 +262,21 @@ def rm_job(
 
 
 def rm(user, cmd, minute=None, hour=None, daymonth=None, month=None, dayweek=None, identifier=None, test=False):
-    """What cron.rm_job does.
+    """Does what cron.rm_job does. Returns "removed" or "absent".
 
     CLI Example: salt '*' cron.rm root /usr/local/weekly"""
     return rm_job(user, cmd, minute, hour, daymonth, month, dayweek, identifier, test)
 
 
 def rm_special(user, cmd, special=None, identifier=None, test=False):
-    """Remove an entry like @daily of a user's crontab: "removed" or "absent".
+    """Remove an entry like @daily of a user's crontab. Returns "removed" or "absent".
 
     CLI Example: salt '*' cron.rm_special root /usr/bin/foo"""
     return _remove(user, "special", cmd, identifier, {"spec": special}, test)
 
 
 def set_env(user, name, value=None, test=False):
-    """Set a variable of a user's crontab: "new", "updated" or "present".
+    """Set a variable of a user's crontab. Returns "new", "updated" or "present".
 
     CLI Example: salt '*' cron.set_env root MAILTO user@example.org"""
     _one_line(name=name, value=value)
@@ -302,7 +293,7 @@ def set_env(user, name, value=None, test=False):
 def set_job(
     user, minute, hour, daymonth, month, dayweek, cmd, commented=False, comment=None, identifier=None, test=False
 ):
-    """Add an entry to a user's crontab, or change the one with this identifier, else with this command: "new",
+    """Add an entry to a user's crontab, or change the one with this identifier, else with this command. Returns "new",
     "updated" or "present". Times are cron's, `random`, or two numbers with a colon of which one between is chosen;
     commented=True: it is there but does not run. test=True says what would be done.
 
@@ -316,7 +307,8 @@ def set_job(
 
 
 def set_special(user, special, cmd, commented=False, comment=None, identifier=None, test=False):
-    """Add an entry like @hourly to a user's crontab, or change the one that is meant: "new", "updated" or "present".
+    """Add an entry like @hourly to a user's crontab, or change the one that is meant. Returns "new", "updated" or
+    "present".
 
     CLI Example: salt '*' cron.set_special root @hourly 'echo foobar'"""
     _one_line(cmd=cmd, identifier=identifier)
@@ -327,14 +319,14 @@ def set_special(user, special, cmd, commented=False, comment=None, identifier=No
 
 
 def write_cron_file(user, path, test=False):
-    """Let a file be a user's crontab: whether crontab takes it.
+    """Let a file be a user's crontab. Returns whether crontab takes it.
 
     CLI Example: salt '*' cron.write_cron_file root /tmp/new_cron"""
     return write_cron_file_verbose(user, path)["retcode"] == 0 if not _true(test) else _would_write(user, path)
 
 
 def write_cron_file_verbose(user, path, test=False):
-    """Let a file be a user's crontab: what crontab says, {"retcode", "stdout", "stderr"}.
+    """Let a file be a user's crontab. Returns what crontab says, {"retcode", "stdout", "stderr"}.
 
     CLI Example: salt '*' cron.write_cron_file_verbose root /tmp/new_cron"""
     if _true(test):

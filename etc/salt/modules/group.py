@@ -87,8 +87,8 @@ def _number(value: Any) -> int:
 
 
 def add(name, gid=None, system=False, root=None, non_unique=False, local=False, test=False):
-    """Add a group: True, or raises with what groupadd says. system=True: a number of the system's; non_unique=True: the
-    number may be another's, too; local=True: by lgroupadd. test=True says what would be run.
+    """Add a group. Returns True, or raises with what groupadd says. system=True: a number of the system's;
+    non_unique=True: the number may be another's, too; local=True: by lgroupadd. test=True says what would be run.
 
     CLI Example: salt '*' group.add editors gid=3000"""
     argv = ["lgroupadd"] if _true(local) else ["groupadd", *_root(root)]
@@ -99,7 +99,7 @@ def add(name, gid=None, system=False, root=None, non_unique=False, local=False, 
 
 
 def adduser(name, username, root=None, test=False):
-    """Put a user into a group: True, also if it is there already.
+    """Put a user into a group. Returns True, also if it is there already.
 
     CLI Example: salt '*' group.adduser editors alice"""
     if str(username) in _there(name, root)["members"]:
@@ -108,7 +108,7 @@ def adduser(name, username, root=None, test=False):
 
 
 def chgid(name, gid, root=None, non_unique=False, test=False):
-    """Change a group's number: True. Files keep the old one.
+    """Change a group's number. Returns True. Files keep the old one.
 
     CLI Example: salt '*' group.chgid editors 3001"""
     wanted = _number(gid)
@@ -119,7 +119,7 @@ def chgid(name, gid, root=None, non_unique=False, test=False):
 
 
 def delete(name, root=None, local=False, test=False):
-    """Delete a group: True, or raises with what groupdel says; that refuses if it is a user's primary one.
+    """Delete a group. Returns True, or raises with what groupdel says; that refuses if it is a user's primary one.
 
     CLI Example: salt '*' group.delete editors"""
     argv = ["lgroupdel"] if _true(local) else ["groupdel", *_root(root)]
@@ -127,7 +127,7 @@ def delete(name, root=None, local=False, test=False):
 
 
 def deluser(name, username, root=None, test=False):
-    """Take a user out of a group: True, also if it is not there.
+    """Take a user out of a group. Returns True, also if it is not there.
 
     CLI Example: salt '*' group.deluser editors alice"""
     if str(username) not in info(name, root=root).get("members", []):
@@ -136,15 +136,15 @@ def deluser(name, username, root=None, test=False):
 
 
 def getent(refresh=False, root=None):
-    """What is known of all groups: a list of what group.info gives.
+    """Returns what is known of all groups, a list of what group.info gives.
 
     CLI Example: salt '*' group.getent"""
     return _entries(root)
 
 
 def info(name, root=None):
-    """What is known of a group: {"name", "gid", "members": [names], "passwd"}; an empty map if there is none of this
-    name. Users whose primary group it is are no members.
+    """What is known of a group. Returns {"name", "gid", "members": [names], "passwd"}; an empty map if there is none of
+    this name. Users whose primary group it is are no members.
 
     CLI Example: salt '*' group.info sudo"""
     import grp
@@ -159,8 +159,8 @@ def info(name, root=None):
 
 
 def members(name, members_list, root=None, test=False):
-    """Let a group have these members and no others: a list, or text with commas, "" for none. True, or raises with what
-    gpasswd says.
+    """Let a group have these members and no others: a list, or text with commas, "" for none. Returns True, or raises
+    with what gpasswd says.
 
     CLI Example: salt '*' group.members editors alice,bob"""
     listed = members_list.split(",") if isinstance(members_list, str) else members_list or []

@@ -26,15 +26,6 @@ FIELDS = {  # what a record has here -> its name in the journal
 PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 
 
-def __virtual__():
-    """Only where there is journalctl."""
-    import shutil
-
-    if shutil.which("journalctl"):
-        return True
-    return False, "the program journalctl is not there"
-
-
 def _argv(lines: Any, unit: Any, since: Any, until: Any, priority: Any, grep: Any, boot: Any, more: Mapping[str, Any]):
     """The words of journalctl."""
     if not re.fullmatch(r"\d+", str(lines)) or not 1 <= int(lines) <= MOST_LINES:
@@ -67,7 +58,7 @@ def _run(argv: list[str]) -> str:
 def tail(
     unit=None, lines=20, since=None, until=None, priority=None, grep=None, boot=None, directory=None, output="short-iso"
 ):
-    """The last lines of the journal, as text.
+    """Returns the last lines of the journal, as text.
 
     unit: of this unit, or of several with commas; since, until: as journalctl knows them, `-1h`, `2026-11-26 12:00`;
     priority: as important as this, `err`, or more; grep: with this in the message; boot=True: since the last start;
@@ -85,9 +76,9 @@ def tail(
 def records(
     unit=None, lines=20, since=None, until=None, priority=None, grep=None, boot=None, directory=None, fields=None
 ):
-    """The last records of the journal: a list of {"time" (UTC, ISO 8601), "unit", "identifier", "pid", "priority",
-    "message"}, with those of `fields` besides, under the names that the journal has for them. The arguments are
-    journald.tail's.
+    """Returns the last records of the journal. Each is {"time" (UTC, ISO 8601), "unit", "identifier", "pid",
+    "priority", "message"}, with those of `fields` besides, under the names that the journal has for them. The arguments
+    are journald.tail's.
 
     CLI Example: salt '*' journald.records sshd lines=5 fields=_UID,_HOSTNAME"""
     import datetime
@@ -112,7 +103,7 @@ def _text(value: Any) -> Any:
 
 
 def disk_usage(directory=None):
-    """The bytes that the journal takes.
+    """Returns the bytes that the journal takes.
 
     CLI Example: salt '*' journald.disk_usage"""
     said = _run(["journalctl", "--no-pager", "--disk-usage", *([f"--directory={directory}"] if directory else [])])

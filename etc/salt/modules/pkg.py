@@ -473,7 +473,8 @@ DNF = Manager(
     hold="{dnf} --quiet -y versionlock add {names}",
     unhold="{dnf} --quiet -y versionlock delete {names}",
     compare=_rpm_compare,
-    busy=r"Waiting for process with pid|holding the yum lock|Existing lock|Failed to obtain the transaction lock",
+    busy=r"already locked by \d+|Waiting for process with pid|holding the yum lock|Existing lock|"
+    r"Failed to obtain the transaction lock",
     options={
         "fromrepo": "--disablerepo=* --enablerepo={}",
         "enablerepo": "--enablerepo={}",
@@ -589,6 +590,7 @@ APK = Manager(
     options={"skip_verify": "--allow-untrusted"},
 )
 MANAGERS = (APT, DNF, ZYPPER, PACMAN, APK)
+DO_NOT_WAIT = dict.fromkeys(("dnf", "yum"), ("--setopt=exit_on_lock=True",))  # they would wait for ever; we do that
 # Salt's keywords that change nothing here: what they ask for is done anyway, or states alone use them
 WITHOUT_EFFECT = {"normalize", "split_arch", "use_context", "saltenv", "hold", "update_holds", "attr", "diff_attr"}
 
@@ -649,14 +651,19 @@ def _run(argv: Sequence[str], stream: bool = False) -> tuple[int, str, str]:
 
 def _change(argv: Sequence[str], busy: str) -> tuple[int, str, str]:
     """Run a program that changes something, in a scope of its own where systemd is: what it installs may restart the
-    service that runs us. It is tried again while another program has the lock."""
+    service that runs us."""
     scope = ["systemd-run", "--scope", "--quiet", "--"]
     wanted = os.path.isdir("/run/systemd/system") and shutil.which(scope[0]) and os.geteuid() == 0
     if wanted and __salt__["config.get"]("systemd.scope", True):
         argv = [*scope, *argv]
+    return _patiently(argv, busy, stream=True)
+
+
+def _patiently(argv: Sequence[str], busy: str, stream: bool = False) -> tuple[int, str, str]:
+    """Run a program, again and again while another one has the lock; raises when that takes too long."""
     began, waited = time.monotonic(), False
     while True:
-        code, out, err = _run(argv, stream=True)
+        code, out, err = _run(argv, stream)
         locked = re.search(busy, err + out) if code else None
         if not locked:
             return code, out, err
@@ -700,7 +707,7 @@ def _argv(row: Manager, command: str, names: Iterable[str] = (), options: Sequen
         "{options}": [word for word in options if not word.startswith("{global}")],
         "{global}": [word.removeprefix("{global}") for word in options if word.startswith("{global}")],
         "{plan}": row.plan[0].split(" ") if test else [],
-        "{dnf}": [_program(row)],
+        "{dnf}": [_program(row), *DO_NOT_WAIT.get(_program(row), ())],
     }
     words: list[str] = []
     for word in command.split(" "):
@@ -797,7 +804,7 @@ def _failed(row: Manager, did: str, err: str, out: str, changes: Any) -> Command
 
 def _plan(row: Manager, argv: Sequence[str], gone: Mapping[str, str] | None = None) -> str:
     """Ask the manager what it would do. `gone`: what is installed, if all that it names would be removed."""
-    code, out, err = _run(argv)
+    code, out, err = _patiently(argv, row.busy)
     plan = row.plan[1](out)
     if code and not plan and not (row is DNF and code == 1 and re.search("(?i)nothing to do|aborted", out + err)):
         raise _failed(row, "simulating", err, out, {})
@@ -839,7 +846,7 @@ def _true(value: Any) -> bool:
 def _asked(row: Manager, question: tuple[str, Callable[[str, str], Any]], names: Iterable[str] = (), given: Any = None):
     """The answer to one of a row's questions."""
     argv = _argv(row, question[0], names, _options(row, given or {}) if given else ())
-    code, out, err = _run(argv)
+    code, out, err = _patiently(argv, row.busy)
     if code not in row.seen and not re.search(row.nothing, err + out):
         raise _failed(row, "listing", err, out, {})
     return question[1](out, _arch(row))
@@ -848,15 +855,8 @@ def _asked(row: Manager, question: tuple[str, Callable[[str, str], Any]], names:
 # The functions
 
 
-def __virtual__():
-    """Only where one of the programs is."""
-    if any(_program(row) for row in MANAGERS):
-        return True
-    return False, f"there is none of {', '.join(name for row in MANAGERS for name in row.programs)}"
-
-
 def available_version(*names, **kwargs):
-    """What pkg.latest_version gives, under its older name.
+    """Returns what pkg.latest_version does, under its older name.
 
     CLI Example: salt '*' pkg.available_version vim"""
     return latest_version(*names, **kwargs)
@@ -878,7 +878,7 @@ def autoremove(list_only=False, purge=False, test=False):
 
 
 def file_dict(*packages, **kwargs):
-    """The files of packages: {"errors": [], "packages": {name: [path]}}.
+    """The files of packages. Returns {"errors": [], "packages": {name: [path]}}.
 
     CLI Example: salt '*' pkg.file_dict bash dash"""
     row, found, errors = _manager(), {}, []
@@ -893,7 +893,7 @@ def file_dict(*packages, **kwargs):
 
 
 def file_list(*packages, **kwargs):
-    """The files of packages together: {"errors": [], "files": [path]}.
+    """The files of packages together. Returns {"errors": [], "files": [path]}.
 
     CLI Example: salt '*' pkg.file_list bash"""
     found = file_dict(*packages)
@@ -959,7 +959,7 @@ def install(
     test=False,
     **kwargs,
 ):
-    """Install packages, or other versions of them, and return what has changed: {name: {"old": "", "new": "1.2-3"}}.
+    """Install packages, or other versions of them. Returns what has changed: {name: {"old": "", "new": "1.2-3"}}.
 
     name: a package, or several with commas; version: its version, also `>=1.2`, `<2`, `1.2.*`
     pkgs: a list of names and of maps of a name to a version
@@ -1074,9 +1074,10 @@ def _choice(row: Manager, name: str, number: str, given: Mapping[str, Any], igno
 
 
 def latest_version(*names, **kwargs):
-    """The version that would be installed or upgraded to, "" if the newest is installed or there is none: text for one
-    name, a map for several. The lists are fetched before, but with refresh=False; show_installed=True: also of
-    what is up to date; fromrepo: as that has it.
+    """Returns the version that would be installed or upgraded to.
+
+    It is "" if the newest is installed or there is none: text for one name, a map for several. The lists are fetched
+    before, but with refresh=False; show_installed=True: also of what is up to date; fromrepo: as that has it.
 
     CLI Example:
         salt '*' pkg.latest_version vim
@@ -1108,7 +1109,7 @@ def latest_version(*names, **kwargs):
 
 
 def list_holds(pattern=None, full=False, **kwargs):
-    """The names of the packages that are held.
+    """Returns the names of the packages that are held.
 
     CLI Example: salt '*' pkg.list_holds"""
     row = _manager()
@@ -1126,7 +1127,7 @@ def list_holds(pattern=None, full=False, **kwargs):
 
 
 def list_pkgs(versions_as_list=False, removed=False, purge_desired=False, **kwargs):
-    """The installed packages: {name: version}; with versions_as_list=True {name: [version]}.
+    """The installed packages. Returns {name: version}; with versions_as_list=True {name: [version]}.
 
     removed=True: those of which only the configuration is left; purge_desired=True: those that dpkg is to purge, and
     cannot.
@@ -1143,7 +1144,7 @@ def list_pkgs(versions_as_list=False, removed=False, purge_desired=False, **kwar
 
 
 def list_repo_pkgs(*names, **kwargs):
-    """The versions of packages that could be installed: {name: [version]}, the newest first.
+    """The versions of packages that could be installed. Returns {name: [version]}, the newest first.
 
     CLI Example: salt '*' pkg.list_repo_pkgs nginx"""
     import functools
@@ -1157,7 +1158,7 @@ def list_repo_pkgs(*names, **kwargs):
 
 
 def list_upgrades(refresh=True, dist_upgrade=True, **kwargs):
-    """The packages of which there is a newer version: {name: version}. The lists are fetched before, but with
+    """The packages of which there is a newer version. Returns {name: version}. The lists are fetched before, but with
     refresh=False; dist_upgrade=False: what an upgrade that installs and removes nothing else would change (apt).
 
     CLI Example: salt '*' pkg.list_upgrades refresh=False"""
@@ -1172,7 +1173,7 @@ def list_upgrades(refresh=True, dist_upgrade=True, **kwargs):
 
 
 def normalize_name(name):
-    """A package's name without its architecture, if that is this machine's own.
+    """Returns a package's name without its architecture, if that is this machine's own.
 
     CLI Example: salt '*' pkg.normalize_name zsh:amd64"""
     row = _manager()
@@ -1182,7 +1183,7 @@ def normalize_name(name):
 
 
 def owner(*paths, **kwargs):
-    """The package that a file came with, "" if none: text for one path, a map for several.
+    """Returns the package that a file came with, "" if none: text for one path, a map for several.
 
     CLI Example: salt '*' pkg.owner /bin/ls /etc/passwd"""
     row, ret = _manager(), {}
@@ -1224,8 +1225,9 @@ def _remove(name: Any, pkgs: Any, test: Any, purge: bool) -> Any:
 
 
 def refresh_db(cache_valid_time=0, failhard=False, test=False, **kwargs):
-    """Fetch the lists of what there is. apt, zypper and pacman: {list: True fetched, None or False as it was}, of apt
-    False is an error (with failhard=True it is raised); dnf: True if there are upgrades, else None; apk: True.
+    """Fetch the lists of what there is. Returns of apt, zypper and pacman {list: True fetched, None or False as it
+    was}, of apt False is an error (with failhard=True it is raised); dnf: True if there are upgrades, else None; apk:
+    True.
 
     cache_valid_time=SECONDS: not if the lists are younger (apt).
 
@@ -1250,7 +1252,7 @@ def refresh_db(cache_valid_time=0, failhard=False, test=False, **kwargs):
 
 
 def remove(name=None, pkgs=None, test=False, **kwargs):
-    """Remove packages, names with `*` among them, and return what has changed: {name: {"old": "1.2-3", "new": ""}}.
+    """Remove packages, names with `*` among them. Returns what has changed: {name: {"old": "1.2-3", "new": ""}}.
     What is not installed is no error. test=True says what would go.
 
     CLI Example:
@@ -1260,14 +1262,14 @@ def remove(name=None, pkgs=None, test=False, **kwargs):
 
 
 def unhold(name=None, pkgs=None, sources=None, test=False, **kwargs):
-    """Let packages be upgraded again; see pkg.hold, which returns the same.
+    """Let packages be upgraded again. Returns what pkg.hold does.
 
     CLI Example: salt '*' pkg.unhold nginx"""
     return _hold(name, pkgs, sources, test, False)
 
 
 def upgrade(name=None, pkgs=None, refresh=True, dist_upgrade=False, test=False, **kwargs):
-    """Upgrade all packages, or those named, and return what has changed. The lists are fetched before, but with
+    """Upgrade all packages, or those named. Returns what has changed. The lists are fetched before, but with
     refresh=False; dist_upgrade=True: with installing and removing others (apt, zypper). test=True says what would be.
 
     CLI Example:
@@ -1288,13 +1290,14 @@ def upgrade(name=None, pkgs=None, refresh=True, dist_upgrade=False, test=False, 
 
 def upgrade_available(name, **kwargs):
     """Whether there is a newer version of a package than the one that is installed, or one at all if none is.
+    Returns True or False.
 
     CLI Example: salt '*' pkg.upgrade_available nginx"""
     return latest_version(name, **kwargs) != ""
 
 
 def version(*names, **kwargs):
-    """The installed version, "" if there is none: text for one name, a map for several or for a name with `*`.
+    """Returns the installed version, "" if there is none: text for one name, a map for several or for a name with `*`.
 
     CLI Example: salt '*' pkg.version vim 'python3*'"""
     as_list = _true(kwargs.pop("versions_as_list", False))
@@ -1307,8 +1310,9 @@ def version(*names, **kwargs):
 
 
 def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):
-    """-1, 0 or 1: whether the first version is older than, the same as or newer than the second, as the package manager
-    orders them.
+    """Returns -1, 0 or 1: whether the first version is older than, the same as or newer than the second.
+
+    The package manager's own order counts.
 
     CLI Example: salt '*' pkg.version_cmp 0.2-001 0.2.0.1-002"""
     pair = [str(each).split(":", 1)[-1] if _true(ignore_epoch) else str(each) for each in (pkg1, pkg2)]

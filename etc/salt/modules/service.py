@@ -199,6 +199,7 @@ def _by_state(wanted: str, root: str | None) -> set[str]:
 
 def available(name):
     """Whether there is a service of this name.
+    Returns True or False.
 
     CLI Example: salt '*' service.available sshd"""
     if not _is_systemd(None):
@@ -208,7 +209,7 @@ def available(name):
 
 
 def disable(name, no_block=False, root=None, test=False, **kwargs):
-    """Let a service no longer start at boot: True, or False if that failed. test=True says what would be run.
+    """Let a service no longer start at boot. Returns True, or False if that failed. test=True says what would be run.
 
     CLI Example: salt '*' service.disable nginx"""
     return _enable(name, "disable", root, test, no_block)
@@ -216,14 +217,15 @@ def disable(name, no_block=False, root=None, test=False, **kwargs):
 
 def disabled(name, root=None, **kwargs):
     """Whether a service does not start at boot.
+    Returns True or False.
 
     CLI Example: salt '*' service.disabled nginx"""
     return not enabled(name, root=root) if _is_systemd(root) else _named(name) in get_disabled()
 
 
 def enable(name, no_block=False, unmask=False, unmask_runtime=False, root=None, test=False, **kwargs):
-    """Let a service start at boot: True. Raises with what systemctl says if that failed; unmask=True: even if it is
-    masked. test=True says what would be run.
+    """Let a service start at boot. Returns True. Raises with what systemctl says if that failed; unmask=True: even if
+    it is masked. test=True says what would be run.
 
     CLI Example: salt '*' service.enable nginx"""
     for wanted, runtime in ((unmask, False), (unmask_runtime, True)):
@@ -258,6 +260,7 @@ def _enable(name: Any, verb: str, root: str | None, test: Any, no_block: Any) ->
 
 def enabled(name, root=None, **kwargs):
     """Whether a service starts at boot, or when it is needed (`static`, `indirect` …).
+    Returns True or False.
 
     CLI Example: salt '*' service.enabled nginx"""
     if not _is_systemd(root):
@@ -274,7 +277,7 @@ def enabled(name, root=None, **kwargs):
 
 
 def force_reload(name, no_block=True, unmask=False, unmask_runtime=False, test=False):
-    """Let a service read its configuration again, or restart it if it cannot: True, or raises with the reason.
+    """Let a service read its configuration again, or restart it if it cannot. Returns True, or raises with the reason.
 
     CLI Example: salt '*' service.force_reload nginx"""
     verb = "force-reload"
@@ -282,7 +285,7 @@ def force_reload(name, no_block=True, unmask=False, unmask_runtime=False, test=F
 
 
 def get_all(root=None):
-    """The names of all services, and of sockets, timers, mounts … with their ending.
+    """Returns the names of all services, and of sockets, timers, mounts … with their ending.
 
     CLI Example: salt '*' service.get_all"""
     if not _is_systemd(root):
@@ -296,7 +299,7 @@ def _all_scripts() -> set[str]:
 
 
 def get_disabled(root=None):
-    """The names of the services that do not start at boot.
+    """Returns the names of the services that do not start at boot.
 
     CLI Example: salt '*' service.get_disabled"""
     if not _is_systemd(root):
@@ -305,7 +308,7 @@ def get_disabled(root=None):
 
 
 def get_enabled(root=None):
-    """The names of the services that start at boot.
+    """Returns the names of the services that start at boot.
 
     CLI Example: salt '*' service.get_enabled"""
     if not _is_systemd(root):
@@ -314,7 +317,7 @@ def get_enabled(root=None):
 
 
 def get_running():
-    """The names of the services that run (systemd).
+    """Returns the names of the services that run (systemd).
 
     CLI Example: salt '*' service.get_running"""
     if not _is_systemd(None):
@@ -326,14 +329,14 @@ def get_running():
 
 
 def get_static(root=None):
-    """The names of the services that have no say in when they start (systemd).
+    """Returns the names of the services that have no say in when they start (systemd).
 
     CLI Example: salt '*' service.get_static"""
     return sorted(_by_state("static", root)) if _is_systemd(root) else []
 
 
 def mask(name, runtime=False, root=None, test=False):
-    """Let nothing start a service, until it is unmasked; runtime=True: until the next boot (systemd).
+    """Let nothing start a service, until it is unmasked; runtime=True: until the next boot (systemd). Returns True.
 
     CLI Example: salt '*' service.mask nginx"""
     return _mask(name, "mask", runtime, root, test)
@@ -355,6 +358,7 @@ def _mask(name: Any, verb: str, runtime: Any, root: str | None, test: Any) -> An
 
 def masked(name, runtime=False, root=None):
     """Whether a service is masked (systemd).
+    Returns True or False.
 
     CLI Example: salt '*' service.masked nginx"""
     path = _below(f"{'/run' if _true(runtime) else '/etc'}/systemd/system/{_unit(name)}", root)
@@ -363,21 +367,22 @@ def masked(name, runtime=False, root=None):
 
 def missing(name):
     """Whether there is no service of this name.
+    Returns True or False.
 
     CLI Example: salt '*' service.missing sshd"""
     return not available(name)
 
 
 def reload_(name, no_block=False, unmask=False, unmask_runtime=False, test=False):
-    """Let a service read its configuration again: True, or raises with the reason.
+    """Let a service read its configuration again. Returns True, or raises with the reason.
 
     CLI Example: salt '*' service.reload nginx"""
     return _act(name, "reload", test, no_block, unmask, unmask_runtime)
 
 
 def restart(name, no_block=None, unmask=False, unmask_runtime=False, test=False):
-    """Restart a service: True, or raises with the reason. no_block=True: do not wait for it; unmask=True: even if it is
-    masked. test=True says what would be run.
+    """Restart a service. Returns True, or raises with the reason. no_block=True: do not wait for it; unmask=True: even
+    if it is masked. test=True says what would be run.
 
     CLI Example: salt '*' service.restart nginx"""
     return _act(name, "restart", test, no_block, unmask, unmask_runtime)
@@ -395,7 +400,8 @@ def _shown(value: str) -> Any:
 
 
 def show(name, root=None):
-    """The properties of a service (systemd): {"ActiveState": "active", "After": [units], "ExecStart": {"path": …} …}.
+    """The properties of a service (systemd). Returns {"ActiveState": "active", "After": [units], "ExecStart": {"path":
+    …} …}.
 
     CLI Example: salt '*' service.show nginx"""
     if not _is_systemd(root):
@@ -408,7 +414,7 @@ def show(name, root=None):
 
 
 def start(name, no_block=False, unmask=False, unmask_runtime=False, test=False):
-    """Start a service: True, or raises with the reason. test=True says what would be run.
+    """Start a service. Returns True, or raises with the reason. test=True says what would be run.
 
     CLI Example: salt '*' service.start nginx"""
     return _act(name, "start", test, no_block, unmask, unmask_runtime)
@@ -417,6 +423,7 @@ def start(name, no_block=False, unmask=False, unmask_runtime=False, test=False):
 def status(name, sig=None):
     """Whether a service runs; of a name with `*`, `?` or `[…]` a map {service: whether it runs}. sig: of sysv, what its
     process is called.
+    Returns True or False.
 
     CLI Example:
         salt '*' service.status nginx
@@ -435,7 +442,7 @@ def status(name, sig=None):
 
 
 def stop(name, no_block=None, test=False):
-    """Stop a service: True, or False if that failed. test=True says what would be run.
+    """Stop a service. Returns True, or False if that failed. test=True says what would be run.
 
     CLI Example: salt '*' service.stop nginx"""
     try:
@@ -446,7 +453,7 @@ def stop(name, no_block=None, test=False):
 
 
 def systemctl_reload(test=False):
-    """Let systemd read its unit files again: True, or raises with the reason.
+    """Let systemd read its unit files again. Returns True, or raises with the reason.
 
     CLI Example: salt '*' service.systemctl_reload"""
     argv = _systemctl("daemon-reload")
@@ -459,7 +466,7 @@ def systemctl_reload(test=False):
 
 
 def unmask_(name, runtime=False, root=None, test=False):
-    """Undo service.mask: True, also if the service was not masked (systemd).
+    """Undo service.mask. Returns True, also if the service was not masked (systemd).
 
     CLI Example: salt '*' service.unmask nginx"""
     return _mask(name, "unmask", runtime, root, test)

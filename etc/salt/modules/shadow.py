@@ -94,14 +94,14 @@ def _set(name: Any, key: str, value: Any, option: str, root: Any, test: Any) -> 
 
 
 def default_hash():
-    """The hash of a user without a password, with which nobody logs in.
+    """Returns the hash of a user without a password, with which nobody logs in.
 
     CLI Example: salt '*' shadow.default_hash"""
     return "!"
 
 
 def del_password(name, root=None, test=False):
-    """Let a user log in without a password: True. See shadow.lock_password for the opposite.
+    """Let a user log in without a password. Returns True. See shadow.lock_password for the opposite.
 
     CLI Example: salt '*' shadow.del_password alice"""
     _there(name, root)
@@ -109,8 +109,8 @@ def del_password(name, root=None, test=False):
 
 
 def gen_password(password, crypt_salt=None, algorithm="sha512"):
-    """The hash of a password, for shadow.set_password. algorithm: sha512, sha256, yescrypt, blowfish, md5, crypt, as
-    the machine's libcrypt has them. The password is in the job: better make the hash elsewhere.
+    """Returns the hash of a password, for shadow.set_password. algorithm: sha512, sha256, yescrypt, blowfish, md5,
+    crypt, as the machine's libcrypt has them. The password is in the job: better make the hash elsewhere.
 
     CLI Example: salt '*' shadow.gen_password 'I_am_password' crypt_salt=saltsalt algorithm=sha256"""
     import ctypes
@@ -138,22 +138,22 @@ def gen_password(password, crypt_salt=None, algorithm="sha512"):
 
 
 def info(name, root=None):
-    """A user's line of shadow: {"name", "passwd" (a hash), "lstchg", "min", "max", "warn", "inact", "expire"}; all ""
-    if there is none.
+    """A user's line of shadow. Returns {"name", "passwd" (a hash), "lstchg", "min", "max", "warn", "inact", "expire"};
+    all "" if there is none.
 
     CLI Example: salt '*' shadow.info root"""
     return _entries(root).get(str(name), dict.fromkeys(FIELDS, ""))
 
 
 def list_users(root=None):
-    """The names of all users that have a line in shadow.
+    """Returns the names of all users that have a line in shadow.
 
     CLI Example: salt '*' shadow.list_users"""
     return sorted(_entries(root))
 
 
 def lock_password(name, root=None, test=False):
-    """Let nobody log in by a user's password: True. A key still opens.
+    """Let nobody log in by a user's password. Returns True. A key still opens.
 
     CLI Example: salt '*' shadow.lock_password alice"""
     if _there(name, root)["passwd"].startswith("!"):
@@ -162,43 +162,43 @@ def lock_password(name, root=None, test=False):
 
 
 def set_date(name, date, root=None, test=False):
-    """Set when a user's password was changed last: True. 0: it must be changed at the next login.
+    """Set when a user's password was changed last. Returns True. 0: it must be changed at the next login.
 
     CLI Example: salt '*' shadow.set_date alice 0"""
     return _set(name, "lstchg", date, "-d", root, test)
 
 
 def set_expire(name, expire, root=None, test=False):
-    """Set the day on which a user ends: True. -1: never.
+    """Set the day on which a user ends. Returns True. -1: never.
 
     CLI Example: salt '*' shadow.set_expire alice 2030-12-31"""
     return _set(name, "expire", expire, "-E", root, test)
 
 
 def set_inactdays(name, inactdays, root=None, test=False):
-    """Set for how many days behind the end of a password one can still log in to change it: True.
+    """Set for how many days behind the end of a password one can still log in to change it. Returns True.
 
     CLI Example: salt '*' shadow.set_inactdays alice 7"""
     return _set(name, "inact", inactdays, "-I", root, test)
 
 
 def set_maxdays(name, maxdays, root=None, test=False):
-    """Set after how many days a password must be changed: True.
+    """Set after how many days a password must be changed. Returns True.
 
     CLI Example: salt '*' shadow.set_maxdays alice 90"""
     return _set(name, "max", maxdays, "-M", root, test)
 
 
 def set_mindays(name, mindays, root=None, test=False):
-    """Set how many days a password must be kept: True.
+    """Set how many days a password must be kept. Returns True.
 
     CLI Example: salt '*' shadow.set_mindays alice 7"""
     return _set(name, "min", mindays, "-m", root, test)
 
 
 def set_password(name, password, use_usermod=False, root=None, test=False):
-    """Set a user's password by its hash: True. What is no hash is refused: shadow.gen_password makes one. "!" lets
-    nobody log in by it. The hash goes to chpasswd and is not in the list of processes.
+    """Set a user's password by its hash. Returns True. What is no hash is refused: shadow.gen_password makes one. "!"
+    lets nobody log in by it. The hash goes to chpasswd and is not in the list of processes.
 
     CLI Example: salt '*' shadow.set_password alice '$5$saltsalt$4l7ACGjxLnrX2pCsP6E9r5i1BSlUaWLsCIVPg7bQOnC'"""
     text = str(password)
@@ -217,14 +217,14 @@ def _passwd(root: Any) -> str:
 
 
 def set_warndays(name, warndays, root=None, test=False):
-    """Set how many days before the end of a password its user is warned: True.
+    """Set how many days before the end of a password its user is warned. Returns True.
 
     CLI Example: salt '*' shadow.set_warndays alice 7"""
     return _set(name, "warn", warndays, "-W", root, test)
 
 
 def unlock_password(name, root=None, test=False):
-    """Undo shadow.lock_password: True; raises if the user would be left without a password.
+    """Undo shadow.lock_password. Returns True; raises if the user would be left without a password.
 
     CLI Example: salt '*' shadow.unlock_password alice"""
     if not _there(name, root)["passwd"].startswith("!"):

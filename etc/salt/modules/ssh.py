@@ -216,8 +216,8 @@ def _keys_of_file(source: Any, saltenv: Any, kind: str | None) -> dict[str, dict
 
 
 def auth_keys(user=None, config=".ssh/authorized_keys", fingerprint_hash_type=None):
-    """The keys that log in as a user: {key: {"enc", "comment", "options", "fingerprint"}}. With a list of users, or
-    without any for all of them: {user: that}, of those who have such a file.
+    """The keys that log in as a user. Returns {key: {"enc", "comment", "options", "fingerprint"}}. With a list of
+    users, or without any for all of them: {user: that}, of those who have such a file.
 
     CLI Example:
         salt '*' ssh.auth_keys root
@@ -244,7 +244,7 @@ def check_key(
     cache_keys=None,
     fingerprint_hash_type=None,
 ):
-    """What ssh.set_auth_key would do with a key: "add", "update" or "exists".
+    """What ssh.set_auth_key would do with a key. Returns "add", "update" or "exists".
 
     CLI Example: salt '*' ssh.check_key root AAAAC3NzaC1lZDI1NTE5 ssh-ed25519 'a comment' '[]'"""
     about = auth_keys(user, config, fingerprint_hash_type).get(key)
@@ -256,7 +256,7 @@ def check_key(
 
 
 def check_key_file(user, source, config=".ssh/authorized_keys", saltenv="base", fingerprint_hash_type=None):
-    """What ssh.set_auth_key_from_file would do: {key: "add", "update" or "exists"}.
+    """What ssh.set_auth_key_from_file would do. Returns {key: "add", "update" or "exists"}.
 
     CLI Example: salt '*' ssh.check_key_file root salt://ssh/keyfile"""
     keys = _keys_of_file(source, saltenv, fingerprint_hash_type)
@@ -267,8 +267,8 @@ def check_key_file(user, source, config=".ssh/authorized_keys", saltenv="base", 
 
 
 def host_keys(keydir=None, private=True, certs=True):
-    """This machine's own keys as they stand in their files: {"ed25519": text, "ed25519.pub": text …}. private=False:
-    the public ones alone, as a master should ask for them; certs=False: no certificates.
+    """This machine's own keys as they stand in their files. Returns {"ed25519": text, "ed25519.pub": text …}.
+    private=False: the public ones alone, as a master should ask for them; certs=False: no certificates.
 
     CLI Example: salt '*' ssh.host_keys private=False"""
     directory = keydir or "/etc/ssh"
@@ -290,7 +290,7 @@ def host_keys(keydir=None, private=True, certs=True):
 
 
 def rm_auth_key(user, key, config=".ssh/authorized_keys", fingerprint_hash_type=None, test=False):
-    """Let a key no longer log in as a user: "Key removed" or "Key not present". Other lines stay as they are.
+    """Let a key no longer log in as a user. Returns "Key removed" or "Key not present". Other lines stay as they are.
 
     CLI Example: salt '*' ssh.rm_auth_key alice AAAAC3NzaC1lZDI1NTE5"""
     if key not in auth_keys(user, config, fingerprint_hash_type):
@@ -307,7 +307,7 @@ def rm_auth_key(user, key, config=".ssh/authorized_keys", fingerprint_hash_type=
 def rm_auth_key_from_file(
     user, source, config=".ssh/authorized_keys", saltenv="base", fingerprint_hash_type=None, test=False
 ):
-    """Let the keys in a file no longer log in as a user: "Key removed" or "Key not present".
+    """Let the keys in a file no longer log in as a user. Returns "Key removed" or "Key not present".
 
     CLI Example: salt '*' ssh.rm_auth_key_from_file alice salt://ssh/keyfile"""
     keys = _keys_of_file(source, saltenv, fingerprint_hash_type)
@@ -326,7 +326,7 @@ def set_auth_key(
     fingerprint_hash_type=None,
     test=False,
 ):
-    """Let a key log in as a user: "new", "replace" (its kind, comment or options have changed) or "no change";
+    """Let a key log in as a user. Returns "new", "replace" (its kind, comment or options have changed) or "no change";
     "invalid" or "Invalid public key" if it is none. test=True says what would be done.
 
     CLI Example: salt '*' ssh.set_auth_key alice AAAAC3NzaC1lZDI1NTE5 ssh-ed25519 comment=alice@example.org"""
@@ -357,7 +357,8 @@ def set_auth_key(
 def set_auth_key_from_file(
     user, source, config=".ssh/authorized_keys", saltenv="base", fingerprint_hash_type=None, test=False, **kwargs
 ):
-    """Let the keys in a file log in as a user: "new", "replace" or "no change"; options: instead of those in the file.
+    """Let the keys in a file log in as a user. Returns "new", "replace" or "no change"; options: instead of those in
+    the file.
 
     CLI Example: salt '*' ssh.set_auth_key_from_file alice salt://ssh/keyfile"""
     said = []
@@ -370,8 +371,8 @@ def set_auth_key_from_file(
 
 
 def user_keys(user=None, pubfile=None, prvfile=None):
-    """A user's own keys as they stand in their files: {user: {"id_ed25519.pub": text …}}, of all users or of those
-    named. prvfile=False: the public ones alone; pubfile, prvfile: other names or paths.
+    """A user's own keys as they stand in their files. Returns {user: {"id_ed25519.pub": text …}}, of all users or of
+    those named. prvfile=False: the public ones alone; pubfile, prvfile: other names or paths.
 
     CLI Example: salt '*' ssh.user_keys alice prvfile=False"""
     names = user or __salt__["user.list_users"]()
@@ -423,7 +424,7 @@ def _entries(text: str, kind: str | None) -> list[dict[str, str]]:
 def check_known_host(
     user=None, hostname=None, key=None, fingerprint=None, config=None, port=None, fingerprint_hash_type=None
 ):
-    """What ssh.set_known_host would do: "add", "update" or "exists".
+    """What ssh.set_known_host would do. Returns "add", "update" or "exists".
 
     CLI Example: salt '*' ssh.check_known_host root github.com"""
     if not hostname:
@@ -438,8 +439,9 @@ def check_known_host(
 
 
 def get_known_host_entries(user, hostname, config=None, port=None, fingerprint_hash_type=None):
-    """What a user's known_hosts has of a host: a list of {"hostname", "enc", "key", "fingerprint"}, None if nothing;
-    without a user what the machine's has.
+    """Returns what a user's known_hosts has of a host; without a user what the machine's has.
+
+    A list of {"hostname", "enc", "key", "fingerprint"}, None if there is nothing.
 
     CLI Example: salt '*' ssh.get_known_host_entries root github.com"""
     found = _known_hosts(user, config)
@@ -451,7 +453,7 @@ def get_known_host_entries(user, hostname, config=None, port=None, fingerprint_h
 
 
 def hash_known_hosts(user=None, config=None, test=False):
-    """Replace the names in known_hosts by hashes of them: {"status": "updated", "comment": text}.
+    """Replace the names in known_hosts by hashes of them. Returns {"status": "updated", "comment": text}.
 
     CLI Example: salt '*' ssh.hash_known_hosts alice"""
     found = _known_hosts(user, config)
@@ -481,8 +483,9 @@ def _edited(path: str, about: Mapping[str, Any] | None, *words: str) -> str:
 def recv_known_host_entries(
     hostname, enc=None, port=None, hash_known_hosts=True, timeout=5, fingerprint_hash_type=None
 ):
-    """A host's keys, as it tells them to whoever asks: a list of {"hostname", "enc", "key", "fingerprint"}, or None.
-    Whether they are its own, this does not show.
+    """Returns a host's keys, as it tells them to whoever asks. Whether they are its own, this does not show.
+
+    A list of {"hostname", "enc", "key", "fingerprint"}, or None.
 
     CLI Example: salt '*' ssh.recv_known_host_entries github.com enc=ssh-ed25519"""
     argv = ["ssh-keyscan", *(["-p", str(int(port))] if port else []), *(["-t", str(enc)] if enc else [])]
@@ -492,7 +495,7 @@ def recv_known_host_entries(
 
 
 def rm_known_host(user=None, hostname=None, config=None, port=None, test=False):
-    """Take a host out of known_hosts: {"status": "removed", "comment": text}.
+    """Take a host out of known_hosts. Returns {"status": "removed", "comment": text}.
 
     CLI Example: salt '*' ssh.rm_known_host alice github.com"""
     if not hostname:
@@ -521,9 +524,11 @@ def set_known_host(
     fingerprint_hash_type=None,
     test=False,
 ):
-    """Put a host's keys into known_hosts: the one that is given, or those that the host tells, which must have the
-    fingerprint if one is given. {"status": "updated", "old": entries, "new": entries}, {"status": "exists", "keys":
-    keys} or {"status": "error", "error": text}.
+    """Put a host's keys into known_hosts.
+
+    Those are the one that is given, or those that the host tells, which must have the fingerprint if one is given.
+    Returns {"status": "updated", "old": entries, "new": entries}, {"status": "exists",
+    "keys": keys} or {"status": "error", "error": text}.
 
     CLI Example: salt '*' ssh.set_known_host alice github.com fingerprint='7d:0c:…'"""
     if not hostname:

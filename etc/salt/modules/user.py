@@ -193,7 +193,7 @@ def add(
     local=False,
     test=False,
 ):
-    """Add a user: True, or raises with what useradd says.
+    """Add a user. Returns True, or raises with what useradd says.
 
     gid: number or name of the primary group; groups: a list of others, or text with commas; system=True: a number of
     the system's, and no home unless createhome is given; usergroup: a group of the same name, or (False) none;
@@ -229,14 +229,14 @@ def add(
 
 
 def chfullname(name, fullname, root=None, test=False):
-    """Change a user's full name: True.
+    """Change a user's full name. Returns True.
 
     CLI Example: salt '*' user.chfullname alice 'Alice Liddell'"""
     return _set_comment(name, "fullname", fullname, root, test)
 
 
 def chgid(name, gid, root=None, test=False):
-    """Change a user's primary group, by its number: True.
+    """Change a user's primary group, by its number. Returns True.
 
     CLI Example: salt '*' user.chgid alice 2000"""
     return _set(name, "gid", _number(gid, "gid"), ["-g"], root, test)
@@ -244,7 +244,7 @@ def chgid(name, gid, root=None, test=False):
 
 def chgroups(name, groups, append=False, root=None, test=False):
     """Change the groups that a user is in besides the primary one: a list or text with commas. append=True: the others
-    stay. True, also if there is nothing to change.
+    stay. Returns True, also if there is nothing to change.
 
     CLI Example: salt '*' user.chgroups alice sudo,adm append=True"""
     wanted, now = set(_names(groups)), set(_there(name, root)["groups"])
@@ -255,7 +255,7 @@ def chgroups(name, groups, append=False, root=None, test=False):
 
 
 def chhome(name, home, persist=False, root=None, test=False):
-    """Change a user's home: True. persist=True: move what is in it.
+    """Change a user's home. Returns True. persist=True: move what is in it.
 
     CLI Example: salt '*' user.chhome alice /srv/alice persist=True"""
     words = [*(["-m"] if _true(persist) else []), "-d"]
@@ -263,50 +263,50 @@ def chhome(name, home, persist=False, root=None, test=False):
 
 
 def chhomephone(name, homephone, root=None, test=False):
-    """Change a user's phone at home: True.
+    """Change a user's phone at home. Returns True.
 
     CLI Example: salt '*' user.chhomephone alice 7735551234"""
     return _set_comment(name, "homephone", homephone, root, test)
 
 
 def chother(name, other, root=None, test=False):
-    """Change the last part of a user's comment: True.
+    """Change the last part of a user's comment. Returns True.
 
     CLI Example: salt '*' user.chother alice 'back in May'"""
     return _set_comment(name, "other", other, root, test)
 
 
 def chroomnumber(name, roomnumber, root=None, test=False):
-    """Change a user's room: True.
+    """Change a user's room. Returns True.
 
     CLI Example: salt '*' user.chroomnumber alice 123"""
     return _set_comment(name, "roomnumber", roomnumber, root, test)
 
 
 def chshell(name, shell, root=None, test=False):
-    """Change a user's shell: True.
+    """Change a user's shell. Returns True.
 
     CLI Example: salt '*' user.chshell alice /bin/zsh"""
     return _set(name, "shell", _field(shell, "shell"), ["-s"], root, test)
 
 
 def chuid(name, uid, root=None, test=False):
-    """Change a user's number: True. What is outside of the home keeps the old one.
+    """Change a user's number. Returns True. What is outside of the home keeps the old one.
 
     CLI Example: salt '*' user.chuid alice 2000"""
     return _set(name, "uid", _number(uid, "uid"), ["-u"], root, test)
 
 
 def chworkphone(name, workphone, root=None, test=False):
-    """Change a user's phone at work: True.
+    """Change a user's phone at work. Returns True.
 
     CLI Example: salt '*' user.chworkphone alice 7735550123"""
     return _set_comment(name, "workphone", workphone, root, test)
 
 
 def delete(name, remove=False, force=False, root=None, local=False, test=False):
-    """Delete a user: True, or raises with what userdel says. remove=True: with home and mail; force=True: even while
-    it is logged in. The user that this minion runs as is not deleted, nor root. test=True says what would be run.
+    """Delete a user. Returns True, or raises with what userdel says. remove=True: with home and mail; force=True: even
+    while it is logged in. The user that this minion runs as is not deleted, nor root. test=True says what would be run.
 
     CLI Example: salt '*' user.delete alice remove=True"""
     found = _there(name, root)
@@ -322,14 +322,14 @@ def delete(name, remove=False, force=False, root=None, local=False, test=False):
 
 
 def getent(refresh=False, root=None):
-    """What is known of all users: a list of what user.info gives.
+    """Returns what is known of all users, a list of what user.info gives.
 
     CLI Example: salt '*' user.getent"""
     return [_format(entry, root) for entry in _entries(root)]
 
 
 def info(name, root=None):
-    """What is known of a user: {"uid", "gid", "groups": [names], "home", "shell", "name", "passwd", "fullname",
+    """What is known of a user. Returns {"uid", "gid", "groups": [names], "home", "shell", "name", "passwd", "fullname",
     "roomnumber", "workphone", "homephone", "other"}; an empty map if there is none of this name.
 
     CLI Example: salt '*' user.info root"""
@@ -338,21 +338,21 @@ def info(name, root=None):
 
 
 def list_groups(name, root=None):
-    """The names of the groups that a user is in.
+    """Returns the names of the groups that a user is in.
 
     CLI Example: salt '*' user.list_groups alice"""
     return info(name, root=root).get("groups", [])
 
 
 def list_users(root=None):
-    """The names of all users.
+    """Returns the names of all users.
 
     CLI Example: salt '*' user.list_users"""
     return sorted(entry[0] for entry in _entries(root))
 
 
 def primary_group(name, root=None):
-    """The name of a user's primary group.
+    """Returns the name of a user's primary group.
 
     CLI Example: salt '*' user.primary_group alice"""
     import grp
@@ -367,7 +367,7 @@ def primary_group(name, root=None):
 
 
 def rename(name, new_name, root=None, test=False):
-    """Give a user another name: True. Home and groups keep theirs.
+    """Give a user another name. Returns True. Home and groups keep theirs.
 
     CLI Example: salt '*' user.rename alice alicia"""
     if info(new_name, root=root):
