@@ -5,12 +5,14 @@ its own, CACHE/salt-call. Without Salt every function says what is missing."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,12 +90,31 @@ def _configuration(minion: Execution) -> Path:
     return home / "conf"
 
 
+def is_ours(program: str) -> bool:
+    """Whether a program is saltlite itself, by a link of Salt's name: this file, or another zipapp with it inside."""
+    real = os.path.realpath(program)
+    if os.path.basename(real) == "saltlite.py":
+        return True
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(real) as archive:
+        return "saltlite.py" in archive.namelist()
+    return False
+
+
+def _salt_call(given: str) -> str | None:
+    """The path of Salt's own salt-call: the one that is `given`, else the first in PATH, or where packages put it."""
+    places = f"{os.environ.get('PATH', '')}:{PLACES}".split(":")
+    found = [given] if given else [shutil.which("salt-call", path=place) for place in places if place]
+    return next((program for program in found if program and not is_ours(program)), None)
+
+
 def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The return of one function of salt-call, whose retcode becomes the job's."""
-    program = minion.opts["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    given = minion.opts["salt_call"]
+    program = _salt_call(given)
     if not program or not os.access(program, os.X_OK):
-        where = f"the option salt_call names {program}, which" if program else "a salt-call in PATH (option salt_call)"
-        sentence = f"{fun} needs Salt on this machine, and {where} is not there: states are applied by Salt itself."
+        ours = " but as a link to saltlite" if given and not program else ""
+        where = f"the option salt_call names {given}, which" if given else "a salt-call in PATH (option salt_call)"
+        sentence = f"{fun} needs Salt on this machine, and {where} is not there{ours}: Salt itself applies states."
         raise CommandExecutionError(sentence)
     words = [_word(arg) for arg in args]
     words += [f"{name}={_word(value)}" for name, value in kwargs.items() if not name.startswith("__")]

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from saltlite import Execution, packed_leaf, with_minion
+from saltlite import CommandExecutionError, Execution, nearest, packed_leaf, with_minion
 
 
 def _selected(minion: Execution, word: str) -> list[str]:
@@ -42,7 +42,10 @@ def doc(minion: Execution, *args):
     """The documentation of all functions, or of those named or matched by a glob.
 
     CLI Example: salt '*' sys.doc test.ping"""
-    wanted = [name for arg in args or ("",) for name in _selected(minion, arg)]
+    wanted = [name for arg in args or ("",) for name in _selected(minion, str(arg))]
+    if not wanted:
+        close = nearest(str(args[0]), minion.functions).replace("; did", " Did")
+        raise CommandExecutionError(f"No function, and no module, is called {' or '.join(map(str, args))}.{close}")
     docs = {name: inspect.getdoc(minion.functions[name]) or "" for name in wanted}
     return {name: doc + "\n" for name, doc in docs.items() if doc}
 
