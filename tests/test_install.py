@@ -234,4 +234,4 @@ def test_our_own_salt_call_is_never_taken_for_salts(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path / 'ours'}:{tmp_path / 'salts'}")
     assert state._salt_call("") == str(tmp_path / "salts/salt-call")
     (tmp_path / "link").symlink_to(SCRIPT)
-    assert state.is_ours(str(tmp_path / "link")) and not state.is_ours(str(tmp_path / "none"))
+    assert state._is_ours(str(tmp_path / "link")) and not state._is_ours(str(tmp_path / "none"))

@@ -90,7 +90,7 @@ def _configuration(minion: Execution) -> Path:
     return home / "conf"
 
 
-def is_ours(program: str) -> bool:
+def _is_ours(program: str) -> bool:
     """Whether a program is saltlite itself, by a link of Salt's name: this file, or another zipapp with it inside."""
     real = os.path.realpath(program)
     if os.path.basename(real) == "saltlite.py":
@@ -104,7 +104,7 @@ def _salt_call(given: str) -> str | None:
     """The path of Salt's own salt-call: the one that is `given`, else the first in PATH, or where packages put it."""
     places = f"{os.environ.get('PATH', '')}:{PLACES}".split(":")
     found = [given] if given else [shutil.which("salt-call", path=place) for place in places if place]
-    return next((program for program in found if program and not is_ours(program)), None)
+    return next((program for program in found if program and not _is_ours(program)), None)
 
 
 def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
