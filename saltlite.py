@@ -82,6 +82,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
+    CACHE/update                   job, minion       a new program on trial, and the old one; see terminal/trial.py
     CACHE/schedule                 job               what persist=False has kept out of _schedule.conf; until the start
     CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf, or that
 
@@ -1856,6 +1857,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
+    opts |= {name: place(name, root) for name in ("log_file", "pidfile") if opts[name] and "://" not in opts[name]}
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
@@ -1888,57 +1890,8 @@ def make_key_pair(pki: Path, role: str, keysize: int, phrase: str = "") -> None:
 
 
 # ---- 10. The log ----------------------------------------------------------------------------------------------------
-# A record is one line, whatever bytes it quotes, and a flood of one kind is counted: who can make us log cannot make
-# the log unreadable, nor fill the disk with it.
-
-
-class FloodGate:
-    """A log filter: of one kind of message, ten a second pass; the rest are counted and the count is told."""
-
-    MOST = 10
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is let through."""
-        second, count = self._seen.get(str(record.msg), (0, 0))
-        if second != int(record.created):
-            if count > self.MOST:
-                record.msg = f"{record.msg} (and {count - self.MOST} more such messages before)"
-            if len(self._seen) > 1000:
-                self._seen.clear()
-            second, count = int(record.created), 0
-        key = str(record.msg).partition(" (and ")[0]
-        self._seen[key] = (second, count + 1)
-        return count < self.MOST
-
-
-def log_formatter() -> logging.Formatter:
-    """What makes a record one line, and a traceback lines without controls."""
-
-    class OneLine(logging.Formatter):
-        def formatMessage(self, record: logging.LogRecord) -> str:
-            record.message = printable(record.message)
-            return super().formatMessage(record)
-
-        def formatException(self, ei: Any) -> str:
-            return "\n".join(map(printable, super().formatException(ei).splitlines()))
-
-    return OneLine("%(asctime)s [%(levelname)-8s] %(message)s")
-
-
-def setup_log(level: str) -> None:
-    """Log to stderr from `level` on. One record is one line, whatever bytes it quotes; a flood is counted, not told."""
-    levels: dict[str, str | int] = dict.fromkeys(("trace", "garbage", "all"), "DEBUG")
-    levels |= {"quiet": 100, "profile": "INFO"}
-    handler = logging.StreamHandler()
-    handler.setFormatter(log_formatter())
-    handler.addFilter(FloodGate())
-    logger = logging.getLogger("saltlite")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(levels.get(level, level.upper()))
+# What is said goes where a leaf has it go, etc/salt/terminal/log.py: one record is one line, and a flood is counted.
+# What the configuration brings is said here, at the start and at each SIGHUP.
 
 
 def say_warnings(opts: Mapping[str, Any]) -> None:
@@ -1959,7 +1912,10 @@ def reload_opts(opts: dict[str, Any]) -> None:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]
     opts.update(new)
-    setup_log(opts["log_level"])
+    try:
+        opts["__log__"](opts)
+    except Failure as error:
+        log.error("the log goes on where it was: %s", error)
     say_warnings(opts)
     log.info("the configuration is read again")
 
@@ -2340,20 +2296,22 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
-AWAY, LEFT = "away", "left"
+AWAY, LEFT, REVOKED = "away", "left", "revoked"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
     UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
-    EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED},
-    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT},
+    EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
+    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
     AWAY: {
         RETURN: RETURNED,
         RUNS: ALIVE,
         RUNS_NOT: ABSENT,
         JUDGED: SILENT,
+        REVOKED: SILENT,
     },  # no connection: an answer has AWAY_SECONDS
-    ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE},
-    ABSENT: {RETURN: RETURNED, JUDGED: SILENT},  # its return may be under way, so it is not silent at once
+    ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
+    # its return may be under way, so it is not silent at once
+    ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
@@ -3267,7 +3225,7 @@ class Jobs(Returns):
             self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
         what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s", *what)
+        log.info("job %s: %s for %s minions of %s, by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
 
     # time
 
@@ -3469,6 +3427,18 @@ class Jobs(Returns):
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
             if name in there and (len(lines) == 1 or job.rollout) and (not job.rollout or job.going()):
                 self.outgoing.append(job.load())
+
+
+def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
+    """Wait no longer for minions whose key was taken away: what they return is refused."""
+    for job in jobs.active.values():
+        left = [each for each in sorted(ids) if job.parts.get(each) in OPEN]
+        for minion_id in left:
+            job.step(minion_id, REVOKED)
+            line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
+            job.lines.append(to_json(line | {"revoked": True, "time": now}))
+        jobs.dirty |= {job} if left else set()
+    jobs.flush()
 
 
 # ---- 16. Who speaks: peers and their sessions -----------------------------------------------------------------------
@@ -3802,6 +3772,7 @@ class Admission:
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.refused = self.moved = 0
+        self.revoked: set[str] = set()  # ids whose key was accepted, and is not any more; the caller clears it
         self.newcomers: dict[str, str] = {}  # pending ids of this run, and the address each came from
         self.pub_signatures: dict[str, bytes] = {}  # of the master's key, by the signing key
         self._refusals = (0, 0)  # a second, and how many there were in it
@@ -4006,6 +3977,7 @@ class Admission:
         for act in KEY_MOVES[was, now_is]:
             if act == FORGET:
                 self.peers.forget(minion_id)
+                self.revoked.add(minion_id)
                 self._rotate_wanted = self.opts["rotate_aes_key"]
             elif minion_id in self.held:
                 self.ready[minion_id] = act
@@ -4370,7 +4342,6 @@ class Master:
         loop = self.loop
         loop.on_signal(signal.SIGTERM, loop.stop)
         loop.on_signal(signal.SIGINT, loop.stop)
-        loop.on_signal(signal.SIGHUP, self.reload)
         loop.on_ring(self.rung)
         loop.watch(self.listener.fileno(), self.requests)
         loop.every("connections", 1, self.connections)
@@ -4463,6 +4434,9 @@ class Master:
         if self.admission.moved > (0 if self.loop.waits("storm") else self.STORM):
             self.storm()
         self.jobs.look(now)
+        if self.admission.revoked:
+            revoke(self.jobs, self.admission.revoked, now)
+            self.admission.revoked.clear()
         self.jobs.take_requests(requests[: self.REQUESTS], now)
         if len(requests) > self.REQUESTS:
             self.loop.at("look", 0, self.look)
@@ -5868,14 +5842,20 @@ class Link:
     def timed_out(self) -> None:
         """No reply has come in time. The first contact says why that may be."""
         self.tries = min(self.tries + 1, 10)
-        where, minion_id = f"{self.host} port {self.ret_port}", self.protocol.id
         if self.protocol.state == AUTHENTICATING and self.protocol.session is None:
-            accept = f"mv minions_pre/{minion_id} minions/"
-            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
-            self._say(logging.INFO, f"no answer from the master {where} yet: {why}; trying on")
+            self.opts["__probe__"](self.loop, self.host, self.ret_port, self.unheard)
         elif self.tries == 2:
-            self._say(logging.WARNING, f"the master {where} does not answer; trying on")
+            self._say(logging.WARNING, f"the master {self.host} port {self.ret_port} does not answer; trying on")
         self.happened(TIMEOUT)
+
+    def unheard(self, problem: str) -> None:
+        """Say why a master has never answered: the `problem`, in words, or that the key may be pending."""
+        if self.protocol.session is None and not self.refusals:
+            minion_id, where = self.protocol.id, f"{self.host} port {self.ret_port}"
+            accept = f"mv minions_pre/{minion_id} minions/"
+            pending = f"the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
+            text = f"no answer from the master {where} yet: {problem or pending}; trying on"
+            self._say(logging.WARNING if problem else logging.INFO, text)
 
     # what MINION_STATES names
 
@@ -6140,7 +6120,6 @@ class Minion:
         loop = self.loop
         loop.on_signal(signal.SIGTERM, loop.stop)
         loop.on_signal(signal.SIGINT, loop.stop)
-        loop.on_signal(signal.SIGHUP, self.reload)
         loop.watch(self.forker.socket.fileno(), self.forker_said)
         loop.every("outbox", 10 * max(0.1, self.opts["loop_interval"]), self.look)
         self.forker.send("G")
@@ -6388,11 +6367,13 @@ class Minion:
 
 class Command(NamedTuple):
     """A command line verb, COMMAND in the file of etc/salt/commands that has its name: one line of help, its function
-    (arguments -> exit code), what adds its options; one of those may set `check`, which is called before."""
+    (arguments -> exit code), what adds its options; one of those may set `check`, which is called before; lines to
+    type, with what each does. Without help it is for programs, and not listed."""
 
     help: str
     main: Callable[[argparse.Namespace], int]
     arguments: tuple[Callable[[argparse.ArgumentParser], None], ...]
+    examples: str = ""
 
 
 def say(text: str) -> None:
@@ -6413,7 +6394,9 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
             self.print_usage(sys.stderr)
             self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
 
-    parser = Parser(prog=program, description=row.help.capitalize() + ".", allow_abbrev=False)
+    how: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    examples = "examples:" + row.examples.rstrip().replace("\n", "\n  ") if row.examples else None
+    parser = Parser(prog=program, description=row.help.capitalize() + ".", epilog=examples, **how)
     parser.add_argument("--version", action="version", version=f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
     parser.set_defaults(check=lambda args: None)
     for add in row.arguments:
@@ -6436,7 +6419,7 @@ def usage(argv: list[str], program: str) -> int:
         say(f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
         return EX_OK
     lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
-    lines += [f"  {name:8}{command(name).help}" for name in leaf_files("commands")]
+    lines += [f"  {name:11}{row.help}" for name in leaf_files("commands") if (row := command(name)).help]
     if argv and argv[0] not in ("-h", "--help", "help"):
         behind = "; options come behind the command"
         hint = behind if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))

@@ -598,7 +598,8 @@ def test_without_a_master_files_and_pillar_are_this_machines_own(masterless, tmp
     assert masterless("cp.get_file_str", "salt://web/motd") == "hello {{ grains.id }}\n"
     assert masterless("cp.get_template", "salt://web/motd", str(tmp_path / "motd")) == str(tmp_path / "motd")
     assert (tmp_path / "motd").read_text() == "hello m1\n"
-    assert masterless("cp.get_file", "salt://none", str(tmp_path / "none")) == ""
+    none = masterless("cp.get_file", "salt://none", str(tmp_path / "none"))
+    assert none == "ERROR: There is no salt://none in the environment base."
     assert masterless("saltutil.sync_modules") == ["modules.own"] and masterless("own.color") == "blue"
     assert masterless("pillar.get", "color") == "blue" and masterless("saltutil.refresh_pillar") is True
     assert not (tmp_path / "conf/pki").exists(), "no keys are made"

@@ -562,4 +562,9 @@ def main(args: argparse.Namespace) -> int:
 
 
 arguments = (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, cp_arguments)
-COMMAND = Command("copy files to minions, or from them", main, arguments)
+EXAMPLES = """
+saltlite cp 'web*' nginx.conf conf.d /etc/nginx/     files and directories, to all whom the target means
+saltlite cp -G os:Debian motd /etc/                  the target is a grain
+saltlite cp --from 'web*' /var/log/nginx logs/       the other way, into logs/ID/
+"""
+COMMAND = Command("copy files to minions, or from them", main, arguments, EXAMPLES)

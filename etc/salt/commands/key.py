@@ -353,4 +353,11 @@ def main(args: argparse.Namespace) -> int:
         raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
 
 
-COMMAND = Command("list, accept, reject, delete keys", main, (terminal.config_arguments, out_arguments, key_arguments))
+EXAMPLES = """
+salt-key                                all keys, by what they are
+salt-key -f 'web*'                      their fingerprints; on the minion: salt-call --local key.finger
+salt-key -a web1                        accept; the same as mv minions_pre/web1 minions/
+salt-key -y -d 'web*'                   delete, and do not ask
+"""
+arguments = (terminal.config_arguments, out_arguments, key_arguments)
+COMMAND = Command("list, accept, reject, delete keys", main, arguments, EXAMPLES)

@@ -305,4 +305,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 arguments = (terminal.config_arguments, terminal.log_arguments, out_arguments, state_arguments)
-COMMAND = Command("run a function on minions", main, (*arguments, reports.report_arguments, target_arguments))
+EXAMPLES = """
+salt '*' test.ping                      who is there
+salt 'web*' cmd.run 'uptime' cwd=/tmp   a command; words of the form k=v are keyword arguments
+salt -G 'os:Debian' pkg.version bash    a target by grains; -L a,b: a list; -C 'web* and G@os:Debian': compound
+salt --out json --static '*' grains.item os
+salt '*' sys.doc cmd.run                what there is to say of a function
+"""
+COMMAND = Command("run a function on minions", main, (*arguments, reports.report_arguments, target_arguments), EXAMPLES)

@@ -31,14 +31,14 @@ HARMLESS = set(
     grains_dirs grains_refresh_every grains_refresh_pre_exec http_connect_timeout http_max_body http_request_timeout
     ipc_mode ipc_write_buffer jinja_pass_undefined job_cache job_cache_store_endtime keep_acl_in_token
     keep_jobs key_cache key_logfile keys.cache_driver local lock_saltenv log_datefmt log_datefmt_console
-    log_datefmt_logfile log_file log_fmt log_fmt_console log_fmt_jid log_fmt_logfile log_fmt_minion_id
-    log_granular_levels log_level_logfile log_rotate_backup_count log_rotate_max_bytes loglevel logfile
+    log_datefmt_logfile log_fmt log_fmt_console log_fmt_jid log_fmt_logfile log_fmt_minion_id
+    log_granular_levels log_rotate_backup_count log_rotate_max_bytes loglevel logfile
     maintenance_interval maintenance_niceness master_async_mworker master_mworker_max_inflight master_stats
     master_stats_event_iter master_tops_first master_tries master_uri_format max_open_files memcache_debug
     memcache_expire_seconds memcache_full_cleanup memcache_max_items metrics min_extra_mods minimum_auth_version
     minion_data_cache_events minion_jid_queue_hwm minion_restart_command modules_max_memory multiprocessing
     mworker_niceness mworker_queue_niceness netapi_allow_raw_shell netapi_enable_clients no_proxy optimization_order
-    open_files outputter_dirs pass_to_ext_pillars permissive_acl pidfile pillar.cache_driver pillar_cache
+    open_files outputter_dirs pass_to_ext_pillars permissive_acl pillar.cache_driver pillar_cache
     pillar_cache_backend pillar_cache_ttl pillar_mask_output pillar_version ping_interval ping_on_rotate
     process_count_max proxy_always_alive proxy_keep_alive proxy_keep_alive_interval pub_hwm
     pub_ret pub_server_niceness pub_server_write_queue_size publish_drain_timeout publish_timeout queue_dirs

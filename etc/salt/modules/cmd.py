@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {  # the keywords of all functions that run a command
     "stdin_raw_newlines": False,  # ... but not with this
     "runas": None,  # a user: uid, all groups and login environment, and nothing of the minion's environment
     "group": None,  # its primary group
-    "shell": None,  # path; else $SHELL or /bin/sh
+    "shell": None,  # path; else as the option shell says
     "python_shell": None,  # False: split into words, no shell; None: a shell only for a job, not for another module
     "env": None,  # map, or list of maps, of more variables
     "clean_env": False,  # no variables but `env`
@@ -179,7 +179,8 @@ def _communicate(
 
 
 def _default_shell() -> str:
-    return os.environ.get("SHELL") or "/bin/sh"
+    """The option `shell`, else as Salt has it: $SHELL of whoever has started the minion, or /bin/sh."""
+    return str(__opts__.get("shell") or os.environ.get("SHELL") or "/bin/sh")
 
 
 def _identity(runas: str | None, group: str | None) -> dict[str, Any]:

@@ -598,15 +598,21 @@ def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=Non
 
 @with_minion
 def get_file(minion: Execution, path, dest, saltenv=None, makedirs=False, template=None, gzip=None, **kwargs):
-    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there. With
-    template=jinja both names are templates.
+    """Copy a file of the master's; gives where it is. Where there is none, or no directory for it, a job says so and
+    fails; other modules get "" and False, as from Salt. With template=jinja both names are templates.
 
     CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
     path, dest = (_named(minion, text, template, saltenv, kwargs) for text in (path, dest))
     name, env = _source_of(minion, path, saltenv)
+    asked = minion.load.get("fun") == "cp.get_file"  # by a person, and not by another module
     if (target := _destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+        if asked:
+            raise CommandExecutionError(f"The directory of {dest} is not there; makedirs=True makes it.")
         return False
-    return _fetch(minion, name, env, target, gzip)
+    found = _fetch(minion, name, env, target, gzip)
+    if asked and not found:
+        raise CommandExecutionError(f"There is no salt://{name} in the environment {env}.")
+    return found
 
 
 @with_minion

@@ -674,7 +674,7 @@ def _patiently(argv: Sequence[str], busy: str, stream: bool = False) -> tuple[in
                 "nothing was changed; try again when it has ended."
             )
         if not waited and callable(tell := __context__.get("stream")):
-            tell(f"waiting for the lock of {_program(_manager())}, at most {LOCK_SECONDS} seconds")
+            tell(f"waiting for the lock of {_program(_manager())}, at most {LOCK_SECONDS} seconds\n")
         waited = True
         time.sleep(LOCK_EVERY)
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from saltlite import Execution, packed_leaf, with_minion
+from saltlite import CommandExecutionError, Execution, nearest, packed_leaf, with_minion
 
 
 def _selected(minion: Execution, word: str) -> list[str]:
@@ -56,6 +56,9 @@ def doc(minion: Execution, *args):
     missing = tuple(word for word, names in wanted.items() if word and not names)
     if missing and packed_leaf("elsewhere", "salt_call").find(minion)[0]:
         found |= packed_leaf("elsewhere", "salt_call").needed(minion, "sys.doc", missing, {}) or {}
+    if not found:
+        close = nearest(str(args[0]) if args else "", minion.functions).replace("; did", " Did")
+        raise CommandExecutionError(f"No function, and no module, is called {' or '.join(map(str, args))}.{close}")
     return found
 
 

@@ -112,6 +112,7 @@ DOMAIN = Kind((bool, str), "True, False or a domain", read=as_bool)
 REGEXES = Kind((list,), "a list of regular expressions", all_regexes, as_list)
 ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots)
 LEVEL = one_of(*LEVELS)
+LOG_FILE_LEVEL = one_of("", *LEVELS)._replace(wanted=LEVEL.wanted)
 COMMANDS = ("cmd.run", "cmd.shell", "cmd.run_stdout", "cmd.retcode")
 PILLAR_FUNCTIONS = Kind(
     (list,), f"a list of {', '.join(COMMANDS)}", lambda value: set(map(str, value)) <= set(COMMANDS), as_list
@@ -127,6 +128,11 @@ OPTIONS = {
     "user": Option("", STR, "the user to run as, when started as root", restart=True, private=True),
     "keysize": Option(2048, KEYSIZE, "bits of a new RSA key, 2048 to 8192", restart=True),
     "log_level": Option("info", LEVEL, "how much is said on stderr"),
+    "log_file": Option(
+        "", STR, "a file for the log as well; without: stderr alone, or with -d a file in /var/log/salt"
+    ),
+    "log_level_logfile": Option("", LOG_FILE_LEVEL, "how much is said in that file; without: as log_level says"),
+    "pidfile": Option("", STR, "a file for the process id; without: none but with -d", restart=True),
     "transport": Option(
         "zeromq", TRANSPORT, "what carries the wire; real masters and minions have others too", restart=True
     ),

@@ -64,7 +64,7 @@ OPTIONS = {
     ),
     "saltenv": Option("", both.STR, "the environment that files and states come from"),
     "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
-    "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
+    "shell": Option("", both.STR, "the shell of cmd.run; without: $SHELL of whoever starts the minion, or /bin/sh"),
     "module_dirs": Option([], both.LIST, "directories with modules/ of your own"),
     "pillar_raise_on_missing": Option(False, both.BOOL, "pillar.get of what is not there is an error"),
     "disable_modules": Option([], both.LIST, "modules whose functions nobody may run"),

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, leaf_files, nearest, pack, read_leaf, say, why_not
+from saltlite import EX_OK, EX_USAGE, Failure, leaf_files, nearest, pack, packed_leaf, read_leaf, say, why_not
 
 PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
 SECONDS = 1.0  # that an outputter may take
@@ -138,8 +138,17 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
+class Versions(argparse.Action):
+    """-V: it prints, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
+        say(packed_leaf("terminal", "versions").report())
+        parser.exit(EX_OK)
+
+
 def config_arguments(parser: argparse.ArgumentParser) -> None:
-    """-c, which every command has."""
+    """-c and -V, which every command has."""
+    parser.add_argument("-V", "--versions-report", nargs=0, action=Versions, help="say what this is made of, and end")
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
 
