@@ -5851,10 +5851,8 @@ class Link:
     def unheard(self, problem: str) -> None:
         """Say why a master has never answered: the `problem`, in words, or that the key may be pending."""
         if self.protocol.session is None and not self.refusals:
-            minion_id, where = self.protocol.id, f"{self.host} port {self.ret_port}"
-            accept = f"mv minions_pre/{minion_id} minions/"
-            pending = f"the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
-            text = f"no answer from the master {where} yet: {problem or pending}; trying on"
+            why = problem or self._pending()
+            text = f"no answer from the master {self.host} port {self.ret_port} yet: {why}; trying on"
             self._say(logging.WARNING if problem else logging.INFO, text)
 
     # what MINION_STATES names
@@ -5889,19 +5887,17 @@ class Link:
     def wait(self) -> None:
         """The key is pending. Asking again costs nobody anything, and is what makes a minion hear that it was
         accepted."""
-        self._say(
-            logging.INFO,
-            f"the key of {self.protocol.id} is pending at {self.host}; the operator accepts it with "
-            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}; {self._finger()}",
-        )
+        self._say(logging.INFO, f"{self.host}: {self._pending()}")
         most = self.opts["acceptance_wait_time_max"]
         pause = self.opts["acceptance_wait_time"] * (2**self.refusals if most else 1)
         self.refusals = min(self.refusals + 1, 10)
         self._pause(min(pause, most) if most else pause)
 
-    def _finger(self) -> str:
-        """For whoever compares keys before he accepts one."""
-        return f"its fingerprint here is {fingerprint(self.minion.key.public.pem, self.opts['hash_type'])}"
+    def _pending(self) -> str:
+        """What the operator does who compares keys before he accepts one."""
+        minion_id, finger = self.protocol.id, fingerprint(self.minion.key.public.pem, self.opts["hash_type"])
+        accept = f"`mv minions_pre/{minion_id} minions/` or salt-key -a {minion_id}"
+        return f"the key of {minion_id} is pending there; the operator accepts it with {accept}; its fingerprint here is {finger}"
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,11 @@ def saltlite_program(tmp_path_factory) -> Path:
 def in_shell(shell: str, script: str) -> str:
     if not shutil.which(shell):
         pytest.skip(f"NOT TESTED: there is no {shell} here")
-    environment = ENVIRONMENT | {"TERM": "dumb", "HOME": "/nonexistent"}
-    done = subprocess.run(
-        [shell, "-c", script], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="saltlite-home-") as home:
+        environment = ENVIRONMENT | {"TERM": "dumb", "HOME": home}
+        done = subprocess.run(
+            [shell, "-c", script], capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
     return done.stdout
 
 

@@ -340,8 +340,6 @@ class LocalClient:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     found = from_json(line)
-                    if found["event"] == "cancelled":
-                        raise Failure(f"job {jid} was cancelled: its file was removed from jobs/active.")
                     yield found
                     if found["event"] in ("end", "cancelled"):
                         return

@@ -282,6 +282,8 @@ def note(tree: MasterTree, verb: str, found: dict[str, list[str]], done: bool = 
         packed_leaf("watchers", "audit").note_keys(
             tree.cache, verb, ids, packed_leaf("clients", "LocalClient").caller(), done
         )
+    except FileNotFoundError:
+        pass  # no master has ever run here
     except OSError as error:
         print(f"{tree.cache}/audit.jsonl cannot be written: {error.strerror}.", file=sys.stderr)
 

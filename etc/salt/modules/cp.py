@@ -727,7 +727,7 @@ def recv(files, dest):
     """Write small texts, {name: text}; what `salt-cp` of a real master sends without -C. Gives {path: whether it is
     there}.
 
-    CLI Example: it does not work from the command line"""
+    CLI Example: salt '*' cp.recv '{motd: welcome}' /etc/motd"""
     found = {}
     for name, text in files.items():
         inside, base = os.path.isdir(dest), os.path.basename(name)
@@ -748,7 +748,7 @@ def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, 
     """Write one part of a file, base64 and then gzip, or with None make a directory; what `salt-cp -C` of a real master
     sends. True, or what went wrong.
 
-    CLI Example: it does not work from the command line"""
+    CLI Example: salt '*' cp.recv_chunked /etc/motd H4sIAAAAAAAAA… # by salt-cp"""
     try:
         if chunk is None:
             os.makedirs(dest, exist_ok=True)

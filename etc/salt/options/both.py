@@ -129,7 +129,7 @@ OPTIONS = {
     "keysize": Option(2048, KEYSIZE, "bits of a new RSA key, 2048 to 8192", restart=True),
     "log_level": Option("info", LEVEL, "how much is said on stderr"),
     "log_file": Option(
-        "", STR, "a file for the log as well; without: stderr alone, or with -d a file in /var/log/salt"
+        "", STR, "a file for the log as well; without: stderr alone, or with -d a file in /var/log/salt", private=True
     ),
     "log_level_logfile": Option("", LOG_FILE_LEVEL, "how much is said in that file; without: as log_level says"),
     "pidfile": Option("", STR, "a file for the process id; without: none but with -d", restart=True),

@@ -17,4 +17,4 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
                 docs.setdefault(str(function), str(doc))
     lines = [f"{function}:\n{docs[function]}\n" for function in sorted(docs)]
     lines += [f"{', '.join(ids)}: {text}\n" for text, ids in said.items()]
-    return "\n".join(lines or ["There is no documentation of that.\n"] * ({} in data.values()))
+    return "\n".join(lines)

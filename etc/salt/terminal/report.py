@@ -71,6 +71,8 @@ def silence(line: Mapping[str, Any], ran: bool = False, digits: int = 19) -> str
     """What is printed for a minion that did not return; `ran`: find_job said at first that it ran the job."""
     if "why" in line:
         return f"Minion did not return. [{line['why']}]"
+    if line.get("revoked"):
+        return "Minion did not return. [Its key is not accepted any more]"
     since = line.get("since")
     heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))[:digits] if since else "never"
     why = "It answers, but does not run the job" if line.get("answered") else "No response"
