@@ -5896,8 +5896,8 @@ class Link:
     def _pending(self) -> str:
         """What the operator does who compares keys before he accepts one."""
         minion_id, finger = self.protocol.id, fingerprint(self.minion.key.public.pem, self.opts["hash_type"])
-        accept = f"`mv minions_pre/{minion_id} minions/` or salt-key -a {minion_id}"
-        return f"the key of {minion_id} is pending there; the operator accepts it with {accept}; its fingerprint here is {finger}"
+        accept = f"the operator accepts it with `mv minions_pre/{minion_id} minions/` or salt-key -a {minion_id}"
+        return f"the key of {minion_id} is pending there; {accept}; its fingerprint here is {finger}"
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""

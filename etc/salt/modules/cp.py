@@ -776,7 +776,7 @@ def recv_files(minion: Execution, offer, wanted, dest, into=True):
     into=False and if it is none, as this file. Gives {dest, inside: whether it was that, files, bytes, failed: {path:
     why}}.
 
-    CLI Example: saltlite cp '*' /etc/motd /etc/motd"""
+    CLI Example: salt '*' cp.recv_files HASH /etc/motd # published by `saltlite cp '*' motd /etc/motd`"""
     if not os.path.isabs(str(dest)):
         raise CommandExecutionError(f"The destination must be an absolute path, and is {str(dest)[:200]!r}.")
     inside = into or str(dest).endswith("/") or os.path.isdir(dest)
