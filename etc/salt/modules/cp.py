@@ -802,7 +802,7 @@ def send_files(minion: Execution, offer, paths, max_bytes, max_files):
     """Send files and directories to the `cp --from` of the master's that asks for them; a path may be a glob. Gives
     {files, bytes, hash: of the list that was sent last, left_out: what is neither file nor directory}.
 
-    CLI Example: saltlite cp --from '*' /var/log/messages /tmp/logs/"""
+    CLI Example: salt '*' cp.send_files TOKEN /var/log/messages # published by `saltlite cp --from '*' …`"""
     entries, left_out, size = list[dict[str, Any]](), list[str](), 0
     for path in paths:
         found = sorted(glob.glob(path)) if glob.has_magic(path) and not os.path.lexists(path) else [path]
