@@ -366,7 +366,7 @@ class Master(Side):
 
 class SaltliteMaster(Master):
     def command(self) -> list[str]:
-        return [*self.bed.saltlite, "master", "-c", str(self.conf), "-l", self.bed.level]
+        return [*self.bed.saltlite, "master", "-c", str(self.conf), "-l", "debug"]  # at which long steps are told
 
     def salt_command(self) -> list[str]:
         return [*self.bed.saltlite, "salt", "-c", str(self.conf)]
@@ -1827,6 +1827,9 @@ def wanted_checks(role: str, options: argparse.Namespace) -> list[Check]:
     ]
 
 
+LONG_STEPS: list[tuple[int, str]] = []  # of the loops of saltlite's masters: milliseconds (from 50 on), and of what
+
+
 def run_bed(
     release: str, role: str, venv: Path, options: argparse.Namespace, say: Callable[[Result], None]
 ) -> list[Result]:
@@ -1849,6 +1852,9 @@ def run_bed(
     except Stopped:
         pass
     finally:
+        log = bed.dir / "master/log"
+        text = log.read_text(errors="replace") if role == "minion" and log.exists() else ""
+        LONG_STEPS.extend((int(ms), what) for ms, what in re.findall(r"a step of the loop took (\d+) ms: (\S+)", text))
         bed.close(keep=options.keep and failed)
     if options.keep and failed:
         print(f"kept: {release} {role}: {bed.dir}", flush=True)
@@ -1968,6 +1974,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 future.cancel()
             raise
     print(f"\nsaltlite as master of Salt's minions, and as minions of Salt's master\n\n{matrix(results)}")
+    if "minion" in roles:
+        steps = ", ".join(f"{ms} ms {what}" for ms, what in sorted(LONG_STEPS, reverse=True)[:10])
+        print(
+            f"\n{len(LONG_STEPS)} steps of the masters' loops took 50 ms or more{steps and f', the longest: {steps}'}"
+        )
     failures = [result for result in results if not result.ok]
     if failures:
         print("\nFailures")
