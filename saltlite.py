@@ -2357,8 +2357,9 @@ def progress_line(minion_id: str, data: Any, now: float) -> dict[str, Any] | Non
     ret, total = data.get("ret"), data.get("len")
     if not isinstance(ret, dict) or not isinstance(total, int) or not isinstance(ret.get("__run_num__"), int):
         return None
+    done = min(ret["__run_num__"] + 1, total)  # states that a state brings in are not in Salt's total
     doing = f"{ret.get('__id__', '')}: {ret.get('name', '')}"[:MAX_TOLD]
-    return line | {"done": ret["__run_num__"] + 1, "total": total, "doing": doing, "result": bool(ret.get("result"))}
+    return line | {"done": done, "total": total, "doing": doing, "result": bool(ret.get("result"))}
 
 
 class Job:
