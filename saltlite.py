@@ -154,7 +154,7 @@ import stat
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -4042,6 +4042,7 @@ BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion aut
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
+LARGE = 1 << 18  # characters of a text, or items, from which on a return is taken down in a step of its own
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
@@ -4198,11 +4199,19 @@ class MasterProtocol:
 
     # handlers: (peer, load, now) -> object
 
-    def ret(self, peer: Peer, load: dict[str, Any], now: float) -> str:
-        """A minion's return; the jid that must be flushed before the ack."""
+    def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
+        """A minion's return; the jid that must be flushed before the ack. To open a large one was a step of its own."""
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
+        value = load["return"]
+        if len(value) > LARGE if isinstance(value, str | bytes | list | dict) else False:
+            return self._ret_later(peer, load, now)
+        return self.jobs.ret(peer.id, load, now)
+
+    def _ret_later(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[None, None, str]:
+        """The same, when others have had their turn."""
+        yield
         return self.jobs.ret(peer.id, load, now)
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
@@ -4497,7 +4506,9 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        self.reply(self.protocol.go_on(time.time()))
+        replies = self.protocol.go_on(time.time())
+        failed = self.jobs.flush()
+        self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
     def publish(self, now: float) -> None:
