@@ -126,9 +126,9 @@ only what stands above it, so the script can be read from top to bottom, and `te
         27. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options and configuration, transports (the master's ports), schedules, requests (pillar,
-files, the mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules,
-grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
+mine), rollouts and queues (which minions of a job start now, and which later), schedules, reports, watchers, renderers
+and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, elsewhere, grains.
 """
 
 from __future__ import annotations
