@@ -2387,6 +2387,7 @@ class Job:
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
         self.told = collections.Counter[str]()  # bytes of progress of each minion
+        self.absent: list[str] = []  # who is silent and is to be queued, some in each step
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2404,7 +2405,7 @@ class Job:
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
         over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
-        return bool(over) and not self.going()
+        return bool(over) and not self.going() and not self.absent
 
     def going(self) -> int:
         """How many are waited for."""
@@ -2412,7 +2413,7 @@ class Job:
 
     def due(self) -> float:
         """When something is to be done, in seconds since the epoch."""
-        if self.all_in() and self.state != COMPLETE:
+        if self.absent or self.all_in() and self.state != COMPLETE:
             return 0.0
         if not self.rollout:
             return self.deadline
@@ -3170,6 +3171,8 @@ class Jobs(Returns):
     `outgoing` are loads that want to be published; whoever calls takes them from here. After `flush` comes `tick`,
     which may end jobs. `gone`: who is accepted and has no connection."""
 
+    QUEUED = 100  # absent minions that a job is queued for, or taken out of the queue of, in one step
+
     def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
         super().__init__(tree, opts)
         self.heard, self.gone, self.finished = heard, set[str](), 0
@@ -3238,6 +3241,8 @@ class Jobs(Returns):
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
         for job in list(self.active.values()):
+            if job.absent:
+                self.enqueue(job, now)
             if job.rollout:
                 self.advance(job, now)
             elif self.gone and job.state == RUNNING and self._in_vain(job):
@@ -3246,6 +3251,15 @@ class Jobs(Returns):
                 self._happened(job, ALL_IN, now)
             elif now >= job.deadline and (job.going() or job.all_in()):
                 self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
+
+    def enqueue(self, job: Job, now: float) -> None:
+        """Queue a job for some more of the absent; for those of whom that cannot be written it is over."""
+        ids, job.absent = job.absent[: self.QUEUED], job.absent[self.QUEUED :]
+        try:
+            self._note(job, *(self.queue.add(m, job, now) for m in ids if job.parts[m] != RETURNED))
+        except OSError as error:
+            log.error("job %s cannot be queued for the absent: %s", job.jid, error)
+            job.absent = []
 
     def _in_vain(self, job: Job) -> bool:
         """Whether all that a job waits for have no connection, and it was not heard that they run it."""
@@ -3302,7 +3316,7 @@ class Jobs(Returns):
 
     def expire(self, now: float) -> None:
         """Take out of the queue what has waited too long, and say so in the job's file."""
-        for minion_id, jid in self.queue.expire(now):
+        for minion_id, jid in self.queue.expire(now, self.QUEUED):
             log.info("job %s waits no longer for %s", jid, minion_id)
             with contextlib.suppress(OSError):
                 append(self.path(jid, "done"), to_json({"event": "expired", "id": minion_id, "time": now}) + "\n")
@@ -3345,8 +3359,7 @@ class Jobs(Returns):
             elif before in (ASKED, ABSENT, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
                 lines.append(line | {"answered": before == ABSENT, "time": now})
-                if "queue" in job.header and before != ABSENT:
-                    lines.append(self.queue.add(minion_id, job, now))
+                job.absent += [minion_id] if "queue" in job.header and before != ABSENT else []
         if lines:
             self._note(job, *lines)
         if job.all_in():

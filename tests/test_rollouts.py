@@ -277,6 +277,20 @@ def test_the_absent_run_it_when_they_come_back(site):
     assert started(site) == []
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_many_are_queued_in_steps(site, monkeypatch, more):
+    monkeypatch.setattr(saltlite.Jobs, "QUEUED", 4)
+    fleet(site, 4 + more)
+    submit(site, queue=3600)
+    while not (job := site.jobs.active[JID]).absent:
+        go(site, 0.1)
+    site.jobs.tick(site.now)
+    assert len(queued(site)) == min(4, 4 + more) and len(job.absent) == max(0, more)
+    go(site, 0.5)
+    assert len(queued(site)) == 4 + more and site.lines(JID)[0] == "done"
+    assert len(site.jobs.queue.expire(site.now + 7200, 4)) == min(4, 4 + more)
+
+
 def test_what_is_queued_can_be_taken_back(site):
     fleet(site, 1)
     submit(site, queue=3600)

@@ -31,7 +31,7 @@ class Queue:
         """Queue a job for a minion, and give the line that says so; raises OSError."""
         entry = {"jid": job.jid, "fun": job.header["fun"], "until": now + job.header["queue"], "load": job.load()}
         make_directory(self.directory / minion_id)
-        put(self.directory / minion_id / job.jid, to_json(entry))
+        put(self.directory / minion_id / job.jid, to_json(entry), sync=False)
         self.waiting.setdefault(minion_id, {})[job.jid] = entry
         return {"event": "queued", "id": minion_id, "until": entry["until"], "time": now}
 
@@ -56,10 +56,10 @@ class Queue:
                 with contextlib.suppress(OSError):
                     (self.directory / minion_id).rmdir()
 
-    def expire(self, now: float) -> list[tuple[str, str]]:
-        """End the wait of those whose time is over; gives pairs of id and jid."""
+    def expire(self, now: float, most: int) -> list[tuple[str, str]]:
+        """End the wait of those whose time is over, `most` at once; gives pairs of id and jid."""
         waiting = ((m, jid, entry) for m, jobs in self.waiting.items() for jid, entry in jobs.items())
-        over = [(minion_id, jid) for minion_id, jid, entry in waiting if entry["until"] < now]
+        over = [(minion_id, jid) for minion_id, jid, entry in waiting if entry["until"] < now][:most]
         for minion_id, jid in over:
             self.done(minion_id, jid)
         return over
