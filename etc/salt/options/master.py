@@ -54,6 +54,7 @@ OPTIONS = {
         "metrics.prom",
         both.STR,
         "a file for a node exporter's textfile collector, below cachedir or where it says; empty: none",
+        private=True,
     ),
     "return_quota": Option(1 << 30, both.INT, "bytes of returns that are kept of one minion in a day; 0: no limit"),
     "keep_free": Option(
