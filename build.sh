@@ -7,7 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # ---- what is pinned ------------------------------------------------------------------------------------------------
 
 # .pack/pins.txt: what saltlite.pyz carries; .pack/tools.txt: what test and lint use besides. The other files of .pack are
-# the Python of this script: __main__.py and _unpack.py go into saltlite.pyz, pack.py makes it, get_pip.py finds a pip.
+# the Python of this script: __main__.py, _unpack.py and _import.py go into saltlite.pyz, pack.py makes it, get_pip.py
+# finds a pip.
 
 # pins_for 3.13: one line each, for that Python; pip would ask the Python that it runs on about the markers.
 pins_for() {
@@ -199,7 +200,7 @@ lint() {
   # by their paths, for some have the names of modules of the standard library
   mypy --check-untyped-defs --explicit-package-bases --namespace-packages --no-error-summary etc/salt || status=1
   mypy --no-error-summary tests || status=1
-  mypy --strict --follow-imports=silent --no-error-summary .pack/__main__.py .pack/_unpack.py || status=1
+  mypy --strict --follow-imports=silent --no-error-summary .pack/__main__.py .pack/_unpack.py .pack/_import.py || status=1
   mypy --strict --no-error-summary .pack/pack.py .pack/get_pip.py || status=1
   shellcheck build.sh .ci/run || status=1
   [ $status = 0 ] || say 'lint: see above'
@@ -228,6 +229,7 @@ interop() {
     network=$!
     PYTHONPATH=$PWD python tests/matchers.py "${salt_options[@]}" || status=1
     python tests/expected/record.py --check "${salt_options[-1]#*=}/bin/python" || status=1 # of the newest
+    python tests/functions.py --salt "${salt_options[-1]#*=}/bin/python" || status=1
   fi
   python tests/interop.py --saltlite "$(packed)" "${salt_options[@]}" "$@" || status=1
   [ $# -gt 0 ] || wait "$network" || status=1
@@ -255,6 +257,11 @@ bench() {
 attack() {
   make_venv
   PYTHONPATH=$PWD python tests/attack.py "$@"
+}
+
+picture() {
+  make_venv
+  PYTHONPATH=$PWD python tests/picture.py "$@"
 }
 
 clean() { rm -rf .build saltlite.pyz; }
@@ -377,6 +384,7 @@ main() {
     interop) interop "$@" ;; # with real Salt 3006, 3007 and 3008 on the other side
     bench) bench "$@" ;; # what it does per second and needs; --vs-salt: and real Salt in the same run
     attack) attack "$@" ;; # what strangers and accepted minions can do to a master; --minutes N: for as long
+    picture) picture "$@" ;; # tests/salt.svg, the picture of README, from a run
     lint) lint ;; # ruff, mypy, shellcheck
     clean) clean ;; # remove what this script made here
     help) help ;; # this text

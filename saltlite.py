@@ -47,6 +47,9 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minions_autosign/ID        operator          accept ID's key when it comes; consumed by that
     CACHE/jobs/new/JID             anybody allowed   a request; a crash leaves `.JID`, which nobody reads
     CACHE/jobs/active/JID.jsonl    master            published; removing it cancels; a cut last line is cut off at start
+    CACHE/jobs/active/JID.pause, .stop  operator     lets no more of a roll-out's minions start, for now or for good
+    CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
+    CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
     CACHE/jobs/done/DAY/JID.jsonl  master            finished; goes after keep_jobs_seconds, or above keep_jobs_size
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
@@ -56,9 +59,13 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/grains.json   master            what ID last said of itself
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
     CACHE/minions/ID/pillar.json   master            the pillar ID was last sent, for targets by pillar; 0600
+    CACHE/minions/ID/preserve      key               these stay when ID's key goes, and this file goes in their place
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
     CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
+    CACHE/audit.jsonl              master, key       who published, was refused, moved a key; rotated by size
+    CACHE/.alive                   master            a pipe whose reader is the master: others see by it that one runs
+    CACHE/offers/NAME              cp, master        files of a `cp` under way; what a crash leaves goes after a day
     CACHE/.lock                    master, minion    held (flock): a daemon runs here, its pid is inside
 
     <config>/minion_id             minion, once      this minion's name
@@ -71,10 +78,11 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
-    CACHE/salt-call                job               configuration and cache of the salt-call that applies states
+    CACHE/salt-call                job               configuration and cache of the salt-call of a Salt that is here
     CACHE/executed                 minion            the last jids: nothing runs twice
     CACHE/grains, pillar           job, minion       the grains as last collected, the pillar as last sent
     CACHE/.ask                     minion            a socket: jobs ask the master through it
+    CACHE/update                   job, minion       a new program on trial, and the old one; see terminal/trial.py
     CACHE/schedule                 job               what persist=False has kept out of _schedule.conf; until the start
     CACHE/.schedule.lock           job               held (flock): a job changes _schedule.conf, or that
 
@@ -118,9 +126,9 @@ only what stands above it, so the script can be read from top to bottom, and `te
         27. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options and configuration, transports (the master's ports), schedules, requests (pillar,
-files, the mine), renderers and pillars (what pillar is made by), commands, clients, terminal, outputters, modules,
-grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
+mine), rollouts and queues (which minions of a job start now, and which later), schedules, reports, watchers, renderers
+and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, elsewhere, grains.
 """
 
 from __future__ import annotations
@@ -146,7 +154,7 @@ import stat
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -377,7 +385,7 @@ def merge_options(
         for name, value in document.items():
             if name in options:
                 value = check(name, value, options[name], source)
-                opts[name] = opts[name] | value if name == "schedule" else value
+                opts[name] = value
             else:
                 opts[str(name)] = value
                 others[str(name)] = source
@@ -738,15 +746,21 @@ class PublicKey:
 
 
 class PrivateKey:
-    """An RSA private key from its PEM bytes; raises AuthError if they are not an unencrypted RSA key.
+    """An RSA private key from its PEM bytes, and the pass phrase that they are encrypted with; raises AuthError if they
+    are no RSA key, or not encrypted so.
 
     Its text never shows it, in logs and tracebacks neither."""
 
-    def __init__(self, pem: bytes) -> None:
+    def __init__(self, pem: bytes, phrase: str = "") -> None:
+        closed = b"ENCRYPTED" in pem
+        if phrase and not closed:
+            raise AuthError("the private key is not encrypted, and a pass phrase is given (openssl pkey -aes256)")
+        word = phrase.encode() or None
         try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_sound` takes 3
-            key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+            key = serialization.load_pem_private_key(pem, word, unsafe_skip_rsa_key_validation=True)
         except Exception:
-            raise AuthError("the private key cannot be read") from None
+            why = "; its pass phrase is missing or another one" if closed else ""
+            raise AuthError(f"the private key cannot be read{why}") from None
         if not isinstance(key, rsa.RSAPrivateKey):
             raise AuthError("the private key is not an RSA key")
         self._key = key
@@ -767,13 +781,14 @@ class PrivateKey:
             return False
 
     @staticmethod
-    def generate(bits: int) -> bytes:
-        """A new key as PKCS#1 PEM, as Salt keeps it on disk.
+    def generate(bits: int, phrase: str = "") -> bytes:
+        """A new key as PKCS#1 PEM, as Salt keeps it on disk, encrypted if there is a pass phrase.
 
         65537 as the exponent, always: others have been chosen so small that the plain text could be read off."""
         form = serialization.PrivateFormat.TraditionalOpenSSL
         key = rsa.generate_private_key(65537, bits)
-        return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+        how = serialization.BestAvailableEncryption(phrase.encode()) if phrase else serialization.NoEncryption()
+        return key.private_bytes(serialization.Encoding.PEM, form, how)
 
     def decrypt(self, algo: str, data: bytes) -> bytes:
         """What was sealed with `encrypt`; AuthError, and no word why, if it does not open."""
@@ -901,7 +916,8 @@ def too_deep(text: str) -> bool:
 
 @functools.cache
 def yaml_loader() -> Any:
-    """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice."""
+    """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice, and !!binary
+    needs no padding."""
 
     class Loader(safe_yaml("Loader")):  # type: ignore[misc]
         def __init__(self, stream: str) -> None:
@@ -942,7 +958,13 @@ def yaml_loader() -> Any:
                 raise yaml.YAMLError("a key appears twice")
             return found
 
+        def construct_yaml_binary(self, node: Any) -> Any:
+            node.value = "".join(self.construct_scalar(node).split())
+            node.value += "=" * (-len(node.value) % 4)
+            return super().construct_yaml_binary(node)
+
     Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_scalar)
+    Loader.add_constructor("tag:yaml.org,2002:binary", Loader.construct_yaml_binary)
     return Loader
 
 
@@ -1660,8 +1682,11 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "rollouts": "",  # Rollout: how many minions of a job may start now
+    "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
+    "watchers": "",  # Watcher: a class of what follows from a master's events: hooks, the audit
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
@@ -1669,6 +1694,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "terminal": "",  # what commands and outputters share: colours, texts without controls, `show`
     "outputters": "output",  # output(data, opts) -> text
     "modules": "modules",  # every public function: an execution function
+    "elsewhere": "",  # function(minion, fun): what answers a function that no module file here has
     "_grains": "grains",  # every public function gives grains
     "utils": "utils",  # every public function: one of `__utils__`, for modules
 }
@@ -1831,6 +1857,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     home = root / "etc/salt" if opts["root_dir"] else conf
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
+    opts |= {name: place(name, root) for name in ("log_file", "pidfile") if opts[name] and "://" not in opts[name]}
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
@@ -1839,81 +1866,32 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
 MAX_KEY_FILE = MAX_PEM
 
 
-def read_private_key(path: Path) -> PrivateKey:
-    """The key in a PEM file; Failure if it is none."""
+def read_private_key(path: Path, phrase: str = "") -> PrivateKey:
+    """The key in a PEM file, which a pass phrase may be needed for; Failure if it is none."""
     try:
-        return PrivateKey(read(path, 1 << 16))
+        return PrivateKey(read(path, 1 << 16), phrase)
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}.") from None
     except AuthError as error:
         raise Failure(f"{path}: {error}; restore it, or remove it to have a new one made.") from None
 
 
-def make_key_pair(pki: Path, role: str, keysize: int) -> None:
+def make_key_pair(pki: Path, role: str, keysize: int, phrase: str = "") -> None:
     """ROLE.pem (0400) and ROLE.pub (0644) where they are not there yet; a .pub that is missing is made again."""
     private, public = pki / f"{role}.pem", pki / f"{role}.pub"
     try:
         if not private.exists():
-            put(private, PrivateKey.generate(keysize), 0o400)
+            put(private, PrivateKey.generate(keysize, phrase), 0o400)
             public.unlink(missing_ok=True)
         if not public.exists():
-            put(public, read_private_key(private).public.pem + "\n", 0o644)
+            put(public, read_private_key(private, phrase).public.pem + "\n", 0o644)
     except OSError as error:
         raise Failure(f"{private} cannot be made: {error.strerror}.") from None
 
 
 # ---- 10. The log ----------------------------------------------------------------------------------------------------
-# A record is one line, whatever bytes it quotes, and a flood of one kind is counted: who can make us log cannot make
-# the log unreadable, nor fill the disk with it.
-
-
-class FloodGate:
-    """A log filter: of one kind of message, ten a second pass; the rest are counted and the count is told."""
-
-    MOST = 10
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is let through."""
-        second, count = self._seen.get(str(record.msg), (0, 0))
-        if second != int(record.created):
-            if count > self.MOST:
-                record.msg = f"{record.msg} (and {count - self.MOST} more such messages before)"
-            if len(self._seen) > 1000:
-                self._seen.clear()
-            second, count = int(record.created), 0
-        key = str(record.msg).partition(" (and ")[0]
-        self._seen[key] = (second, count + 1)
-        return count < self.MOST
-
-
-def log_formatter() -> logging.Formatter:
-    """What makes a record one line, and a traceback lines without controls."""
-
-    class OneLine(logging.Formatter):
-        def formatMessage(self, record: logging.LogRecord) -> str:
-            record.message = printable(record.message)
-            return super().formatMessage(record)
-
-        def formatException(self, ei: Any) -> str:
-            return "\n".join(map(printable, super().formatException(ei).splitlines()))
-
-    return OneLine("%(asctime)s [%(levelname)-8s] %(message)s")
-
-
-def setup_log(level: str) -> None:
-    """Log to stderr from `level` on. One record is one line, whatever bytes it quotes; a flood is counted, not told."""
-    levels: dict[str, str | int] = dict.fromkeys(("trace", "garbage", "all"), "DEBUG")
-    levels |= {"quiet": 100, "profile": "INFO"}
-    handler = logging.StreamHandler()
-    handler.setFormatter(log_formatter())
-    handler.addFilter(FloodGate())
-    logger = logging.getLogger("saltlite")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(levels.get(level, level.upper()))
+# What is said goes where a leaf has it go, etc/salt/terminal/log.py: one record is one line, and a flood is counted.
+# What the configuration brings is said here, at the start and at each SIGHUP.
 
 
 def say_warnings(opts: Mapping[str, Any]) -> None:
@@ -1934,7 +1912,10 @@ def reload_opts(opts: dict[str, Any]) -> None:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]
     opts.update(new)
-    setup_log(opts["log_level"])
+    try:
+        opts["__log__"](opts)
+    except Failure as error:
+        log.error("the log goes on where it was: %s", error)
     say_warnings(opts)
     log.info("the configuration is read again")
 
@@ -2290,6 +2271,9 @@ def line_matches(name: str, lines: Iterable[str]) -> Verdict:
 # minions that have said nothing are asked whether they run it (saltutil.find_job); who does is waited for once more,
 # and who does not, or gives no answer, is silent. A return counts whenever it comes. Nothing here waits or writes:
 # Jobs, below, brings the events and does what the rows name.
+#
+# A careful job is a roll-out: its minions wait until a Rollout lets them start, and it ends with those that have, once
+# too many have failed. What has started stands in its file (`batch`), so a restart of the master goes on from there.
 
 RUNNING, ASKING, COMPLETE, ENDED, CANCELLED = "running", "asking", "complete", "ended", "cancelled"
 ALL_IN, OVERDUE, MOVED, GONE = "all in", "overdue", "moved", "gone"
@@ -2309,20 +2293,30 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
     CANCELLED: {},
 }
 
+UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
-AWAY, LEFT = "away", "left"
+AWAY, LEFT, REVOKED = "away", "left", "revoked"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
-    EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED},
-    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT},
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT},  # no connection: no answer is waited for
-    ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE},
-    ABSENT: {RETURN: RETURNED, JUDGED: SILENT},  # its return may be under way, so it is not silent at once
+    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
+    EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
+    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
+    AWAY: {
+        RETURN: RETURNED,
+        RUNS: ALIVE,
+        RUNS_NOT: ABSENT,
+        JUDGED: SILENT,
+        REVOKED: SILENT,
+    },  # no connection: an answer has AWAY_SECONDS
+    ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
+    # its return may be under way, so it is not silent at once
+    ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
+AWAY_SECONDS = 0.8  # for a return of minions without a connection, and once more for their answer to find_job
 
 
 def addressed(header: Mapping[str, Any], minion_id: str, grains_of: Callable[..., Any]) -> bool:
@@ -2352,6 +2346,22 @@ def all_well(line: dict[str, Any]) -> bool:
     return not any(codes) and all(ok is not False for ok in oks)
 
 
+def progress_line(minion_id: str, data: Any, now: float) -> dict[str, Any] | None:
+    """The `progress` line for what a minion tells of a job that runs: {"lines": texts} of its output, or as Salt's
+    minions tell with state_events, {"ret": {name, result, __run_num__, …}, "len": number of states}; else None."""
+    line: dict[str, Any] = {"event": "progress", "id": minion_id, "time": now}
+    if not isinstance(data, dict):
+        return None
+    if isinstance(lines := data.get("lines"), list):
+        return line | {"lines": [text for text in lines if isinstance(text, str)]}
+    ret, total = data.get("ret"), data.get("len")
+    if not isinstance(ret, dict) or not isinstance(total, int) or not isinstance(ret.get("__run_num__"), int):
+        return None
+    done = min(ret["__run_num__"] + 1, total)  # states that a state brings in are not in Salt's total
+    doing = f"{ret.get('__id__', '')}: {ret.get('name', '')}"[:MAX_TOLD]
+    return line | {"done": done, "total": total, "doing": doing, "result": bool(ret.get("result"))}
+
+
 class Job:
     """A published job: what was asked (`header`, the first line of its file), its state, and that of each minion.
 
@@ -2363,7 +2373,9 @@ class Job:
         self.header = header
         self.jid: str = header["jid"]
         self.state = RUNNING
-        self.parts: dict[str, str] = dict.fromkeys(header["minions"], EXPECTED)
+        careful = ROLLOUT & header.keys()
+        self.rollout: Any = packed_leaf("rollouts", "master").Rollout(header) if careful else None
+        self.parts: dict[str, str] = dict.fromkeys(header["minions"], UNSTARTED if self.rollout else EXPECTED)
         self.counts = collections.Counter(self.parts.values())  # of each state of PARTS
         self.failed: set[str] = set()  # who returned, and not all went well
         self.told_running: set[str] = set()
@@ -2372,6 +2384,9 @@ class Job:
         self.deadline = now + max(1, header["timeout"])
         self.lines: list[str] = []
         self.unwritten: list[str] = []  # ids whose return is in `lines`
+        self.since: dict[str, float] = {}  # when those of a roll-out have started
+        self.asked = 0.0  # when find_job was last published
+        self.told = collections.Counter[str]()  # bytes of progress of each minion
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2388,18 +2403,43 @@ class Job:
 
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
-        return not any(self.counts[state] for state in OPEN)
+        over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
+        return bool(over) and not self.going()
+
+    def going(self) -> int:
+        """How many are waited for."""
+        return sum(self.counts[state] for state in OPEN)
 
     def due(self) -> float:
         """When something is to be done, in seconds since the epoch."""
-        return 0.0 if self.all_in() and self.state != COMPLETE else self.deadline
+        if self.all_in() and self.state != COMPLETE:
+            return 0.0
+        if not self.rollout:
+            return self.deadline
+        return min(self.deadline, self.rollout.again) if self.going() else self.rollout.again
+
+    def start(self, number: int, now: float) -> list[str]:
+        """Let the next so many minions of a roll-out start; gives their ids."""
+        waiting = (minion_id for minion_id, state in self.parts.items() if state == UNSTARTED)
+        ids = list(itertools.islice(waiting, number))
+        if not self.going():
+            self.deadline = now + max(1, self.header["timeout"])
+        for minion_id in ids:
+            self.step(minion_id, STARTED)
+            self.since[minion_id] = now
+        return ids
+
+    def overdue(self, now: float) -> list[str]:
+        """Who is waited for since the timeout, sorted."""
+        young = now - max(1, self.header["timeout"])
+        return sorted(m for m, state in self.parts.items() if state in OPEN and self.since.get(m, young) <= young)
 
     def load(self) -> dict[str, Any]:
-        """The load of its publication, all but `serial`."""
-        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user")
-        load = {name: self.header[name] for name in fields}
-        if "metadata" in self.header:
-            load["metadata"] = self.header["metadata"]
+        """The load of its publication, all but `serial`; of a roll-out, to those that have started and are not back."""
+        fields = ("fun", "arg", "tgt", "jid", "ret", "tgt_type", "user", "metadata", "stream")
+        load = {name: self.header[name] for name in fields if name in self.header}
+        if self.rollout:
+            load |= {"tgt": [m for m, state in self.parts.items() if state in OPEN], "tgt_type": "list"}
         return load
 
 
@@ -2411,7 +2451,12 @@ REQUEST_FIELDS: dict[str, tuple[type, ...]] = {
     "metadata": (dict,),
 }
 REQUEST_FIELDS |= dict.fromkeys(("tgt_type", "ret", "user"), (str,))
-REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout"), (int, float))
+REQUEST_FIELDS |= dict.fromkeys(("timeout", "gather_job_timeout", "batch_wait", "rate", "queue"), (int, float))
+REQUEST_FIELDS |= {"subset": (int,), "stream": (bool,), "failhard": (bool,), "canary": (list,)}
+REQUEST_FIELDS |= dict.fromkeys(("batch", "max_errors"), (int, str))
+ROLLOUT = {"batch", "canary", "max_errors", "failhard", "rate"}  # with one of these a job is a roll-out
+ASKED_FOR = (*sorted(ROLLOUT), "batch_wait", "queue", "stream")  # what a header has only where it was asked for
+AMOUNT = re.compile(r"[0-9]{1,9}|[0-9]{1,9}(\.[0-9]{1,9})?%")
 MAX_TIMEOUT = 31_536_000
 
 
@@ -2422,10 +2467,14 @@ def checked_request(request: Any) -> dict[str, Any]:
     for name, value in request.items():
         if name not in REQUEST_FIELDS:
             raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
-        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool):
+        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool) != (REQUEST_FIELDS[name] == (bool,)):
             raise Failure(f"{name} is of the wrong type: {value!r}.")
         if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
-            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT} seconds, and is {value!r}.")
+            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
+        amounts = {"canary": value, "batch": [value], "max_errors": [value]}.get(name, [])
+        for amount in amounts if isinstance(amounts, list) else ():
+            if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
+                raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
         if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
             raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
     for name in ("fun", "tgt"):
@@ -2457,12 +2506,16 @@ def job_header(jid: str, request: Mapping[str, Any], opts: Mapping[str, Any], no
     header = {"event": "new", "jid": jid, "fun": request["fun"], "arg": arg, "tgt": tgt, "tgt_type": tgt_type}
     header |= {"ret": request.get("ret", ""), "user": request["user"], "time": now}
     header |= {name: request.get(name, opts[name]) for name in ("timeout", "gather_job_timeout")}
+    header |= {name: request[name] for name in ASKED_FOR if name in request}
     return header | ({"metadata": request["metadata"]} if "metadata" in request else {})
 
 
 # ---- 14. Master tree ------------------------------------------------------------------------------------------------
 # One method a path, so that the layout stands in one place. What minions said of themselves stays in memory while its
 # file is as it was, within a bound: thousands of minions may ask for the mine of thousands.
+
+
+PRESERVE = "preserve"  # the file beside them that saves them once
 
 
 class MinionData:
@@ -2502,8 +2555,16 @@ class MinionData:
         """Remove what is kept of a kind; FileNotFoundError if there is nothing."""
         (self._directory / minion_id / f"{kind}.json").unlink()
 
+    def preserve(self, minion_id: str) -> None:
+        """Have the next `forget` leave what is kept of a minion, if there is anything."""
+        with contextlib.suppress(FileNotFoundError):
+            put(self._directory / minion_id / PRESERVE, "", sync=False)
+
     def forget(self, minion_id: str) -> None:
-        """Remove all that is kept of a minion."""
+        """Remove all that is kept of a minion, but what `key --preserve-minions` has said is to stay."""
+        with contextlib.suppress(FileNotFoundError):
+            (self._directory / minion_id / PRESERVE).unlink()
+            return
         for kind in ("grains", "pillar", "mine"):
             with contextlib.suppress(FileNotFoundError):
                 self.remove(minion_id, kind)
@@ -2565,7 +2626,7 @@ class MasterTree:
             sweep(self.cache / directory)
         for directory in DIRECTORIES.values():
             sweep(self.pki / directory)
-        make_key_pair(self.pki, "master", keysize)
+        make_key_pair(self.pki, "master", keysize, self.opts["key_pass"])
 
     def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
         """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
@@ -2581,8 +2642,8 @@ class MasterTree:
                 fix = "put the signature there, or set master_use_pubkey_signature: False"
                 raise Failure(f"{path} cannot be read ({error.strerror}): {fix}.") from None
         name = opts["master_sign_key_name"]
-        make_key_pair(self.pki, name, opts["keysize"])
-        key = read_private_key(self.pki / f"{name}.pem")
+        make_key_pair(self.pki, name, opts["keysize"], opts["signing_key_pass"])
+        key = read_private_key(self.pki / f"{name}.pem", opts["signing_key_pass"])
         return {algo: binascii.b2a_base64(key.sign(algo, pem.encode())) for algo in SIG_ALGOS}
 
     # keys
@@ -2728,7 +2789,8 @@ class MasterTree:
     def forget(self, minion_id: str) -> None:
         """Remove what belonged to an identity that is gone: its session, grains, pillar and mine."""
         (self.cache / "sessions" / minion_id).unlink(missing_ok=True)
-        self.data.forget(minion_id)
+        if not self.opts["preserve_minion_cache"]:
+            self.data.forget(minion_id)
 
     def strangers(self) -> list[str]:
         """The ids with a session whose key is no longer accepted, or that was made under another key of the master:
@@ -2809,17 +2871,24 @@ class MasterTree:
 # Lines of a job's file, `event` first: `new` (the whole job: jid, fun, arg, tgt, tgt_type, user, the minions that are
 # expected, timeouts), `ret` (id, return, retcode, success), `running` (find_job said so), `silent` (id, since when it
 # was not heard, whether it said that it does not run the job), `end` (counts and seconds). A minion that is late has
-# its line behind the end. Whoever may write into jobs/new may publish; root and the master's own user may publish
-# anything, others what publisher_acl says of the owner of their file.
+# its line behind the end. Of roll-outs: `batch` (minions: these start now), `paused`, `resumed`, `stopped` (why); of
+# the queue: `queued` (id, until), `expired`; `progress` (see progress_line); `cancelled`, the last where the file was
+# removed. Whoever may write into jobs/new may publish; root and the master's own user may publish anything, others
+# what publisher_acl says of the owner of their file.
+#
+# In jobs/active the operator's hand works, too: JID.pause beside a roll-out's file lets none of its minions start while
+# it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
+# cancels the job, does not remove what was returned.
 
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
+MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
 def read_request(path: Path) -> dict[str, Any]:
     """The request in a file of jobs/new, checked, with `user`, who publishes, and `owner`, of whose file publisher_acl
-    must say that he may; '' for root and the master's own user. Failure, FileNotFoundError."""
+    must say that he may; '' for root and the master's own user; `uid` is his. Failure, FileNotFoundError."""
     try:
         raw, info = read_with_owner(path, MAX_REQUEST)
     except FileNotFoundError:
@@ -2836,29 +2905,29 @@ def read_request(path: Path) -> dict[str, Any]:
         raise Failure(f"it is not JSON: {error}.") from None
     name, user = user_name(info.st_uid), request.get("user", "")
     if info.st_uid in (0, os.geteuid()):
-        return request | {"user": user if user and user.isprintable() else name, "owner": ""}
+        return request | {"user": user if user and user.isprintable() else name, "owner": "", "uid": info.st_uid}
     if why := costly(request["tgt"], request.get("tgt_type", "glob")):
         raise Failure(why)
-    return request | {"user": name, "owner": name}
+    return request | {"user": name, "owner": name, "uid": info.st_uid}
+
+
+def acl() -> Any:
+    """Who may publish what, and who reads what came of it."""
+    return packed_leaf("configuration", "master").acl
+
+
+def put_job(path: Path, text: str, uid: int) -> None:
+    """Begin the file of a job, which its publisher may read. Not synced: the first return's fsync makes the file last,
+    and until then a power cut loses no more than the command that waits for it on this same machine."""
+    put(path, text, sync=False)
+    acl().permit(path, uid)
 
 
 def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], tree: MasterTree) -> list[str]:
     """The minions that are expected to answer a job; Failure if publisher_acl or its blacklist is against it."""
-    if why := packed_leaf("configuration", "master").acl.refusal(opts, header, owner, tree):
+    if why := acl().refusal(opts, header, owner, tree):
         raise Failure(why)
     return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
-
-
-def refuse_request(path: Path, bad: Path, why: str) -> None:
-    """Move a request to jobs/bad, with the reason beside it; where a name is in the way there, under another."""
-    log.warning("jobs/new/%s is refused: %s", path.name, why)
-    with contextlib.suppress(OSError):
-        put(bad / f"{path.name}.why", why + "\n")
-    try:
-        os.rename(path, bad / path.name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.rename(path, bad / f"{path.name[:200]}.{token(4).hex()}")
 
 
 def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
@@ -2871,17 +2940,25 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
         os.truncate(path, len(whole))
     lines = [from_json(line) for line in whole.splitlines()]
     job = Job(lines[0], now)
-    for line in (line for line in lines if line["event"] == "ret"):
-        if job.parts.get(line["id"]) != RETURNED:
-            job.step(line["id"], RETURN)
-        if not all_well(line):
-            job.failed.add(line["id"])
+    for line in lines:
+        for minion_id in line["minions"] if line["event"] == "batch" else ():
+            job.step(minion_id, STARTED)
+        if line["event"] == "ret":
+            if job.parts.get(line["id"]) != RETURNED:
+                job.step(line["id"], RETURN)
+            if not all_well(line):
+                job.failed.add(line["id"])
+        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
+            job.rollout.paused = line["event"] == "paused"
+            job.rollout.stopped = line["why"] if line["event"] == "stopped" else ""
     return job, lines
 
 
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
-    (day := jobs / "done" / jid[:8]).mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (day := jobs / "done" / jid[:8]).mkdir(mode=0o700)
+        day.chmod(stat.S_IMODE(os.stat(jobs / "done").st_mode))  # as open as its parent
     return day
 
 
@@ -2906,6 +2983,12 @@ class Quota:
             line |= {"return": why, "retcode": 1, "success": False}
             text = to_json(line)
         return line, text
+
+    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
+        """Whether there is room for so many bytes of progress today, which counts as returns do."""
+        self._begin(now)
+        self._bytes[minion_id] += size
+        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
 
     def may_keep_own(self, minion_id: str, now: float) -> bool:
         """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
@@ -2934,21 +3017,21 @@ def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, 
         put(path, f"{to_json(header)}\n{text}\n")
 
 
-class Jobs:
-    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+class Returns:
+    """What minions bring to the jobs of a master, and its way to the disk.
 
-    `outgoing` are loads that want to be published, `events` pairs of tag and data; whoever calls takes them from here.
-    After any number of `ret` comes one `flush`, and only then `tick`, which may end jobs."""
+    `events` are pairs of tag and data; whoever calls takes them from here. After any number of `ret` comes one
+    `flush`."""
 
-    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
-        self.tree, self.opts, self.heard = tree, opts, heard
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any]) -> None:
+        self.tree, self.opts = tree, opts
         self.active: dict[str, Job] = {}
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.outgoing: list[dict[str, Any]] = []
-        self.gone, self.ticks, self.finished = set[str](), Ticks(), 0  # gone: no connection any more
+        self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
+        self.ticks = Ticks()
         self.quota = Quota(opts)
         self.events = self.quota.events
 
@@ -2957,56 +3040,9 @@ class Jobs:
         return jid_at(self.ticks.next(now))
 
     def path(self, jid: str, state: str) -> Path:
-        """Where a job's file is in a state, `active` or `done`."""
-        return self.tree.jobs / ("active" if state == "active" else f"done/{jid[:8]}") / f"{jid}.jsonl"
-
-    def requests(self) -> list[str]:
-        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
-        was accepted before its request was made."""
-        return names(self.tree.jobs / "new")
-
-    def take_requests(self, requests: Iterable[str], now: float) -> None:
-        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
-        for name in requests:
-            path = self.tree.jobs / "new" / name
-            try:
-                self.start(name, read_request(path), now)
-                path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue
-            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
-                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
-                refuse_request(path, self.tree.jobs / "bad", why)
-
-    def start(self, name: str, request: dict[str, Any], now: float) -> None:
-        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
-        jid = name if JID.fullmatch(name) else self.new_jid(now)
-        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
-            raise Failure(f"the jid {jid} is taken.")
-        header = job_header(jid, request, self.opts, now)
-        header["minions"] = addressees(header, request["owner"], self.opts, self.tree)
-        if name != jid:
-            header["request"] = name  # for `recover`: a crash now must not publish it twice
-        job = Job(header, now)
-        try:
-            pack(job.load())
-        except Exception as error:  # half a surrogate pair, a thousand levels
-            raise Failure(f"it cannot be sent: {error}.") from None
-        if not job.parts:
-            make_day(self.tree.jobs, jid)
-            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
-            put(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", sync=False)
-            return
-        # not synced: the first return's fsync makes the file last, and until then a power cut loses no more than the
-        # command that waits for it on this same machine
-        put(self.path(jid, "active"), to_json(header) + "\n", sync=False)
-        self.active[jid] = job
-        self.outgoing.append(job.load())
-        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s", *what)
-
-    # returns
+        """Where a job's file is in a state, `active` or `done`; `kept`: the second name of an active one."""
+        directory = f"done/{jid[:8]}" if state == "done" else "active"
+        return self.tree.jobs / directory / f"{'.' * (state == 'kept')}{jid}.jsonl"
 
     def ret(self, minion_id: str, load: dict[str, Any], now: float) -> str:
         """Take a minion's return; gives the jid whose file must be flushed before it is acknowledged, or ''.
@@ -3050,6 +3086,7 @@ class Jobs:
         if not all_well(line):
             job.failed.add(minion_id)
         self.dirty.add(job)
+        self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
 
@@ -3058,7 +3095,7 @@ class Jobs:
         if job.parts.get(minion_id) in (ASKED, AWAY):
             job.step(minion_id, RUNS if isinstance(answer, dict) and answer else RUNS_NOT)
             if not job.counts[ASKED]:
-                job.deadline = min(job.deadline, now)
+                job.deadline = min(job.deadline, max(now, job.asked + AWAY_SECONDS) if job.counts[AWAY] else now)
 
     def _late(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Append a return that came after the job's end to its file; raises OSError."""
@@ -3075,7 +3112,23 @@ class Jobs:
             return
         append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
         self.ended[jid].add(minion_id)
+        self.queue.done(minion_id, jid)
         self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+
+    def progress(self, minion_id: str, jid: str, data: Any, now: float) -> bool:
+        """Take down what a minion tells of a job while it runs, up to MAX_PROGRESS bytes; whether it was a step of a
+        state run, which is an event too."""
+        job, line = self.active.get(jid), progress_line(minion_id, data, now)
+        if line is None or job is None or job.parts.get(minion_id) in (None, RETURNED):
+            return False
+        before, text = job.told[minion_id], to_json(line)
+        job.told[minion_id] += len(text)
+        if before <= MAX_PROGRESS < job.told[minion_id]:
+            text = to_json(line | {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]})
+        if before <= MAX_PROGRESS and self.quota.may_tell(minion_id, len(text), now):
+            job.lines.append(text)
+            self.dirty.add(job)
+        return "done" in line
 
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
@@ -3083,9 +3136,9 @@ class Jobs:
         failed = set()
         for job in self.dirty:
             try:
-                append(self.path(job.jid, "active"), "\n".join(job.lines) + "\n")
+                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
             except FileNotFoundError:
-                pass  # the operator took the file away: the job is cancelled, `look` says so
+                pass  # both its names are gone: the job is cancelled, `look` says so
             except OSError as error:
                 log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
                 failed.add(job.jid)
@@ -3096,31 +3149,6 @@ class Jobs:
         self.dirty.clear()
         return failed
 
-    # time
-
-    def deadline(self) -> float | None:
-        """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values()), default=None)
-
-    def tick(self, now: float) -> None:
-        """Ask the minions that are silent, end the jobs that are complete; call after `flush`."""
-        for job in list(self.active.values()):
-            if now >= job.due():
-                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
-
-    def look(self, now: float) -> None:
-        """Cancel the jobs whose file the operator has taken out of jobs/active."""
-        for job in list(self.active.values()):
-            if not self.path(job.jid, "active").exists():
-                self._happened(job, GONE, now)
-
-    def _happened(self, job: Job, event: str, now: float) -> None:
-        """Go to the job's next state and do what the row says; StateError where the table has no row."""
-        if event not in JOB_STATES[job.state]:
-            raise StateError(f"{event} cannot happen to a job that is {job.state}")
-        job.state, act = JOB_STATES[job.state][event]
-        getattr(self, act)(job, now)
-
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
         jid = jid or self.new_jid(now)
@@ -3129,21 +3157,179 @@ class Jobs:
             del self.passed[next(iter(self.passed))]
         return jid
 
+    def _remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
+        self.ended[jid] = ids
+        if len(self.ended) > REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+
+
+class Jobs(Returns):
+    """All jobs of a master, in its tree. `heard(id)`: when a minion was last heard, seconds since the epoch, or 0.
+
+    `outgoing` are loads that want to be published; whoever calls takes them from here. After `flush` comes `tick`,
+    which may end jobs. `gone`: who is accepted and has no connection."""
+
+    def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
+        super().__init__(tree, opts)
+        self.heard, self.gone, self.finished = heard, set[str](), 0
+        self.outgoing: list[dict[str, Any]] = []
+
+    def requests(self) -> list[str]:
+        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
+        was accepted before its request was made."""
+        return names(self.tree.jobs / "new")
+
+    def take_requests(self, requests: Iterable[str], now: float) -> None:
+        """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
+        for name in requests:
+            path, request = self.tree.jobs / "new" / name, dict[str, Any]()
+            try:
+                request |= read_request(path)
+                self.start(name, request, now)
+                path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # whatever a file may hold, the ones behind it must have their turn
+                why = str(error) if isinstance(error, Failure) else f"it cannot be taken: {error}."
+                self.events.append(acl().refuse(path, self.tree.jobs / "bad", why, request))
+
+    def start(self, name: str, request: dict[str, Any], now: float) -> None:
+        """Write the job's file and put its publication into `outgoing`; Failure if it cannot be published."""
+        jid = name if JID.fullmatch(name) else self.new_jid(now)
+        if self.path(jid, "active").exists() or self.path(jid, "done").exists():
+            raise Failure(f"the jid {jid} is taken.")
+        header = job_header(jid, request, self.opts, now)
+        header |= {"minions": addressees(header, request["owner"], self.opts, self.tree), "uid": request["uid"]}
+        if "subset" in request:
+            header["tgt"] = sorted(header["minions"], key=lambda minion_id: token(8))[: request["subset"]]
+            header |= {"minions": header["tgt"], "tgt_type": "list"}
+        header["minions"].sort()
+        if name != jid:
+            header["request"] = name  # for `recover`: a crash now must not publish it twice
+        job = Job(header, now)
+        try:
+            pack(job.load())
+        except Exception as error:  # half a surrogate pair, a thousand levels
+            raise Failure(f"it cannot be sent: {error}.") from None
+        if not job.parts:
+            make_day(self.tree.jobs, jid)
+            end = {"event": "end", "returned": 0, "failed": 0, "silent": 0, "seconds": 0.0, "time": now}
+            put_job(self.path(jid, "done"), f"{to_json(header)}\n{to_json(end)}\n", request["uid"])
+            return
+        put_job(self.path(jid, "active"), to_json(header) + "\n", request["uid"])
+        os.link(self.path(jid, "active"), self.path(jid, "kept"))
+        self.active[jid] = job
+        if job.rollout:
+            self.heed(job, set(os.listdir(self.tree.jobs / "active")), now)
+        else:
+            self.outgoing.append(job.load())
+        self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
+        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
+        log.info("job %s: %s for %s minions of %s, by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
+
+    # time
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do, in the clock of its `now`."""
+        return min((job.due() for job in self.active.values()), default=None)
+
+    def tick(self, now: float) -> None:
+        """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
+        `flush`."""
+        for job in list(self.active.values()):
+            if job.rollout:
+                self.advance(job, now)
+            elif self.gone and job.state == RUNNING and self._in_vain(job):
+                job.deadline = min(job.deadline, max(now, job.started + AWAY_SECONDS))
+            if job.all_in() and job.state != COMPLETE:
+                self._happened(job, ALL_IN, now)
+            elif now >= job.deadline and (job.going() or job.all_in()):
+                self._happened(job, ALL_IN if job.all_in() else OVERDUE, now)
+
+    def _in_vain(self, job: Job) -> bool:
+        """Whether all that a job waits for have no connection, and it was not heard that they run it."""
+        going = job.counts[EXPECTED]
+        if not 0 < going <= len(self.gone) or going < job.going():
+            return False
+        return all(minion_id in self.gone for minion_id, state in job.parts.items() if state == EXPECTED)
+
+    def advance(self, job: Job, now: float) -> None:
+        """Let as many minions of a roll-out start as may, and publish it to them."""
+        rollout = job.rollout
+        if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
+            self.halt(job, "stopped", why, now)
+        number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
+        if number and (ids := job.start(number, now)):
+            self._note(job, {"event": "batch", "minions": ids, "time": now})
+            self.outgoing.append(job.load() | {"tgt": ids})
+
+    def halt(self, job: Job, event: str, why: str, now: float) -> None:
+        """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
+        rollout = job.rollout
+        rollout.paused = event == "paused" if event != "stopped" else rollout.paused
+        rollout.stopped = why if event == "stopped" else rollout.stopped
+        log.info("job %s is %s: %s", job.jid, event, why)
+        self._note(job, {"event": event, "why": why, "time": now})
+        self.events.append((f"salt/job/{job.jid}/{event}", {"why": why}))
+
+    def _note(self, job: Job, *lines: dict[str, Any]) -> None:
+        """Write lines to a job's file."""
+        job.lines += [to_json(line) for line in lines]
+        self.dirty.add(job)
+        self.flush()
+
+    def look(self, now: float) -> None:
+        """Cancel the jobs whose file the operator has taken out of jobs/active; pause and stop roll-outs."""
+        there = set(os.listdir(self.tree.jobs / "active")) if self.active else set()
+        for job in list(self.active.values()):
+            if f"{job.jid}.jsonl" not in there:
+                self._happened(job, GONE, now)
+            elif job.rollout and not job.rollout.stopped:
+                self.heed(job, there, now)
+
+    def heed(self, job: Job, there: set[str], now: float) -> None:
+        """Pause, resume or stop a roll-out, as the names in jobs/active say."""
+        if f"{job.jid}.stop" in there:
+            self.halt(job, "stopped", f"there is jobs/active/{job.jid}.stop", now)
+        elif (paused := f"{job.jid}.pause" in there) != job.rollout.paused:
+            is_there = "there is" if paused else "there is no more"
+            self.halt(job, "paused" if paused else "resumed", f"{is_there} jobs/active/{job.jid}.pause", now)
+
+    def came(self, new: Iterable[str]) -> None:
+        """These minions have connected: publish what is queued for them."""
+        self.outgoing += self.queue.loads(new)
+
+    def expire(self, now: float) -> None:
+        """Take out of the queue what has waited too long, and say so in the job's file."""
+        for minion_id, jid in self.queue.expire(now):
+            log.info("job %s waits no longer for %s", jid, minion_id)
+            with contextlib.suppress(OSError):
+                append(self.path(jid, "done"), to_json({"event": "expired", "id": minion_id, "time": now}) + "\n")
+
+    def _happened(self, job: Job, event: str, now: float) -> None:
+        """Go to the job's next state and do what the row says; StateError where the table has no row."""
+        if event not in JOB_STATES[job.state]:
+            raise StateError(f"{event} cannot happen to a job that is {job.state}")
+        job.state, act = JOB_STATES[job.state][event]
+        getattr(self, act)(job, now)
+
     def probe(self, job: Job, now: float) -> None:
         """Ask everyone who is waited for whether the job runs there.
 
         find_job goes to all of them as one publication, with a jid of our own and the master's patience of
-        gather_job_timeout; but for an answer of those whose connections are gone nobody waits."""
-        missing = sorted(minion_id for minion_id, state in job.parts.items() if state in OPEN)
+        gather_job_timeout; for an answer of those whose connections are gone AWAY_SECONDS are enough."""
+        missing = job.overdue(now)
         for minion_id in missing:
             job.step(minion_id, PROBE)
             if minion_id in self.gone:
                 job.step(minion_id, LEFT)
-        job.probe = self._own(now)
-        job.deadline = now + (job.header["gather_job_timeout"] if job.counts[ASKED] else 0)
+        job.probe, job.asked = self._own(now), now
+        patience = job.header["gather_job_timeout"]
+        job.deadline = now + (patience if job.counts[ASKED] else min(patience, AWAY_SECONDS) if missing else 0)
         self.probes[job.probe] = job
         load = {"fun": "saltutil.find_job", "arg": [job.jid], "tgt": missing, "jid": job.probe}
-        self.outgoing.append(load | {"ret": "", "tgt_type": "list", "user": job.header["user"]})
+        self.outgoing += [load | {"ret": "", "tgt_type": "list", "user": job.header["user"]}] if missing else []
 
     def judge(self, job: Job, now: float) -> None:
         """The answers to find_job are in, or late: who runs it is waited for, who does not is silent."""
@@ -3159,10 +3345,10 @@ class Jobs:
             elif before in (ASKED, ABSENT, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
                 lines.append(line | {"answered": before == ABSENT, "time": now})
+                if "queue" in job.header and before != ABSENT:
+                    lines.append(self.queue.add(minion_id, job, now))
         if lines:
-            job.lines += [to_json(line) for line in lines]
-            self.dirty.add(job)
-            self.flush()
+            self._note(job, *lines)
         if job.all_in():
             self._happened(job, ALL_IN, now)
 
@@ -3170,6 +3356,7 @@ class Jobs:
         """Write the last line and move the file to done/; where that fails it is tried again in 5 s."""
         end = {"event": "end", "returned": job.counts[RETURNED], "failed": len(job.failed)}
         end |= {"silent": job.counts[SILENT], "seconds": round(now - job.started, 3), "time": now}
+        end |= {"not_started": job.counts[UNSTARTED]} if job.rollout else {}
         active = self.path(job.jid, "active")
         try:
             append(active, to_json(end) + "\n", sync=False)  # `recover` ends a job whose last line is lost
@@ -3185,25 +3372,28 @@ class Jobs:
 
     def drop(self, job: Job, now: float) -> None:
         """The job is over, in memory too; who returned is remembered, so that nobody does twice."""
+        self.path(job.jid, "kept").unlink(missing_ok=True)
+        for word in ("pause", "stop") if job.rollout else ():
+            (self.tree.jobs / "active" / f"{job.jid}.{word}").unlink(missing_ok=True)
         self.finished += self.active.pop(job.jid, None) is not None
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
         self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
 
     def cancel(self, job: Job, now: float) -> None:
-        """The operator has taken the file away: publish saltutil.kill_job to those the job went to."""
+        """The operator has taken the file away: keep what there is of it, and publish saltutil.kill_job to those the
+        job went to."""
         log.info("job %s is cancelled: its file is gone from jobs/active", job.jid)
+        self._note(job, {"event": "cancelled", "time": now})
+        with contextlib.suppress(FileNotFoundError):
+            make_day(self.tree.jobs, job.jid)
+            os.rename(self.path(job.jid, "kept"), self.path(job.jid, "done"))
+        self.events.append((f"salt/job/{job.jid}/cancelled", {k: job.header[k] for k in ("fun", "tgt", "user")}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
         self._own(now, job.jid)
         load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._own(now), "ret": ""}
         self.outgoing.append(load | fields)
-
-    def _remember(self, jid: str, ids: set[str]) -> None:
-        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
-        self.ended[jid] = ids
-        if len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so much: what was to come in five seconds still comes in five seconds."""
@@ -3216,8 +3406,10 @@ class Jobs:
     def recover(self, now: float) -> None:
         """After a start: go on with the jobs in jobs/active. One that nobody has answered is published again, with
         the same jid, so that it cannot run twice: the master may have died before it had published it."""
-        for name in names(self.tree.jobs / "active"):
-            path = self.tree.jobs / "active" / name
+        active = self.tree.jobs / "active"
+        there = {name for name in os.listdir(active) if not name.endswith((".pause", ".stop"))}
+        for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
+            path = active / (name if name in there else f".{name}")
             try:
                 job, lines = recovered_job(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
@@ -3225,14 +3417,29 @@ class Jobs:
                 with contextlib.suppress(OSError):
                     os.rename(path, self.tree.jobs / "bad" / name)
                 continue
-            if lines[-1]["event"] == "end":
+            if lines[-1]["event"] in ("end", "cancelled"):
                 make_day(self.tree.jobs, job.jid)
                 os.rename(path, self.path(job.jid, "done"))
+                self.path(job.jid, "kept").unlink(missing_ok=True)
                 continue
+            with contextlib.suppress(FileExistsError):
+                os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if len(lines) == 1:
+            if name in there and (len(lines) == 1 or job.rollout) and (not job.rollout or job.going()):
                 self.outgoing.append(job.load())
+
+
+def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
+    """Wait no longer for minions whose key was taken away: what they return is refused."""
+    for job in jobs.active.values():
+        left = [each for each in sorted(ids) if job.parts.get(each) in OPEN]
+        for minion_id in left:
+            job.step(minion_id, REVOKED)
+            line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
+            job.lines.append(to_json(line | {"revoked": True, "time": now}))
+        jobs.dirty |= {job} if left else set()
+    jobs.flush()
 
 
 # ---- 16. Who speaks: peers and their sessions -----------------------------------------------------------------------
@@ -3566,6 +3773,7 @@ class Admission:
         self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.refused = self.moved = 0
+        self.revoked: set[str] = set()  # ids whose key was accepted, and is not any more; the caller clears it
         self.newcomers: dict[str, str] = {}  # pending ids of this run, and the address each came from
         self.pub_signatures: dict[str, bytes] = {}  # of the master's key, by the signing key
         self._refusals = (0, 0)  # a second, and how many there were in it
@@ -3770,6 +3978,7 @@ class Admission:
         for act in KEY_MOVES[was, now_is]:
             if act == FORGET:
                 self.peers.forget(minion_id)
+                self.revoked.add(minion_id)
                 self._rotate_wanted = self.opts["rotate_aes_key"]
             elif minion_id in self.held:
                 self.ready[minion_id] = act
@@ -3826,12 +4035,14 @@ class Admission:
 #
 # A handler that may take long is a generator, which yields where others may have their turn, every few milliseconds,
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
-# each call of `go_on`. Whoever is waited for there holds nothing but its request until its turn has come.
+# each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
+# there holds nothing but its request until its turn has come.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
+LARGE = 1 << 18  # characters of a text, or items, from which on a return is taken down in a step of its own
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
@@ -3874,6 +4085,7 @@ class MasterProtocol:
         self.events = self.admission.events
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
+        self.pause = 0.0  # seconds until `go_on` makes sense
         self.counted = collections.Counter[str]()  # requests of this run, by what was asked for, or `bad load`
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
@@ -3944,6 +4156,7 @@ class MasterProtocol:
         try:
             result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
             if asked.steps:
+                self.pause = min(self.pause, result or 0.0) if self.under_way else result or 0.0
                 self.under_way.append(asked)
                 return None
             if isinstance(result, types.GeneratorType):
@@ -3986,11 +4199,19 @@ class MasterProtocol:
 
     # handlers: (peer, load, now) -> object
 
-    def ret(self, peer: Peer, load: dict[str, Any], now: float) -> str:
-        """A minion's return; the jid that must be flushed before the ack."""
+    def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
+        """A minion's return; the jid that must be flushed before the ack. To open a large one was a step of its own."""
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
+        value = load["return"]
+        if len(value) > LARGE if isinstance(value, str | bytes | list | dict) else False:
+            return self._ret_later(peer, load, now)
+        return self.jobs.ret(peer.id, load, now)
+
+    def _ret_later(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[None, None, str]:
+        """The same, when others have had their turn."""
+        yield
         return self.jobs.ret(peer.id, load, now)
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
@@ -4020,10 +4241,16 @@ class MasterProtocol:
             if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
                 continue
             try:
-                data = bounded(event.get("data"), left)
-                size = 256 + len(pack(data))
+                said = {"data": bounded(event.get("data"), left)}
+                if "grains" in event:  # start_event_grains
+                    said = bounded(said | {"grains": event["grains"]}, left)
+                size = 256 + len(pack(said))
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
+                continue
+            place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
+            of_job = place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]
+            if of_job and not self.jobs.progress(peer.id, place[2], said["data"], now):
                 continue
             left -= size
             self._told[peer.id] += size
@@ -4032,17 +4259,20 @@ class MasterProtocol:
                 continue  # the same once more, as minions said it before salt/minion/ID/start
             if tag == f"{own}start":
                 log.info("%s is up", peer.id)
-            else:
+            elif not of_job:
                 tag = f"{own}custom/{tag.removeprefix(own)}"
-            self.events.append((tag, {"id": peer.id, "data": data}))
+            self.events.append((tag, {"id": peer.id} | said))
 
     def revoke_auth(self, peer: Peer, load: dict[str, Any], now: float) -> bool:
         """A minion has its own key deleted, which is then as if the operator had done so."""
         if not self.opts["allow_minion_key_revoke"]:
             log.warning("%s may not delete its key: allow_minion_key_revoke is False", peer.id)
             return False
+        if load.get("preserve_minion_cache") is True:
+            self.tree.data.preserve(peer.id)
         self.tree.remove_key(peer.id)
         log.info("%s: key deleted, as the minion asked", peer.id)
+        self.events.append(("salt/auth", {"result": True, "act": "revoke", "id": peer.id}))
         return True
 
     def rekey(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, str]:
@@ -4086,6 +4316,8 @@ class Master:
     BATCH = 500  # requests handled before their returns are written and they are answered
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
+    SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
+    REQUESTS = 20  # files of jobs/new that are taken in one look
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4100,7 +4332,7 @@ class Master:
         now = time.time()
         self.peers = Peers(opts, self.tree)
         self.jobs = Jobs(self.tree, opts, lambda minion_id: self.peers.last(minion_id).when)
-        key = read_private_key(self.tree.pki / "master.pem")
+        key = read_private_key(self.tree.pki / "master.pem", opts["key_pass"])
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
         self.protocol.prepare(now)
         self.admission = self.protocol.admission
@@ -4110,7 +4342,8 @@ class Master:
         self.present: set[str] = set()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
-        self._look_again = 0.0
+        self._look_again, self._began = 0.0, time.monotonic()
+        self.watchers = [packed_leaf("watchers", name).Watcher(self) for name in leaf_files("watchers")]
         self._rotations = self.protocol.shared.rotations
         self._offset = time.time() - time.monotonic()  # changes when somebody sets the clock
 
@@ -4119,12 +4352,12 @@ class Master:
         loop = self.loop
         loop.on_signal(signal.SIGTERM, loop.stop)
         loop.on_signal(signal.SIGINT, loop.stop)
-        loop.on_signal(signal.SIGHUP, self.reload)
         loop.on_ring(self.rung)
         loop.watch(self.listener.fileno(), self.requests)
         loop.every("connections", 1, self.connections)
         loop.every("rescan", max(0.1, self.opts["key_rescan"]), self.look)
         loop.every("save", 10, self.save)
+        loop.at("settled", self.SETTLED, self.come_and_gone)
         for name in leaf_files("reports"):
             loop.at(f"report {name}", 1, functools.partial(self.report, name))
         if self.opts["presence_events"]:
@@ -4133,6 +4366,8 @@ class Master:
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
         self.write_events()
+        for watcher in self.watchers:
+            watcher.stop()
         self.save()
         self.doorbell.stop()
         self.listener.stop()
@@ -4172,7 +4407,9 @@ class Master:
         addresses = {minion_id: self.peers.last(minion_id).address for minion_id in self.tree.accepted()}
         before, self.present = self.present, self.listener.present(addresses)
         new, lost = sorted(self.present - before), sorted(before - self.present)
-        self.jobs.gone = (self.jobs.gone | set(lost)) - self.present
+        settled = time.monotonic() > self._began + self.SETTLED
+        self.jobs.gone = (addresses.keys() if settled else self.jobs.gone | set(lost)) - self.present
+        self.jobs.came(new)
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
@@ -4207,7 +4444,12 @@ class Master:
         if self.admission.moved > (0 if self.loop.waits("storm") else self.STORM):
             self.storm()
         self.jobs.look(now)
-        self.jobs.take_requests(requests, now)
+        if self.admission.revoked:
+            revoke(self.jobs, self.admission.revoked, now)
+            self.admission.revoked.clear()
+        self.jobs.take_requests(requests[: self.REQUESTS], now)
+        if len(requests) > self.REQUESTS:
+            self.loop.at("look", 0, self.look)
         self.work()
         ended = time.monotonic()
         self._look_again = ended + 2 * (ended - began)
@@ -4232,8 +4474,8 @@ class Master:
             self.loop.at("held", 0, self.held)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
-        if self.protocol.under_way:
-            self.loop.at("under way", 0, self.go_on)
+        if self.protocol.under_way and not (self.protocol.pause and self.loop.waits("under way")):
+            self.loop.at("under way", self.protocol.pause, self.go_on)
 
     def storm(self) -> None:
         """Many keys move: leave the bell off, and look twenty times a second until nothing has moved for a second."""
@@ -4254,6 +4496,8 @@ class Master:
         self.protocol.events.clear()
         self.jobs.events.clear()
         write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
+        for watcher in self.watchers:
+            watcher.told(events)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
@@ -4262,7 +4506,9 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        self.reply(self.protocol.go_on(time.time()))
+        replies = self.protocol.go_on(time.time())
+        failed = self.jobs.flush()
+        self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
     def publish(self, now: float) -> None:
@@ -4287,6 +4533,7 @@ class Master:
 
     def save(self) -> None:
         """Every ten seconds, and at the end."""
+        self.jobs.expire(time.time())
         try:
             self.peers.save()
         except OSError as error:
@@ -4303,6 +4550,8 @@ class Master:
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what needs new sockets or paths waits for a restart, and is named."""
         reload_opts(self.opts)
+        for watcher in self.watchers:
+            watcher.reload()
 
 
 # ==== Minion =========================================================================================================
@@ -5079,6 +5328,33 @@ def make_return(
     return made
 
 
+class Told:
+    """What a job puts out, told to the master while it runs: whole lines, some times a second, up to MAX_PROGRESS."""
+
+    SECONDS, BYTES = 0.25, 32768  # between two messages; in one
+
+    def __init__(self, tell: Callable[[list[str]], Any]) -> None:
+        self._tell, self._lines, self._rest, self._last = tell, list[str](), "", 0.0
+        self._left = MAX_PROGRESS
+
+    def __call__(self, text: str, end: bool = False) -> None:
+        """Take some more of it. What goes wrong ends the telling, not the job, whose return has all of it anyway."""
+        *lines, self._rest = (self._rest + text[: max(0, self._left)]).split("\n")
+        self._lines += lines
+        self._left -= len(text)
+        if (end or len(self._rest) > self.BYTES) and self._rest:
+            self._lines, self._rest = [*self._lines, self._rest], ""
+        if not self._lines or not end and time.monotonic() < self._last + self.SECONDS:
+            return
+        told, self._lines = "\n".join(self._lines), []
+        try:
+            for start in range(0, max(1, len(told)), self.BYTES):
+                self._tell(told[start : start + self.BYTES].split("\n"))
+        except (SaltError, OSError):
+            self._left = 0
+        self._last = time.monotonic()
+
+
 class Execution:
     """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in.
 
@@ -5099,6 +5375,8 @@ class Execution:
         self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
         self.heeds_blackout = True  # not who runs it on this machine, as with Salt
         self._master, self.local = master, master is None
+        if master and self.load.get("stream"):
+            self.context["stream"] = Told(self.tell)  # functions that have much to say while they run call it
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:
@@ -5123,6 +5401,11 @@ class Execution:
             return self._master(load)
         except (SaltError, OSError) as error:
             raise CommandExecutionError(f"The master could not be asked: {error}") from None
+
+    def tell(self, lines: list[str]) -> None:
+        """Tell the master some lines of what this job puts out."""
+        tag = f"salt/job/{self.jid}/prog/{self.opts['id']}/stream"
+        self.ask({"cmd": "_minion_event", "id": self.opts["id"], "tag": tag, "data": {"lines": lines}})
 
     @functools.cached_property
     def functions(self) -> Functions:
@@ -5154,11 +5437,9 @@ class Execution:
         if problem := self.barred(fun):
             return problem, 1, False
         try:
-            function = self.functions[fun]
-        except KeyError:
-            why = self.functions.why.get(fun.partition(".")[0])
-            close = "" if why else nearest(fun, self.functions)
-            return f"'{fun}' is not available." + (f" {why}." if why else close.replace("; did", " Did")), 1, False
+            function = self.functions.get(fun) or self._elsewhere(fun)
+        except CommandExecutionError as error:
+            return str(error), 1, False
         try:
             args, kwargs = self.arguments(function, arg)
         except CommandExecutionError as error:
@@ -5178,6 +5459,11 @@ class Execution:
             return f"The minion function caused an exception: {traceback.format_exc()}", 1, False
         failed = isinstance(result, dict) and not all(result.get(name, True) for name in ("result", "success"))
         return result, self.context.get("retcode", 0) or int(failed), True
+
+    def _elsewhere(self, fun: str) -> Function:
+        """What answers a function that no file here has; CommandExecutionError says why nothing does."""
+        (leaf,) = leaf_files("elsewhere")
+        return packed_leaf("elsewhere", leaf).function(self, fun)
 
     def arguments(self, function: Function, arg: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         """args and kwargs of a job's `arg`: the map with `__kwarg__`, and `k=v` words that the function knows."""
@@ -5212,6 +5498,8 @@ class Execution:
         for number, fun in enumerate(functions):
             arg = args[number] if number < len(args) and isinstance(args[number], list) else []
             results[fun] = self.run(fun, arg)
+        if stream := self.context.get("stream"):
+            stream("", end=True)
         returns: list[Any] = [{fun: r[i] for fun, r in results.items()} for i in range(3)]
         if not many:
             returns = list(results[load["fun"]])
@@ -5566,14 +5854,18 @@ class Link:
     def timed_out(self) -> None:
         """No reply has come in time. The first contact says why that may be."""
         self.tries = min(self.tries + 1, 10)
-        where, minion_id = f"{self.host} port {self.ret_port}", self.protocol.id
         if self.protocol.state == AUTHENTICATING and self.protocol.session is None:
-            accept = f"mv minions_pre/{minion_id} minions/"
-            why = f"it is down, or the key of {minion_id} is pending there (accept it: {accept}; {self._finger()})"
-            self._say(logging.INFO, f"no answer from the master {where} yet: {why}; trying on")
+            self.opts["__probe__"](self.loop, self.host, self.ret_port, self.unheard)
         elif self.tries == 2:
-            self._say(logging.WARNING, f"the master {where} does not answer; trying on")
+            self._say(logging.WARNING, f"the master {self.host} port {self.ret_port} does not answer; trying on")
         self.happened(TIMEOUT)
+
+    def unheard(self, problem: str) -> None:
+        """Say why a master has never answered: the `problem`, in words, or that the key may be pending."""
+        if self.protocol.session is None and not self.refusals:
+            why = problem or self._pending()
+            text = f"no answer from the master {self.host} port {self.ret_port} yet: {why}; trying on"
+            self._say(logging.WARNING if problem else logging.INFO, text)
 
     # what MINION_STATES names
 
@@ -5607,19 +5899,17 @@ class Link:
     def wait(self) -> None:
         """The key is pending. Asking again costs nobody anything, and is what makes a minion hear that it was
         accepted."""
-        self._say(
-            logging.INFO,
-            f"the key of {self.protocol.id} is pending at {self.host}; the operator accepts it with "
-            f"`mv minions_pre/{self.protocol.id} minions/` or salt-key -a {self.protocol.id}; {self._finger()}",
-        )
+        self._say(logging.INFO, f"{self.host}: {self._pending()}")
         most = self.opts["acceptance_wait_time_max"]
         pause = self.opts["acceptance_wait_time"] * (2**self.refusals if most else 1)
         self.refusals = min(self.refusals + 1, 10)
         self._pause(min(pause, most) if most else pause)
 
-    def _finger(self) -> str:
-        """For whoever compares keys before he accepts one."""
-        return f"its fingerprint here is {fingerprint(self.minion.key.public.pem, self.opts['hash_type'])}"
+    def _pending(self) -> str:
+        """What the operator does who compares keys before he accepts one."""
+        minion_id, finger = self.protocol.id, fingerprint(self.minion.key.public.pem, self.opts["hash_type"])
+        accept = f"the operator accepts it with `mv minions_pre/{minion_id} minions/` or salt-key -a {minion_id}"
+        return f"the key of {minion_id} is pending there; {accept}; its fingerprint here is {finger}"
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""
@@ -5838,7 +6128,6 @@ class Minion:
         loop = self.loop
         loop.on_signal(signal.SIGTERM, loop.stop)
         loop.on_signal(signal.SIGINT, loop.stop)
-        loop.on_signal(signal.SIGHUP, self.reload)
         loop.watch(self.forker.socket.fileno(), self.forker_said)
         loop.every("outbox", 10 * max(0.1, self.opts["loop_interval"]), self.look)
         self.forker.send("G")
@@ -6031,9 +6320,11 @@ class Minion:
         if not link.greeted and link.up and self.grains_ready:
             link.greeted = True
             link.ask(pillar_load(self.opts, self.grains), self.got_pillar)
+            told = [name for name in self.opts["start_event_grains"] if name in self.grains]
+            more = {"grains": {name: self.grains[name] for name in told}} if told else {}
             for tag in ("minion_start", f"salt/minion/{self.opts['id']}/start"):
                 text = f"Minion {self.opts['id']} started at {time.ctime()}"
-                link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None}, lambda _: None)
+                link.ask({"cmd": "_minion_event", "data": text, "tag": tag, "pretag": None} | more, lambda _: None)
 
     def got_pillar(self, pillar: Any) -> None:
         """Take over the pillar that the master sent; what is no pillar leaves the old one."""
@@ -6084,11 +6375,13 @@ class Minion:
 
 class Command(NamedTuple):
     """A command line verb, COMMAND in the file of etc/salt/commands that has its name: one line of help, its function
-    (arguments -> exit code), what adds its options; one of those may set `check`, which is called before."""
+    (arguments -> exit code), what adds its options; one of those may set `check`, which is called before; lines to
+    type, with what each does. Without help it is for programs, and not listed."""
 
     help: str
     main: Callable[[argparse.Namespace], int]
     arguments: tuple[Callable[[argparse.ArgumentParser], None], ...]
+    examples: str = ""
 
 
 def say(text: str) -> None:
@@ -6109,7 +6402,9 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
             self.print_usage(sys.stderr)
             self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
 
-    parser = Parser(prog=program, description=row.help.capitalize() + ".", allow_abbrev=False)
+    how: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    examples = "examples:" + row.examples.rstrip().replace("\n", "\n  ") if row.examples else None
+    parser = Parser(prog=program, description=row.help.capitalize() + ".", epilog=examples, **how)
     parser.add_argument("--version", action="version", version=f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
     parser.set_defaults(check=lambda args: None)
     for add in row.arguments:
@@ -6132,7 +6427,7 @@ def usage(argv: list[str], program: str) -> int:
         say(f"saltlite {VERSION} (speaks as Salt {SALT_VERSION})")
         return EX_OK
     lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
-    lines += [f"  {name:8}{command(name).help}" for name in leaf_files("commands")]
+    lines += [f"  {name:11}{row.help}" for name in leaf_files("commands") if (row := command(name)).help]
     if argv and argv[0] not in ("-h", "--help", "help"):
         behind = "; options come behind the command"
         hint = behind if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))

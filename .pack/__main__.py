@@ -13,7 +13,7 @@ if sys.version_info < (3, 10) or not EXTENSION_SUFFIXES[0].startswith(".cpython-
 BUILD = "@BUILD@"
 # ".cpython-311-x86_64-linux-gnu.so": version, ABI flags, machine and C library in one word
 NAME = BUILD + "-" + EXTENSION_SUFFIXES[0].split(".")[1]
-ARCHIVE = os.path.abspath(sys.path[0])
+ARCHIVE = os.path.dirname(os.path.abspath(__file__))
 
 
 def places() -> list[str]:

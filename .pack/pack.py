@@ -36,6 +36,7 @@ def main(output: str, wheel_directory: str, targets: str) -> None:
     source = os.path.dirname(__file__)
     members["_unpack.py"] = open(f"{source}/_unpack.py", "rb").read()
     members["__main__.py"] = open(f"{source}/__main__.py", "rb").read()
+    members["saltlite/__init__.py"] = open(f"{source}/_import.py", "rb").read()
     build = hashlib.sha256()
     for name, data in sorted(members.items()):
         if not name.startswith("wheels/"):  # wheels.json has their hashes

@@ -39,6 +39,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import platform
+import pty
 import random
 import re
 import resource
@@ -483,7 +484,7 @@ class Minion:
                 self.sims.count["lost_publications"] += 1
 
     def job(self, load: dict[str, Any]) -> None:
-        """Run what a publication asks for. test.sleep never ends by itself: its returns are the bench's flood."""
+        """Run what a publication asks for. What is HELD never ends by itself: its returns are the bench's flood."""
         tgt, jid, fun = load["tgt"], load["jid"], load["fun"]
         match load.get("tgt_type", "glob"):
             case "glob":
@@ -494,7 +495,7 @@ class Minion:
                 meant = False
         if not meant or jid in self.done or jid in self.held:
             return
-        if fun == "test.sleep":
+        if fun in HELD:
             self.held[jid] = load
             self.sims.count["held"] += 1
             return
@@ -524,6 +525,7 @@ class Minion:
         }
 
 
+HELD = ("test.sleep", "cmd.run")
 ALGORITHMS = {"enc_algo": "OAEP-SHA1", "sig_algo": "PKCS1v15-SHA1"}
 
 
@@ -907,6 +909,24 @@ class Sims:
                 minion.done.add(jid)
         return {"acks": acks, "seconds": last - begin, "sim_cpu": cpu, "wanted": len(ids) * len(jids)}
 
+    def do_return(self, jid: str, returns: dict[str, tuple[Any, bool]], seconds: float = 30) -> None:
+        """Returns of a job as soon as they hold it, (what, whether it went well) of each id, all acknowledged."""
+        left = len(returns)
+        if not self.loop.run(lambda: all(jid in self.minions[id_].held for id_ in returns), seconds):
+            raise WireError(f"job {jid} did not come")
+
+        def acknowledged(result: Any) -> None:
+            nonlocal left
+            self.acknowledged(result)
+            left -= 1
+
+        for id_, (result, success) in returns.items():
+            minion = self.minions[id_]
+            minion.done.add(jid)
+            minion.ask(Ask(acknowledged, minion.ret(minion.held.pop(jid), result, success)))
+        if not self.loop.run(lambda: not left, seconds):
+            raise WireError(f"{left} returns were not acknowledged")
+
     def do_freeze(self, id_: str) -> None:
         """From now on the minion only listens: it keeps its keys and collects publications."""
         self.minions[id_].frozen = True
@@ -1150,6 +1170,20 @@ class Master:
         )
         return time.monotonic() - begin, done.returncode, done.stdout.decode()
 
+    def on_terminal(self, *arguments: str) -> float:
+        """The same on a terminal of its own; seconds."""
+        ours, theirs = pty.openpty()
+        begin = time.monotonic()
+        argv = [*self.argv("salt"), "-c", str(self.conf), *arguments]
+        process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment())
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+            while os.read(ours, 65536):
+                pass
+        process.wait(60)
+        os.close(ours)
+        return time.monotonic() - begin
+
     def ping(self, tgt: str, expected: int) -> float:
         """`salt TGT test.ping`, checked; seconds."""
         seconds, _, output = self.salt(tgt, "test.ping")
@@ -1339,6 +1373,44 @@ def row_returns(bench: Bench, master: Master) -> None:
 def row_one(bench: Bench, master: Master) -> None:
     master.ensure_minions()
     bench.note(master, "ping_one", master.ping(master.ids[0], 1))
+
+
+@row(rounds=5)
+def row_terminal(bench: Bench, master: Master) -> None:
+    """The same on a terminal."""
+    if isinstance(master, Saltlite):
+        master.ensure_minions()
+        bench.note(master, "ping_terminal", master.on_terminal(master.ids[0], "test.ping"))
+
+
+GROUPED = """
+import sys, saltlite
+salt, (conf, jid) = saltlite.packed_leaf("commands", "salt"), sys.argv[1:]
+args = saltlite.parse_words(saltlite.parser_of(salt.COMMAND, "salt"), ["-c", conf, "--group", "*", "cmd.run"])
+client = saltlite.client("LocalClient")(conf)
+salt.state_style(args, client.opts)
+salt.show_job(args, client, jid)
+"""
+
+
+@row(rounds=3)
+def row_grouped(bench: Bench, master: Master) -> None:
+    """A process that shows a finished job of 10,000 minions, 101 different returns of twenty lines among them."""
+    if not isinstance(master, Saltlite):
+        return
+    jid, ids, text = "20010101000000000000", [f"m{at:05d}" for at in range(10_000)], "a line of output\n" * 20
+    new = {"event": "new", "jid": jid, "fun": "cmd.run", "arg": [], "tgt": "*", "minions": ids, "time": 1}
+    ret = {"event": "ret", "fun": "cmd.run", "retcode": 0, "success": True, "time": 2}
+    lines = [ret | {"id": id_, "return": text if at % 100 else f"{text}{at}"} for at, id_ in enumerate(ids)]
+    path = master.root / f"var/cache/salt/master/jobs/done/{jid[:8]}/{jid}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [new, *lines, {"event": "end", "seconds": 1}]))
+    argv = [sys.executable, "-c", GROUPED, str(master.conf), jid]
+    begin = time.monotonic()
+    done = subprocess.run(argv, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=master.log, env=environment())
+    bench.note(master, "grouped", time.monotonic() - begin)
+    if done.stdout.count(b"):\n") != 1 or done.stdout.count(b":\n") != 101:
+        raise WireError("the returns are not grouped")
 
 
 @row(rounds=3)
@@ -1553,6 +1625,8 @@ FIGURES = (
     Figure("returns_lost", "  acknowledged returns not on disk", "", "0", exactly(0), worst=True),
     Figure("ping_all", "salt '*' test.ping, start to end", "s", "<= 1/10", at_most(1 / 10)),
     Figure("ping_one", "salt ONE test.ping, start to end", "s", "<= 1/6 and <= 0.2 s", at_most(1 / 6, 0.2)),
+    Figure("ping_terminal", "  the same on a terminal", "s", "<= 0.3 s", bound(0.3)),
+    Figure("grouped", "10,000 returns shown grouped", "s", "<= 1 s", bound(1)),
     Figure("auth", "authentications per second, first contact", "/s", ">= 3 x", at_least(3)),
     Figure("auth_core", "  per second of master CPU (on one core)", "/s", ">= 3 x", at_least(3)),
     Figure("auth_token", "authentications per second, with token", "/s", ">= 3 x", at_least(3)),

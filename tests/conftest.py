@@ -1,6 +1,7 @@
 """Fixtures of the tests that run in memory; the live ones bring their own (live.py)."""
 
 import pytest
+from promises import table
 
 
 @pytest.fixture
@@ -20,3 +21,11 @@ def compiled(tmp_path):
         return Roots(tmp_path, files, **opts or {}).pillar(**load)
 
     return compiled
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What came of each promise: promises.py."""
+    if lines := table(terminalreporter.stats):
+        terminalreporter.section("promises")
+        for line in lines:
+            terminalreporter.write_line(line)

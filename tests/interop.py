@@ -366,7 +366,7 @@ class Master(Side):
 
 class SaltliteMaster(Master):
     def command(self) -> list[str]:
-        return [*self.bed.saltlite, "master", "-c", str(self.conf), "-l", self.bed.level]
+        return [*self.bed.saltlite, "master", "-c", str(self.conf), "-l", "debug"]  # at which long steps are told
 
     def salt_command(self) -> list[str]:
         return [*self.bed.saltlite, "salt", "-c", str(self.conf)]
@@ -584,7 +584,7 @@ class RealMinion(Minion):
         return [self.bed.real("salt-minion"), "-c", str(self.conf), "-l", self.bed.level]
 
     def options(self) -> dict[str, Any]:
-        options = self.real_options("minion", "minion") | RECONNECT | WHOLE
+        options = self.real_options("minion", "minion") | RECONNECT | WHOLE | {"state_events": True}
         # Once disconnected, 3007 looks each second for a connection to the port in *its* options, and else starts anew.
         return options | ({"publish_port": self.bed.publish_port} if self.bed.release == "3007" else {})
 
@@ -1028,7 +1028,8 @@ def get_file(bed: Bed) -> None:
     expect(bed.master.salt("web1", "cp.hash_file", "salt://files/big"), {"web1": hashed})
     none = bed.dir / "out/web1/none"
     answer = bed.master.salt("web1", "cp.get_file", "salt://files/none", str(none))
-    assert answer.returns == {"web1": ""} and not none.exists(), f"expected an empty text for no file; got {answer}"
+    said = "ERROR: There is no salt://files/none in the environment base."  # where Salt's minions say nothing
+    assert answer.returns["web1"] in ("", said) and not none.exists(), f"expected no file; got {answer}"
 
 
 def get_dir(bed: Bed) -> None:
@@ -1398,6 +1399,40 @@ def running_lines(bed: Bed) -> None:
     bed.wait(lambda: len(list(done.glob(f"*/{jid}.jsonl"))) == 1, f"job {jid} to be in one day of jobs/done", 5)
 
 
+def roll_out(bed: Bed) -> None:
+    """One after the other, under one jid; with --failhard the first failure is the last."""
+    expect(bed.master.salt("-b", "1", "*", "test.echo", "rolled"), dict.fromkeys(MINIONS, "rolled"))
+    jid = bed.master.begin_job("-b", "1", "--failhard", "*", "cmd.run", "exit 3")
+    bed.wait(lambda: bed.master.lines(jid)[-1]["event"] == "end", f"the end of job {jid}", 30)
+    events = [line["event"] for line in bed.master.lines(jid)]
+    assert events == ["new", "batch", "ret", "stopped", "end"], f"expected one minion to run and fail; got {events}"
+
+
+def states_told(bed: Bed) -> None:
+    """With state_events a real minion tells of each state that is done."""
+    put_states(bed)
+    jid = bed.master.begin_job("web1", "state.apply", "test=True")
+    bed.master.returned(jid, "web1", 60)
+    told = [(line["done"], line["total"]) for line in bed.master.lines(jid) if line["event"] == "progress"]
+    total = len(WEB_STATES)  # Salt tells of some twice (mod_watch), and of none of those that are quiet
+    assert {(number, total) for number in range(1, total)} - set(told) <= {(6, total)}, f"expected {total}; got {told}"
+    assert all(done <= of == total for done, of in told), told
+
+
+def absent_runs_it_later(bed: Bed) -> None:
+    """A job is queued for a minion that is down, and runs once when it is back."""
+    bed.db1.daemon.terminate(25)
+    mark = bed.dir / "ran/queued"
+    jid = bed.master.begin_job("-t", "2", "--queue", "1h", "db1", "cmd.run", f"echo $INTEROP_ID >>{mark}; echo later")
+    bed.wait(lambda: bed.master.lines(jid)[-1]["event"] == "end", f"the end of job {jid}", 30)
+    assert "queued" in [line["event"] for line in bed.master.lines(jid)], bed.master.lines(jid)
+    bed.db1.start()
+    got = bed.master.returned(jid, "db1", 60)
+    assert got["return"] == "later" and got["late"] is True, f"expected a late return; got {got}"
+    bed.answering(MINIONS)
+    assert mark.read_text() == "db1\n", f"expected it to run once; got {mark.read_text()!r}"
+
+
 def revoked_runs_nothing(bed: Bed) -> None:
     """db1 is revoked while it and web1 are at jobs; it has heard nothing of that when the next publication comes."""
     mark = bed.dir / "ran/revoked"
@@ -1702,6 +1737,8 @@ CHECKS = (
         Check("a job longer than the timeout returns", "", long_job, 60),
         Check("find_job, running, kill_job", "", find_and_kill, 90),
         Check("the master itself asks after a job", "master", running_lines, 60, lite=True),
+        Check("a roll-out, minion by minion", "master", roll_out, 90, lite=True),
+        Check("a job for the absent", "master", absent_runs_it_later, 120, lite=True),
         Check("20 jobs at once", "", burst, 120),
         Check("100 jobs at once", "", many_at_once, 120),
     ),
@@ -1730,6 +1767,7 @@ CHECKS = (
     *grouped(
         "states",
         Check("state.apply without states", "master", state_apply, 60),
+        Check("states are told of while they run", "master", states_told, 90, lite=True),
         Check("state.apply of a highstate", "master", highstate, 150),
         Check("state.apply that fails", "master", failing_state, 90),
         Check("state.sls with a pillar", "master", pillar_override, 60),
@@ -1826,6 +1864,9 @@ def wanted_checks(role: str, options: argparse.Namespace) -> list[Check]:
     ]
 
 
+LONG_STEPS: list[tuple[int, str]] = []  # of the loops of saltlite's masters: milliseconds (from 50 on), and of what
+
+
 def run_bed(
     release: str, role: str, venv: Path, options: argparse.Namespace, say: Callable[[Result], None]
 ) -> list[Result]:
@@ -1848,6 +1889,9 @@ def run_bed(
     except Stopped:
         pass
     finally:
+        log = bed.dir / "master/log"
+        text = log.read_text(errors="replace") if role == "master" and log.exists() else ""
+        LONG_STEPS.extend((int(ms), what) for ms, what in re.findall(r"a step of the loop took (\d+) ms: (\S+)", text))
         bed.close(keep=options.keep and failed)
     if options.keep and failed:
         print(f"kept: {release} {role}: {bed.dir}", flush=True)
@@ -1967,6 +2011,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 future.cancel()
             raise
     print(f"\nsaltlite as master of Salt's minions, and as minions of Salt's master\n\n{matrix(results)}")
+    if "master" in roles:
+        steps = ", ".join(f"{ms} ms {what}" for ms, what in sorted(LONG_STEPS, reverse=True)[:10])
+        print(
+            f"\n{len(LONG_STEPS)} steps of the masters' loops took 50 ms or more{steps and f', the longest: {steps}'}"
+        )
     failures = [result for result in results if not result.ok]
     if failures:
         print("\nFailures")

@@ -5,6 +5,8 @@ import saltlite
 FILES = saltlite.packed_leaf("requests", "files")
 MINE = saltlite.packed_leaf("requests", "mine")
 SCHEDULES = saltlite.packed_leaf("schedules", "minion")
+ROLLOUTS = saltlite.packed_leaf("rollouts", "master")
+PROCESS = saltlite.packed_leaf("pillars", "process")
 PILLAR = saltlite.packed_leaf("requests", "pillar")
 MINION_COMMAND = saltlite.packed_leaf("commands", "minion")
 RETENTION = saltlite.packed_leaf("reports", "retention")

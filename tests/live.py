@@ -117,11 +117,12 @@ class Daemon:
         self.log = self.root.with_name(f"{self.root.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
         self.crashes_expected = False
+        self.program = PROGRAM  # or the one file that a test has made
 
     def start(self, prefix: Sequence[str] = ()) -> None:
         """Start the process, by a command that becomes it; what it logs goes to a file that is empty again."""
         assert self.process is None
-        words = [*prefix, *PROGRAM, self.role, "-c", str(self.conf), "-l", "debug"]
+        words = [*prefix, *self.program, self.role, "-c", str(self.conf), "-l", "debug"]
         with self.log.open("wb") as log:
             null = subprocess.DEVNULL
             self.process = subprocess.Popen(words, stdin=null, stdout=log, stderr=log, env=ENVIRONMENT)
@@ -280,9 +281,12 @@ class Minion(Daemon):
 
 
 @contextlib.contextmanager
-def running_master(root: Path, options: dict[str, Any] | None = None, name: str = "master") -> Iterator[Master]:
+def running_master(
+    root: Path, options: dict[str, Any] | None = None, name: str = "master", program: list[str] = PROGRAM
+) -> Iterator[Master]:
     """A master with its configuration in ROOT/NAME, ready; it has to end well, too."""
     master = Master(root / name, options or {})
+    master.program = program
     try:
         master.start()
         yield master
@@ -294,10 +298,15 @@ def running_master(root: Path, options: dict[str, Any] | None = None, name: str 
 
 @contextlib.contextmanager
 def running_minion(
-    master: Master, name: str, options: dict[str, Any] | None = None, ready: bool = True
+    master: Master,
+    name: str,
+    options: dict[str, Any] | None = None,
+    ready: bool = True,
+    program: list[str] = PROGRAM,
 ) -> Iterator[Minion]:
     """A minion of `master` with its configuration beside it; `ready`: accepted, connected and known."""
     minion = Minion(master.root.parent / name, master, {"id": name} | (options or {}))
+    minion.program = program
     try:
         minion.start()
         if ready:

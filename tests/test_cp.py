@@ -124,7 +124,8 @@ def test_odd_reply_is_a_sentence(minion, master, answer):
 @pytest.mark.parametrize("answer", [None, "", {}, [], 5, {"hsum": ""}])
 def test_file_that_the_master_does_not_have(minion, master, tmp_path, answer):
     master.lies["_file_hash"] = answer
-    assert minion("cp.get_file", "salt://f", str(tmp_path / "f")) == ""
+    said = minion.error("cp.get_file", "salt://f", str(tmp_path / "f"))
+    assert said == "There is no salt://f in the environment base."
     assert minion("cp.cache_file", "salt://f") is minion("cp.get_file_str", "salt://f") is False
     assert cmds(master) == ["_file_hash"] * 3 and not (tmp_path / "f").exists()
 
@@ -157,7 +158,7 @@ def test_destination_is_a_file_or_a_directory(minion, master, tmp_path):
     master.put("d/f", "1")
     (tmp_path / "dir").mkdir()
     assert minion("cp.get_file", "salt://d/f", str(tmp_path / "dir")) == f"{tmp_path}/dir/f"
-    assert minion("cp.get_file", "salt://d/f", f"{tmp_path}/new/") is False
+    assert "makedirs=True makes it" in minion.error("cp.get_file", "salt://d/f", f"{tmp_path}/new/")
     assert not (tmp_path / "new").exists()
     assert minion("cp.get_file", "salt://d/f", f"{tmp_path}/new/", makedirs=True) == f"{tmp_path}/new/f"
     assert minion("cp.get_file", "salt://d/f", "") == f"{minion.cache}/files/base/d/f"
@@ -325,7 +326,6 @@ def test_what_is_not_there_is_said_as_salt_says_it(minion, tmp_path):
     for fun, args, ret in (
         ("hash_file", ["/none"], [{}, None]),
         ("get_file_str", ["salt://none"], False),
-        ("get_file", ["salt://none", str(tmp_path / "x")], ""),
         ("get_template", ["salt://none", str(tmp_path / "x")], ""),
         ("get_url", ["salt://none", str(tmp_path / "x")], False),
         ("cache_file", ["salt://none"], False),
@@ -334,6 +334,13 @@ def test_what_is_not_there_is_said_as_salt_says_it(minion, tmp_path):
         ("get_dir", ["salt://none", str(tmp_path / "d")], []),
     ):
         assert minion(f"cp.{fun}", *args) == ret, fun
+
+
+def test_other_modules_get_what_salt_gives_for_no_file(minion, tmp_path):
+    minion.execution.load["fun"] = "mine.own"
+    get_file = minion.execution.functions["cp.get_file"]
+    assert get_file("salt://none", str(tmp_path / "x")) == ""
+    assert get_file("salt://top.sls", f"{tmp_path}/new/") is False
 
 
 def test_a_file_may_have_any_name(minion, master):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import stat
@@ -95,15 +96,19 @@ def test_module_that_says_no_has_its_reason_shown(minion, tmp_path):
 
 def test_two_files_of_one_name_that_both_say_no_have_both_reasons_shown(tmp_path):
     (tmp_path / "own/modules").mkdir(parents=True)
-    text = "__virtualname__ = 'disk'\ndef __virtual__():\n    return {}\ndef free():\n    return 1\n"
-    for name, verdict in (("disk_a", "False, 'no ZFS'"), ("disk_b", "False, 'no LVM'"), ("disk_c", "False, 'no LVM'")):
+    text = "__virtualname__ = 'volume'\ndef __virtual__():\n    return {}\ndef free():\n    return 1\n"
+    for name, verdict in (
+        ("volume_a", "False, 'no ZFS'"),
+        ("volume_b", "False, 'no LVM'"),
+        ("volume_c", "False, 'no LVM'"),
+    ):
         (tmp_path / f"own/modules/{name}.py").write_text(text.format(verdict))
     minion = Minion(tmp_path / "m", None, module_dirs=[str(tmp_path / "own")])
-    assert minion.run("disk.free")[0] == "'disk.free' is not available. no ZFS; no LVM."
-    assert minion.run("disk_b.free")[0] == "'disk_b.free' is not available. no LVM."
-    (tmp_path / "own/modules/disk_d.py").write_text(text.format("True"))
+    assert minion.run("volume.free")[0] == "'volume.free' is not available. no ZFS; no LVM."
+    assert minion.run("volume_b.free")[0] == "'volume_b.free' is not available. no LVM."
+    (tmp_path / "own/modules/volume_d.py").write_text(text.format("True"))
     minion = Minion(tmp_path / "n", None, module_dirs=[str(tmp_path / "own")])
-    assert minion("disk.free") == 1 and "no ZFS" not in minion.run("disk.full")[0]
+    assert minion("volume.free") == 1 and "no ZFS" not in minion.run("volume.full")[0]
 
 
 def test_module_can_extend_another(minion):
@@ -213,6 +218,23 @@ def test_what_stands_in_for_salts_library_is_whole(minion):
     assert (
         minion("pathkit.missing", "nosuch") == "'nosuch' is not in the path" and minion("pathkit.missing", "sh") is None
     )
+    one, other = {"a": {"l": [1, 2], "m": {"x": None}}, "k": 1}, {"a": {"l": [2, 3, 3], "m": 5}, "n": {}}
+    for function, args, ret in (
+        ("merge", ["recurse"], {"a": {"l": [2, 3, 3], "m": 5}, "k": 1, "n": {}}),
+        ("merge", ["recurse", "yaml", True], {"a": {"l": [1, 2, 3, 3], "m": 5}, "k": 1, "n": {}}),
+        ("merge", ["list"], {"a": [one["a"], other["a"]], "k": 1}),
+        ("update", [False], {**one, **other}),
+    ):
+        given = copy.deepcopy([one, other])
+        assert minion("pathkit.call", "dictupdate", function, *given, *args) == ret
+    for function, args, ret in (
+        ("set_dict_key_value", [{"k": 1}, "k:x", 2], {"k": {"x": 2}}),
+        ("append_dict_key_value", [{}, "l", 1], {"l": [1]}),
+        ("extend_dict_key_value", [{"l": [1]}, "l", [2]], {"l": [1, 2]}),
+        ("update_dict_key_value", [{}, "a/b", {"c": 1}, "/"], {"a": {"b": {"c": 1}}}),
+    ):
+        assert minion("pathkit.call", "dictupdate", function, *args) == ret
+    assert "cannot append" in minion.run("pathkit.call", "dictupdate", "append_dict_key_value", {"a": 1}, "a", 2)[0]
     assert minion("pathkit.ordered") == [("b", [1]), ("a", [2])]
     assert "arguments are not valid: x=1" in minion.run("pathkit.call", "path", "join", "a", x=1)[0]
     with pytest.raises(ValueError):
@@ -228,7 +250,9 @@ def test_module_that_cannot_be_read_says_why_and_hinders_no_other(minion):
 
 
 def test_documentation_of_a_module_is_shown(minion):
-    assert minion("sys.doc", "disk_check.usage")["disk_check.usage"].startswith("Bytes of a file system")
+    assert (
+        minion("sys.doc", "disk_check.usage")["disk_check.usage"].split("\n\n")[1].startswith("Bytes of a file system")
+    )
 
 
 # what the master hands out

@@ -68,8 +68,8 @@ def test_who_was_not_foreseen_counts_when_he_answers_and_is_waited_for_by_nobody
 def test_a_return_that_could_not_be_written_is_waited_for_again(site):
     m = site.joined("m")
     site.submit(JID, tgt="*", fun="test.ping")
-    os.rename(site.jobs.path(JID, "active"), site.path / "kept")
-    os.mkdir(site.jobs.path(JID, "active"))  # nothing can be written there
+    os.unlink(site.jobs.path(JID, "kept"))
+    os.mkdir(site.jobs.path(JID, "kept"))  # nothing can be written there
     reply = site.master.receive(b"e", m.request({"cmd": "_return", "jid": JID, "return": 1}, site.now), site.now)
     job = site.jobs.active[JID]
     assert job.all_in() and reply.jid == JID

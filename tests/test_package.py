@@ -190,6 +190,23 @@ def test_real_file_answers(real: Path, tmp_path: Path) -> None:
 # ---- a start ----
 
 
+def test_programs_import_it_from_the_file(pyz: Path, tmp_path: Path) -> None:
+    """The unpacked copy, with its packages, whether it was there or not; a Python it is not for gets an ImportError."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import saltlite; sys.exit(saltlite.main())"
+    for _ in range(2):
+        done = start([PYTHON, "-I", "-c", program, str(pyz)], tmp_path / "cache")
+        assert done.place == tmp_path / "cache" and str(done.place) in done.facts["yaml"]
+    late = program.replace("import saltlite", "sys.version_info = (3, 9); import saltlite")
+    assert "ImportError: saltlite needs CPython 3.10" in start([PYTHON, "-I", "-c", late, str(pyz)]).error
+
+
+def test_clients_are_there_for_programs(real: Path, tmp_path: Path) -> None:
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import saltlite; print(saltlite.LocalClient.cmd.__name__)"
+    env = {"PATH": os.environ["PATH"], "SALTLITE_CACHE": str(tmp_path)}
+    done = subprocess.run([PYTHON, "-I", "-c", program, real], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("cmd\n", "")
+
+
 def test_runs_the_unpacked_copy_with_its_byte_code(pyz: Path, warm: Path) -> None:
     facts = start(command(pyz, "minion", "-x"), warm).facts
     assert Path(facts["file"]).parent.parent == warm

@@ -33,7 +33,10 @@ def test_a_tree_becomes_what_salt_makes_of_it_in_the_same_order(tmp_path, name):
         found = roots.pillar(grains=case.get("grains", {}), **case.get("load", {}))
         found = json.loads(json.dumps(shown(found)).replace(str(tmp_path), "@ROOT@"))["map"]
         wanted = case["result"]["map"]
-        assert [pair for pair in found if pair[0] != "_errors"] == [pair for pair in wanted if pair[0] != "_errors"]
+        found_pairs, wanted_pairs = ([p for p in pairs if p[0] != "_errors"] for pairs in (found, wanted))
+        if "file_tree" in name:  # Salt takes files in the order of the disk, which is none
+            found_pairs, wanted_pairs = sorted(found_pairs), sorted(wanted_pairs)
+        assert found_pairs == wanted_pairs
         errors, wanted_errors = (dict(map(tuple, pairs)).get("_errors", []) for pairs in (found, wanted))
         assert set(errors) == set(wanted_errors)  # Salt says some of them again for each include
 

@@ -1,5 +1,6 @@
 """What pillar templates may reach by `salt`, other renderers, pillar from elsewhere: errors and bounds."""
 
+import hashlib
 import os
 import sys
 
@@ -58,6 +59,12 @@ salt['saltutil.runner']('mine.get', '*', 'x', 'pcre')
 salt['saltutil.runner']('mine.get', 'E@.* and web1', 'x', 'compound')
 '/etc/passwd'|file_hashsum
 '/etc'|list_files
+'/etc'|is_bin_file
+'/etc/passwd'|is_text_file
+'/etc/passwd'|is_empty
+'sh'|which
+'localhost'|dns_check(80)
+'http://localhost/'|http_query
 '/etc/passwd'|is_text_file
 'ls'|which
 'example.com'|dns_check(80)
@@ -421,7 +428,7 @@ def test_what_is_no_map_is_included_under_a_key_only(compiled):
         ({"cmd_yaml": "sleep 60"}, "takes more than 0.3 seconds"),
         ({"file_tree": {}}, "root_dir is missing"),
         ({"file_tree": {"root_dir": "x"}}, "must be an absolute path"),
-        ({"file_tree": {"root_dir": "/x", "template": True}}, "template is not supported"),
+        ({"file_tree": {"root_dir": "/x", "pattern": 1}}, "unexpected keyword argument 'pattern'"),
         ({"stack": {"grain:os": {}}}, "is no condition"),
         ({"git": ["master https://example.com/x"]}, "no kind 'git'"),
         ({"functions": 1}, "no kind 'functions'"),
@@ -483,3 +490,72 @@ def test_file_trees_and_stacks_have_a_bounded_number_of_files(tmp_path, monkeypa
     ):
         found = Roots(tmp_path, {}, ext_pillar=[{kind: told}]).pillar()
         assert found == (dict.fromkeys(names, value) if more <= 0 else {"_errors": [FAILED.format(kind)]})
+
+
+def test_a_file_tree_that_is_rendered_imports_no_other_file(tmp_path, caplog):
+    write(tmp_path, {"t/hosts/web1/k": "{% import 'secret' as s %}{{ s }}", "t/hosts/db1/secret": "2"})
+    told = {"root_dir": str(tmp_path / "t"), "template": True}
+    found = Roots(tmp_path, {"secret": "1"}, ext_pillar=[{"file_tree": told}]).pillar()
+    assert found == {"_errors": [FAILED.format("file_tree")]} and "TemplateNotFound: secret" in caplog.text
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_file_whose_hash_is_wanted_has_a_size(tmp_path, monkeypatch, more):
+    monkeypatch.setattr(FUNCTIONS, "MAX_HASHED", 10)
+    files = sls(f"'{tmp_path}/srv/pillar/f'|file_hashsum('md5')") | {"f": "x" * (10 + more)}
+    found = Roots(tmp_path, files).pillar()
+    assert found == ({"_errors": [SAFE]} if more > 0 else {"a": hashlib.md5(b"x" * (10 + more)).hexdigest()})
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_paths_beneath_a_directory_are_counted(tmp_path, monkeypatch, more):
+    monkeypatch.setattr(FUNCTIONS, "MAX_FOUND", 6)
+    files = sls(f"'{tmp_path}/srv/pillar/d'|list_files|length") | {f"d/{n}": "" for n in range(5 + more)}
+    assert Roots(tmp_path, files).pillar() == ({"_errors": [SAFE]} if more > 0 else {"a": 6 + more})
+
+
+def test_links_are_followed_beneath_the_roots_and_in_no_circle(tmp_path):
+    roots = Roots(tmp_path, sls(f"'{tmp_path}/srv/pillar/d'|list_files|length") | {"d/e/f": ""})
+    os.symlink("..", tmp_path / "srv/pillar/d/e/up")
+    assert roots.pillar() == {"a": 4}
+    os.symlink("/etc", tmp_path / "srv/pillar/d/out")
+    assert roots.pillar() == {"_errors": [SAFE]}
+
+
+@pytest.mark.parametrize(
+    ("call", "good"),
+    [
+        ("slsutil.merge({'a': 1}, 5)", False),
+        ("slsutil.update([], {})", False),
+        ("slsutil.banner(width=1000)|length", True),
+        ("slsutil.banner(width=1001)", False),
+        ("slsutil.banner(width=4)", False),
+        ("slsutil.serialize('yaml', {})", False),
+        ("slsutil.renderer(string='{{ 1 }}')", False),
+        ("slsutil.file_exists('../x')", True),
+        ("slsutil.findup('nope', 'x')", False),
+        ("slsutil.findup('', 'x')", False),
+        ("defaults.merge(none, {})", False),
+        ("defaults.update(none, {})", False),
+    ],
+)
+def test_what_does_not_fit_together_is_an_error(compiled, call, good):
+    assert ("_errors" in compiled(sls(f"salt.{call}"))) is not good
+
+
+def test_what_is_put_together_is_counted(compiled, caplog):
+    text = "{% set ns = namespace(d={}) %}{% for n in range(40) %}{% set ns.d = salt['slsutil.merge']({'a': ns.d}, "
+    text += "{'b': ns.d}) %}{% endfor %}a: {{ ns.d.a|length }}\n"
+    assert compiled({"top.sls": TOP, "a.sls": text}) == {"_errors": [SAFE]}
+    assert "put together more than" in caplog.text
+
+
+def test_pillar_on_demand_is_an_error_that_names_it(tmp_path, caplog):
+    site = Site(tmp_path)
+    write(tmp_path / "srv/pillar", {"top.sls": TOP, "a.sls": "a: 1\n"})
+    minion = site.joined("web1")
+    load = saltlite.pillar_load(minion.opts, {"id": "web1"}) | {"ext": {"cmd_yaml": "echo 'b: 2'"}}
+    assert site.ask(minion, load) == {"a": 1, "_errors": ["The ext_pillar cmd_yaml is not made on demand here."]}
+    assert "web1" in caplog.text and site.ask(minion, load | {"ext": None}) == {"a": 1}
+    odd = site.ask(minion, load | {"ext": ["\x1b[31m" * 100]})["_errors"]
+    assert odd == ["The ext_pillar that it asks for is not made on demand here."]

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from leaves import PILLAR
+from one_minion import Minion
 from roots import GRAINS, TOP, Roots, write
 
 import saltlite
@@ -208,3 +209,16 @@ def test_squeezed_texts_are_alike_however_they_are_written():
     text = "-----BEGIN X-----\n\nab/c+\n=x\n"
     for written in (text, block(text), saltlite.to_json(text), text.replace("\n", r"\n"), text.replace("\n", "\r\n")):
         assert PILLAR.squeezed(text) in PILLAR.squeezed(written)
+
+
+def test_a_minion_decrypts_the_pillar_of_a_job(tmp_path, message, keydir):
+    minion = Minion(tmp_path, lambda load: load["pillar_override"], gpg_keydir=keydir)
+    pillar = {"a": message("one\n"), "b": [{"c": message("two").replace("\n", r"\n")}, "plain"]}
+    assert minion("pillar.items", pillar=pillar, pillar_enc="gpg") == {"a": "one", "b": [{"c": "two"}, "plain"]}
+    assert minion("pillar.ls", pillar={"a": "x"}, pillar_enc="gpg") == ["a"]
+    for given, how, why in (
+        ({"a": message_of_nobody()}, "gpg", "gpg cannot decrypt 1 of 1"),
+        (pillar, "nacl", "'nacl' is not a valid decryption renderer. Valid choices are: gpg"),
+        (message("a: 1"), "gpg", "pillar must be a map"),
+    ):
+        assert why in minion.error("pillar.items", pillar=given, pillar_enc=how)

@@ -1,13 +1,20 @@
 """A running master makes pillar by other programs: as in the tests in memory, and with its own signals and sockets."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
-from live import running_master, running_minion
+from leaves import PROCESS
+from live import running_master, running_minion, until
 from roots import write
+
+import saltlite
 
 TOP = "base: {'*': [a, b]}\n"
 PROGRAM = "#!py\ndef run():\n    return {'py': __grains__['id'], 'os': __salt__['grains.get']('kernel')}\n"
@@ -30,3 +37,65 @@ def test_a_running_master_decrypts_and_runs_programs(tmp_path):
             items = master.returns("web1", "pillar.items")["web1"]
             assert items == {"py": "web1", "os": "Linux", "b": "secret", "ext": "web1"}
         subprocess.run(["gpgconf", "--homedir", keydir, "--kill", "all"], check=False, timeout=20)
+
+
+def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
+    slow = "#!yaml\na: 1\n"
+    with running_master(
+        tmp_path, {"ext_pillar": [{"cmd_yaml": "[ %s = web1 ] && sleep 1.2; echo 'ext: %s'"}]}
+    ) as master:
+        write(tmp_path / "master/srv/pillar", {"top.sls": TOP, "a.sls": slow, "b.sls": "b: 2\n"})
+        with running_minion(master, "web2"), running_minion(master, "web1", ready=False):
+            master.accept("web1")
+            until(lambda: programs(master.process.pid), what="the program runs")
+            assert master.returns("web2", "test.ping") == {"web2": True}
+            assert master.returns("web2", "pillar.items") == {"web2": {"a": 1, "b": 2, "ext": "web2"}}
+            assert programs(master.process.pid)
+            until(lambda: master.up("web1"))
+            assert master.returns("web1", "pillar.items") == {"web1": {"a": 1, "b": 2, "ext": "web1"}}
+            assert not programs(master.process.pid)
+
+
+def programs(pid):
+    """The processes that a master has started and that run."""
+    children = open(f"/proc/{pid}/task/{pid}/children").read().split()
+    return children
+
+
+@pytest.mark.parametrize("how", ["exits", "fails", "hangs", "is killed"])
+def test_what_a_process_apart_may_do(how, monkeypatch):
+    process = PROCESS
+    monkeypatch.setattr(process, "MAX_COMPILING", 0.3)
+
+    def function():
+        if how == "exits":
+            os._exit(3)
+        if how == "fails":
+            raise ValueError("no")
+        if how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while True:
+            with contextlib.suppress(Exception):
+                process.run("sleep", ["sleep", "60"])
+
+    steps = process.apart(function)
+    with pytest.raises(saltlite.Failure, match="ended before|ValueError: no|more than 0.3 seconds"):
+        for pause in steps:
+            time.sleep(pause)
+    assert not process.APART
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_so_many_processes_apart_at_once(number):
+    steps = [PROCESS.apart(lambda: time.sleep(0.2) or {1: "a", "b": b"\xff"}) for _ in range(number)]
+    for step in steps:
+        next(step)
+    assert len(PROCESS.APART) == min(number, PROCESS.MAX_APART)
+    for step in steps:
+        step.close()
+    assert not PROCESS.APART
+    with pytest.raises(StopIteration) as end:
+        step = PROCESS.apart(lambda: {1: "a", "b": b"\xff"})
+        while True:
+            time.sleep(next(step))
+    assert end.value.value == {1: "a", "b": b"\xff"}

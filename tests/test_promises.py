@@ -1,17 +1,20 @@
 """What a peer may send, and what it costs us: bounded time, bounded memory, and never what somebody else has done."""
 
 import os
+import re
 import resource
 import struct
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import msgpack
 import pytest
 import zmq
 from in_memory import JID, KEYS, Site
 from live import Minion, command, free_port, running_master, until, write_config
+from promises import PROMISES
 
 import saltlite
 from saltlite import AuthError, PayloadError, pack, unpack
@@ -367,3 +370,11 @@ def test_a_directory_that_is_everybodys_with_a_sticky_bit_may_stand_above(tmp_pa
     (tmp_path / "tmp").chmod(0o1777)
     with running_master(tmp_path / "tmp") as master:
         assert master.process
+
+
+def test_every_promise_names_tests_that_are_there():
+    there = {}
+    for path in Path(__file__).parent.glob("test_*.py"):
+        there[path.stem] = set(re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE))
+    named = [test.split("::") for _, _, tests in PROMISES for test in tests]
+    assert [test for test in named if test[1] not in there[test[0]]] == []

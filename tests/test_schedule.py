@@ -343,6 +343,14 @@ def test_an_entry_that_is_none_is_skipped_with_a_sentence(bad, why):
     assert schedule.due(NOON, 0) == ["good"]
 
 
+def test_a_misspelt_key_of_an_entry_is_named():
+    schedule = Schedule()
+    schedule.load({"job": {"function": "test.ping", "secnods": 5, "_last_run": 1, "minutes": 1}}, {}, 0)
+    assert schedule.problems == ["job: secnods is no key of an entry, and is ignored; did you mean 'seconds'?"]
+    schedule.load({"job": {"functoin": "test.ping", "seconds": 5}}, {}, 0)
+    assert schedule.problems[1].startswith("job: functoin is no key") and "job is skipped" in schedule.problems[2]
+
+
 def test_a_word_without_a_value_counts_as_absent_and_a_name_may_be_a_number():
     schedule = Schedule()
     schedule.load({5: entry(seconds=5, when=None, maxrunning=None, args=None, range=None)}, {}, NOON)
@@ -687,7 +695,8 @@ def test_a_broken_file_is_a_sentence_and_stays_as_it_is(minion, text):
 
 def test_several_files_are_merged_by_name(tmp_path):
     (tmp_path / "minion.d").mkdir()
-    (tmp_path / "minion").write_text("schedule: {a: {seconds: 1}, b: {seconds: 1}}\n")
+    (tmp_path / "minion").write_text("schedule: {z: {seconds: 1}}\n")  # in whose place those count
+    (tmp_path / "minion.d/a.conf").write_text("schedule: {a: {seconds: 1}, b: {seconds: 1}}\n")
     (tmp_path / "minion.d/x.conf").write_text("schedule: {b: {seconds: 2}, c: {seconds: 2}}\n")
     opts = saltlite.load_opts("minion", str(tmp_path))
     assert {name: item["seconds"] for name, item in opts["schedule"].items()} == {"a": 1, "b": 2, "c": 2}

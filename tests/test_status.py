@@ -173,6 +173,7 @@ def test_an_idle_minion_is_present_after_a_restart_of_the_master(tmp_path):
 
         until(present)
         path = master.cache / "present.json"
+        until(path.exists)
         until(lambda: json.loads(path.read_text())["present"].keys() == {"m1"})
         until(lambda: "saltlite_minions_up 1" in (master.cache / "metrics.prom").read_text(), 40)
 

@@ -121,6 +121,34 @@ CASES = {
         },
         "schedule",
     ),
+    "schedule of minion.d in place of the first": (
+        N,
+        {
+            "minion": "schedule: {m: {function: a.m}, two: {function: a.main}}",
+            "minion.d/1.conf": "schedule: {one: {function: a.one}, two: {function: a.d1, args: [1]}}",
+            "minion.d/2.conf": "schedule: {two: {function: a.d2, args: [2]}}",
+        },
+        "schedule",
+    ),
+    "schedule of include in place of minion.d": (
+        N,
+        {
+            "minion": "schedule: {m: {function: a.m}}\ninclude: [x.yml, y.yml]",
+            "x.yml": "schedule: {x: {function: a.x}}",
+            "y.yml": "schedule: {y: {function: a.y}}",
+            "minion.d/1.conf": "schedule: {one: {function: a.one}}",
+        },
+        "schedule",
+    ),
+    "schedule nested": (
+        N,
+        {
+            "minion.d/1.conf": "schedule: {one: {function: a.one}}\ninclude: ../x.yml",
+            "x.yml": "schedule: {x: {function: a.x}, one: {function: a.y}}",
+            "minion.d/2.conf": "schedule: {two: {function: a.two}}",
+        },
+        "schedule",
+    ),
     "an id with a domain": (N, {"minion": "id: web1\nappend_domain: example.org"}, "id"),
     "an id in the domain": (N, {"minion": "id: web1.example.org\nappend_domain: example.org"}, "id"),
     "a cached id with a domain": (N, {"minion": "append_domain: example.org", "minion_id": "web1\n"}, "id"),

@@ -2,6 +2,7 @@
 
 # mypy: ignore-errors
 
+import salt.utils.dictupdate
 import salt.utils.json
 import salt.utils.odict
 import salt.utils.path

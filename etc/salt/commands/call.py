@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from saltlite import (
     EX_FAILED,
@@ -39,20 +41,35 @@ from saltlite import (
     pillar_load,
     read_private_key,
     say_warnings,
-    setup_log,
     tcp,
     unpack,
+    yaml_word,
 )
 
-if TYPE_CHECKING:
-    import argparse
-
-terminal = packed_leaf("terminal", "text")
+terminal, log_to = packed_leaf("terminal", "text"), packed_leaf("terminal", "log")
 configuration = packed_leaf("configuration", "master")
 show = terminal.show
 
 words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
 caller = packed_leaf("clients", "LocalClient").caller
+
+
+REFUSED = {  # of Salt's options, and why they are not here
+    ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout",
+    ("--proxyid",): "there are no proxy minions",
+    ("--module-executors", "--executor-opts"): "there are no executors",
+    ("--states-dir",): "states are applied by Salt itself, which reads its own configuration",
+    ("--priv",): "run this as that user",
+}
+WITHOUT_EFFECT = ("--hard-crash", "--refresh-grains-cache")  # what they ask for is so in any case
+
+
+class Refused(argparse.Action):
+    """One of REFUSED."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, flag: str | None = None) -> None:
+        why = next(why for flags, why in REFUSED.items() if flag in flags)
+        raise Failure(f"{flag} is not supported: {why}.", EX_USAGE)
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,11 +87,31 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
         "-m", "--module-dirs", action="append", default=[], metavar="DIR", help="a directory with modules/ of your own"
     )
     parser.add_argument("--skip-grains", action="store_true", help="do without grains")
+    parser.add_argument("--no-return-event", action="store_true", help="send no return to the master")
+    parser.add_argument("-t", "--timeout", type=float, metavar="SEC", help="wait so long for each answer of the master")
+    parser.add_argument("--set-metadata", metavar="YAML", help="what the job bears as its metadata")
+    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
+    parser.add_argument("--log-file-level", metavar="LEVEL", help="how much is said there")
+    for flags in REFUSED:
+        parser.add_argument(*flags, dest="refused", action=Refused, help=argparse.SUPPRESS)
+    for flag in WITHOUT_EFFECT:
+        parser.add_argument(flag, dest="ignored", action="store_true", help=argparse.SUPPRESS)
     for kind in ("file", "pillar"):
         text = f"with --local: where states find {'files' if kind == 'file' else 'pillar'}, in place of {kind}_roots"
         parser.add_argument(f"--{kind}-root", metavar="DIR", help=text)
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+
+
+def why_silent(host: str, port: int) -> str:
+    """Why nothing comes from a master, "" if it takes connections."""
+    try:
+        socket.create_connection((host, port), 2).close()
+    except socket.gaierror as error:
+        return f"its name cannot be resolved ({error.strerror})"
+    except OSError as error:
+        return f"{(error.strerror or str(error)).lower()}"
+    return ""
 
 
 class Conversation:
@@ -99,6 +136,8 @@ class Conversation:
         self._send(self.protocol.auth_request())
         try:
             event = self.protocol.auth_reply(self._receive(2 * self.opts["auth_timeout"]))
+        except Failure:
+            raise
         except SaltError as error:
             raise Failure(f"{self.host} is no master that can be spoken to: {error}") from None
         if event == KEY_PENDING:
@@ -111,11 +150,10 @@ class Conversation:
 
     def _receive(self, seconds: float) -> bytes:
         if not self.socket.poll(int(seconds * 1000)):
-            port, minion_id = self.ret_port, self.protocol.id
-            raise Failure(
-                f"{self.host} port {port} does not answer: it is down, or the key of {minion_id} is pending there; "
-                "use --local to go without a master."
-            )
+            minion_id = self.protocol.id
+            why = why_silent(self.host, self.ret_port) or f"the key of {minion_id} is pending there, perhaps"
+            where = f"{self.host} port {self.ret_port}"
+            raise Failure(f"the master {where} does not answer: {why}; use --local to go without a master.")
         return self.socket.recv_multipart()[-1]
 
     def ask(self, load: dict[str, Any]) -> Any:
@@ -172,10 +210,13 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
 def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
-    setup_log(daemon.level_of(args) if args.log_level else "warning")
+    how = {"log_level": daemon.level_of(args.log_level or "warning"), "user": "", "log_file": args.log_file or ""}
+    log_to.set_up(how | {"log_level_logfile": daemon.level_of(args.log_file_level or "", "--log-file-level")})
     say_warnings(opts)
     if args.master:
         opts["master"] = args.master
+    if args.timeout is not None:
+        opts |= {"auth_timeout": args.timeout / 2, "request_channel_timeout": args.timeout}
     args.local = args.local or opts["file_client"] == "local"
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
         if root and not args.local:
@@ -198,6 +239,7 @@ def main(args: argparse.Namespace) -> int:
     arg, kwarg = words.load_yaml_args(args.arg)
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
+    load |= {"metadata": yaml_word(args.set_metadata)} if args.set_metadata else {}
     conversation = None if args.local else converse(opts, tree)
     master: Any = conversation or Masterless(opts)
     execution = Execution(opts, tree, load, master=master.ask)
@@ -208,11 +250,18 @@ def main(args: argparse.Namespace) -> int:
     made = execution.run_job()
     out = "docs" if args.fun == "sys.doc" else made.get("out")
     show({"local": made["return"]}, args, out, made["retcode"])
-    if conversation:
+    if conversation and not args.no_return_event:
         conversation.ask(made)
     if args.retcode_passthrough:
         return int(made["retcode"])
     return EX_FAILED if made["retcode"] or made["success"] is False else EX_OK
 
 
-COMMAND = Command("run a function here", main, (*words.arguments, call_arguments))
+EXAMPLES = """
+salt-call --local test.ping             without a master
+salt-call --local grains.items
+salt-call state.apply test=True         with this minion's master; states are applied by Salt itself
+salt-call -d cmd.run                    what there is to say of a function
+salt-call --local --retcode-passthrough cmd.run 'exit 3'
+"""
+COMMAND = Command("run a function here", main, (*words.arguments, call_arguments), EXAMPLES)

@@ -149,4 +149,9 @@ def main(args: argparse.Namespace) -> int:
     return EX_OK
 
 
-COMMAND = Command("show what happens at the master", main, (terminal.config_arguments, event_arguments))
+EXAMPLES = """
+saltlite events                         all that happens from now on
+saltlite events -a 'salt/job/*'         what has happened to jobs, and goes on
+saltlite events -n 1 'salt/minion/web1/start'     wait until web1 is there
+"""
+COMMAND = Command("show what happens at the master", main, (terminal.config_arguments, event_arguments), EXAMPLES)

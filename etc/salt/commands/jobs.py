@@ -306,4 +306,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 shown = tuple(add for add in words.COMMAND.arguments if add is not words.target_arguments)
-COMMAND = Command("list, show, follow and cancel jobs", main, (*shown, job_arguments))
+EXAMPLES = """
+saltlite jobs                                 the last twenty
+saltlite jobs --failed --since 2h             what went wrong lately; --fun 'pkg.*' --target 'web*' --user fred
+saltlite jobs show 20261126201058926717       what came back
+saltlite jobs follow 20261126201058926717     the same, as it comes
+saltlite jobs pause 20261126201058926717      hold a roll-out; resume, stop, kill
+"""
+COMMAND = Command("list, show, follow and cancel jobs", main, (*shown, job_arguments), EXAMPLES)

@@ -63,6 +63,7 @@ KEY_VERBS = (
 )
 KEYSIZE, MAX_KEYSIZE = 2048, 8192  # bits
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by digits
+PRESERVE_HELP = "True: with -d and -D, the master keeps the grains, the pillar and the mine of these minions"
 STRUCTURED = ("json", "yaml", "raw")  # outputters for programs, where nobody is asked
 LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
@@ -93,6 +94,9 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = "with -L and -l: age, last heard, address and fingerprint of each key"
     parser.add_argument("-v", "--verbose", action="store_true", help=how)
+    parser.add_argument(
+        "--preserve-minions", choices=["True", "False"], type=str.title, default="False", help=PRESERVE_HELP
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
     parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
@@ -253,6 +257,8 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     source, text = tree.key_path(state, minion_id), f"rm {DIRECTORIES[state]}/{minion_id}"
     with contextlib.suppress(FileNotFoundError):  # somebody was faster
         if not target:
+            if args.preserve_minions == "True" and state == ACCEPTED:  # of others nothing is kept
+                tree.data.preserve(minion_id)
             source.unlink()
         else:
             if target == ACCEPTED:
@@ -267,6 +273,19 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
     if not args.quiet and args.out not in STRUCTURED:
         say(printable(f"Key for minion {minion_id} {verb.removesuffix('e')}ed: {text}"))
     return True
+
+
+def note(tree: MasterTree, verb: str, found: dict[str, list[str]], done: bool = True) -> None:
+    """Say in audit.jsonl what is about to be done, or what of it was not; a disk that is full keeps nobody out."""
+    try:
+        ids = sorted({minion_id for ids in found.values() for minion_id in ids})
+        packed_leaf("watchers", "audit").note_keys(
+            tree.cache, verb, ids, packed_leaf("clients", "LocalClient").caller(), done
+        )
+    except FileNotFoundError:
+        pass  # no master has ever run here
+    except OSError as error:
+        print(f"{tree.cache}/audit.jsonl cannot be written: {error.strerror}.", file=sys.stderr)
 
 
 def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, states: tuple[str, ...]) -> int:
@@ -292,7 +311,10 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
             say(printable(sentence))
         if not agreed("n" if verb == "delete" else "y"):
             return EX_OK
+    note(tree, verb, found)
     done = {state: [i for i in ids if key_move(args, tree, verb, state, target, i)] for state, ids in found.items()}
+    if done != found:
+        note(tree, verb, {state: sorted(set(ids) - set(done[state])) for state, ids in found.items()}, done=False)
     if structured:
         show({DIRECTORIES[target or state]: ids for state, ids in done.items()}, args, None)
     return EX_OK if done == found else EX_FAILED
@@ -333,4 +355,11 @@ def main(args: argparse.Namespace) -> int:
         raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
 
 
-COMMAND = Command("list, accept, reject, delete keys", main, (terminal.config_arguments, out_arguments, key_arguments))
+EXAMPLES = """
+salt-key                                all keys, by what they are
+salt-key -f 'web*'                      their fingerprints; on the minion: salt-call --local key.finger
+salt-key -a web1                        accept; the same as mv minions_pre/web1 minions/
+salt-key -y -d 'web*'                   delete, and do not ask
+"""
+arguments = (terminal.config_arguments, out_arguments, key_arguments)
+COMMAND = Command("list, accept, reject, delete keys", main, arguments, EXAMPLES)

@@ -1,4 +1,5 @@
-"""The daemon of the master: it stays in the foreground, and ends with SIGTERM or ^C. What both daemons need is here."""
+"""The daemon of the master: it stays in the foreground but with -d, and ends with SIGTERM or ^C. What both daemons need
+is here, and in terminal/daemon.py."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from saltlite import (
+    EX_OK,
     EX_USAGE,
     Command,
     Failure,
@@ -26,25 +28,20 @@ from saltlite import (
     options_of,
     packed_leaf,
     say_warnings,
-    setup_log,
     user_name,
 )
 
 terminal = packed_leaf("terminal", "text")
+around, log_to = packed_leaf("terminal", "daemon"), packed_leaf("terminal", "log")
+arguments = (terminal.config_arguments, terminal.log_arguments, around.arguments)
 
 
-def level_of(args: argparse.Namespace) -> str:
-    """The level that -l names; Failure if it is none."""
-    level = str(args.log_level).lower()
+def level_of(level: str, flag: str = "-l") -> str:
+    """The level that -l, or another flag, names; Failure if it is none."""
     kind = options_of("minion")["log_level"].kind
-    if not kind.right(level):
-        raise Failure(f"-l {level}: the level is {kind.wanted}.", EX_USAGE)
-    return level
-
-
-def daemon_arguments(parser: argparse.ArgumentParser) -> None:
-    """-d, to be refused with a sentence that says what to use instead."""
-    parser.add_argument("-d", "--daemon", action="store_true", help=argparse.SUPPRESS)
+    if level and not kind.right(level.lower()):
+        raise Failure(f"{flag} {level}: the level is {kind.wanted}.", EX_USAGE)
+    return level.lower()
 
 
 def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
@@ -93,13 +90,28 @@ def check_owners(opts: dict[str, Any]) -> None:
                 raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
 
 
+def given_on(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that the command line gives, as configuration files would."""
+    given = {"user": args.user, "pidfile": args.pid_file, "log_file": args.log_file}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, flag, level in (
+        ("log_level", "-l", args.log_level),
+        ("log_level_logfile", "--log-file-level", args.log_file_level),
+    ):
+        given |= {name: level_of(level, flag)} if level else {}
+    return given | {name: os.path.abspath(given[name]) for name in ("pidfile", "log_file") if given.get(name)}
+
+
 def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a daemon, with its log set up and its configuration's warnings said."""
-    if args.daemon:
-        raise Failure("saltlite stays in the foreground: let systemd, runit or `&` put it behind.", EX_USAGE)
-    given = {"log_level": level_of(args)} if args.log_level else {}
+    """The options of a daemon, with its log set up and its configuration's warnings said. With --check that is all."""
+    given = given_on(args)
     opts = load_opts(role, args.config_dir, given) | {"__given__": given}
-    setup_log(opts["log_level"])
+    if args.only_check:
+        log_to.set_up({"log_level": opts["log_level"]})
+        say_warnings(opts)
+        check_owners(opts)
+        raise SystemExit(EX_OK)
+    around.prepare(opts, args)
     say_warnings(opts)
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
@@ -110,7 +122,13 @@ def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(args: argparse.Namespace) -> int:
-    return Master(daemon_opts("master", args)).run()
+    return around.serve(Master, daemon_opts("master", args))
 
 
-COMMAND = Command("run the master", main, (terminal.config_arguments, terminal.log_arguments, daemon_arguments))
+EXAMPLES = """
+salt-master                             in the foreground, as systemd wants it; the log goes to stderr
+salt-master -c /tmp/try/etc/salt        all paths lie below /tmp/try, so nobody needs to be root
+salt-master --check                     what is wrong with the configuration
+kill -HUP "$(cat /var/cache/salt/master/.lock)"    options, log file and a new program are taken over
+"""
+COMMAND = Command("run the master", main, arguments, EXAMPLES)

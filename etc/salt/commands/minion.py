@@ -1,4 +1,4 @@
-"""The daemon of the minion: it stays in the foreground, and ends with SIGTERM or ^C."""
+"""The daemon of the minion: it stays in the foreground but with -d, and ends with SIGTERM or ^C."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from saltlite import (
     put,
     valid_id,
 )
-
-terminal = packed_leaf("terminal", "text")
 
 daemon = packed_leaf("commands", "master")
 
@@ -100,7 +98,13 @@ def main(args: argparse.Namespace) -> int:
             "file_client: local holds for `call` only: what a master runs here has the master's files and pillar."
         )
     opts["schedule"] = opts["schedule"] | startup(opts)
-    return Minion(opts).run()
+    return daemon.around.serve(Minion, opts)
 
 
-COMMAND = Command("run the minion", main, (terminal.config_arguments, terminal.log_arguments, daemon.daemon_arguments))
+EXAMPLES = """
+salt-minion                             in the foreground, as systemd wants it; the log goes to stderr
+salt-minion -d                          behind; the log goes to /var/log/salt/minion
+salt-minion --check                     what is wrong with the configuration
+salt-minion -l debug                    with more in the log
+"""
+COMMAND = Command("run the minion", main, daemon.arguments, EXAMPLES)

@@ -326,8 +326,15 @@ def main(args: argparse.Namespace) -> int:
     return EX_OK
 
 
+EXAMPLES = """
+salt-run jobs.list_jobs                       the jobs that are kept
+salt-run jobs.lookup_jid 20261126201058926717   what came back
+salt-run manage.status                        who is up, and who is down
+salt-run state.event pretty=True              what happens, until Ctrl-C
+"""
 COMMAND = Command(
     "Salt's runners: jobs, manage, state.event",
     main,
     (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, words.state_arguments, run_arguments),
+    EXAMPLES,
 )

@@ -4,63 +4,148 @@ What the words of a command line mean, and how states are shown, is here for `ca
 
 from __future__ import annotations
 
+import argparse
+import re
+import select
+import signal
 import sys
-import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from saltlite import (
     EX_FAILED,
-    EX_MINION,
     EX_NO_MATCH,
     EX_OK,
+    EX_USAGE,
     KWARG,
     Command,
-    all_well,
+    Failure,
     check,
     options_of,
     packed_leaf,
-    say,
     yaml_word,
 )
 from saltlite import client as client_class
 
 terminal = packed_leaf("terminal", "text")
 out_arguments, show = terminal.out_arguments, terminal.show
+targets, nodes, reports = (packed_leaf("terminal", name) for name in ("targets", "nodes", "report"))
+local_client = packed_leaf("clients", "LocalClient")
+
+TARGET_FLAGS = targets.TARGET_FLAGS
+TICK = 0.05  # seconds without a line after which the screen is looked at
+AGAIN = 1.5  # seconds in which a second Ctrl-C offers to cancel
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-if TYPE_CHECKING:
-    import argparse
+def share(word: str) -> int | str:
+    """`10` or `10%`, from 1 minion, up to all of them."""
+    found = re.fullmatch(r"([0-9]{1,9})|%?([0-9]{1,3}(?:\.[0-9]+)?)%?", word)
+    if found and found[1] and int(found[1]) > 0:
+        return int(found[1])
+    if found and found[2] and "%" in word and 0 < float(found[2]) <= 100:
+        return f"{found[2]}%"
+    raise argparse.ArgumentTypeError(f"{word!r} is neither a number of minions, 10 say, nor a share of them, 10%")
 
 
-TARGET_FLAGS = (
-    ("-E", "--pcre", "pcre"),
-    ("-L", "--list", "list"),
-    ("-G", "--grain", "grain"),
-    ("-P", "--grain-pcre", "grain_pcre"),
-    ("-I", "--pillar", "pillar"),
-    ("-J", "--pillar-pcre", "pillar_pcre"),
-    ("-N", "--nodegroup", "nodegroup"),
-    ("-R", "--range", "range"),
-    ("-S", "--ipcidr", "ipcidr"),
-    ("-C", "--compound", "compound"),
+def shares(word: str) -> list[str]:
+    """`1,10%,100%`."""
+    return [str(share(part.strip())) for part in word.split(",")]
+
+
+def errors(word: str) -> int | str:
+    """As `share`, but 0 is one, too."""
+    return 0 if word == "0" else share(word)
+
+
+def positive(word: str) -> int:
+    """A number from 1 on."""
+    if not re.fullmatch("[0-9]{1,9}", word) or not int(word):
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 on")
+    return int(word)
+
+
+def rate(word: str) -> float:
+    """`5/s`, `30/m`; 5 is 5/s. Starts per second."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(?:/([smhd]))?", word)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{word!r} is no rate; say 5/s, or 30/m")
+    return float(found[1]) / UNITS[found[2] or "s"]
+
+
+def duration(word: str) -> float:
+    """`90`, `30m`, `24h`, `2d`: seconds."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhdw]?)", word)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{word!r} is no time; say 90, 30m, 24h or 2d")
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def mapping(word: str) -> dict[str, Any]:
+    """`{key: value}` in YAML."""
+    found = yaml_word(word)
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{word!r} is no map, such as '{{ticket: 17}}'")
+    return found
+
+
+ROLL_OUT: tuple[tuple[tuple[str, ...], Callable[[str], Any] | None, str, str], ...] = (
+    # flags, of which the last names the field of the request; how the word is read (None: there is none); metavar; help
+    (("-b", "--batch-size", "--batch"), share, "N", "begin it on so many minions at a time, 10 or 10%%"),
+    (("--batch-wait",), duration, "SEC", "with -b: after each return, so long until the next is begun"),
+    (("--canary",), shares, "LIST", "begin it on so many, 1,10%%,100%% say, and go on each time when all went well"),
+    (("--max-errors",), errors, "N", "begin it on no more minions when so many have failed, 3 or 5%%"),
+    (("--failhard",), None, "", "the same after the first that fails"),
+    (("--rate",), rate, "RATE", "begin it on so many minions a second, 5/s, or 30/m"),
+    (("--queue",), duration, "TIME", "who is absent runs it when he comes back within this time, 24h say"),
+    (("--stream",), None, "", "show the output of cmd.run line by line while it runs"),
+    (("--subset",), positive, "N", "on so many of the minions, which the master draws"),
+    (("--gather-job-timeout",), float, "SEC", "wait so long for what silent minions say of the job"),
+    (("--metadata",), mapping, "MAP", "kept with the job and sent to the minions"),
 )
+FIELDS = [flags[-1][2:].replace("-", "_") for flags, *_ in ROLL_OUT]
+
+NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    ("--return",): local_client.NO_RETURNERS,
+    ("--return_config", "--return_kwargs"): local_client.NO_RETURNERS,
+    ("-a", "--auth", "--eauth", "--external-auth"): NO_EAUTH,
+    ("--username", "--password"): NO_EAUTH,
+    ("--batch-safe-limit", "--batch-safe-size"): "say -b with the number of minions that run at a time.",
+    ("--delimiter",): "the delimiter is the colon; in a compound target a letter may have its own, as in G;@a;b.",
+    ("--module-executors", "--executor-opts"): "there are no module executors; leave it out.",
+    ("--args-separator",): "functions are parted by a comma, as in `a.b,c.d 1 , 2`.",
+    ("--no-parse",): "quote the value for YAML instead, as in name='\"1\"'.",
+}
+
+
+class Refused(argparse.Action):
+    """An option of Salt's that is not here."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        raise Failure(f"{option_string}: {self.const}", EX_USAGE)
 
 
 def target_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_mutually_exclusive_group()
-    for flag, name, tgt_type in TARGET_FLAGS:
-        text = f"the target is a {tgt_type.replace('_', ' ')}"
-        kinds.add_argument(flag, name, dest="tgt_type", action="store_const", const=tgt_type, help=text)
+    """Whom a job is for, what it runs, and how it is begun."""
+    targets.kind_arguments(parser)
     parser.add_argument(
         "-t", "--timeout", type=float, metavar="SEC", help="wait this long before asking silent minions"
     )
     parser.add_argument("--async", dest="is_async", action="store_true", help="print the jid and do not wait")
-    parser.add_argument("-s", "--static", action="store_true", help="print everything at once, at the end")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print the jid, and who does not return")
-    parser.add_argument("tgt", metavar="TARGET")
-    parser.add_argument("fun", metavar="FUNCTION")
+    doc = "print the documentation of FUNCTION, of a module, or of all"
+    parser.add_argument("-d", "--doc", "--documentation", action="store_true", help=doc)
+    preview = "print who would run, and why; run nothing"
+    parser.add_argument("--preview", "--preview-target", action="store_true", help=preview)
+    for flags, read, metavar, text in ROLL_OUT:
+        how: dict[str, Any] = {"type": read, "metavar": metavar} if read else {"action": "store_true", "default": None}
+        parser.add_argument(*flags, dest=flags[-1][2:].replace("-", "_"), help=text, **how)
+    for flags, why in REFUSED.items():
+        parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
+    parser.add_argument("tgt", metavar="TARGET", help="ids as a glob, a node set such as web[01-40], or as the letter")
+    parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+    parser.set_defaults(wrong=parser.error)
 
 
 def load_yaml_args(words: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
@@ -120,80 +205,111 @@ def job_words(args: argparse.Namespace) -> tuple[str | list[str], list[Any], dic
 
 def target_of(args: argparse.Namespace) -> str | list[str]:
     """The target; of a list its ids, which commas part, or blanks where there is no comma."""
-    if args.tgt_type != "list":
-        return str(args.tgt)
-    return args.tgt.replace(" ", "").split(",") if "," in args.tgt else args.tgt.split()
+    return nodes.split(args.tgt) if args.tgt_type == "list" else str(args.tgt)
 
 
-def silence(line: dict[str, Any]) -> str:
-    """What is printed for a minion that did not return."""
-    since = line.get("since")
-    heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)) if since else "never"
-    why = "It answers, but does not run the job" if line.get("answered") else "No response"
-    return f"Minion did not return. [{why}; last heard: {heard}]"
-
-
-def show_job(args: argparse.Namespace, client: Any, jid: str) -> int:
-    """Print a job's returns; gives the exit code."""
-    bad: set[int] = set()
-    everything: dict[str, Any] = {}
-    out = None  # the outputter of what comes at once
-    silent: dict[str, str] = {}
-    count, wanted, began = 0, 0, time.monotonic()
-    progress = sys.stderr.isatty() and sys.stdout.isatty()
-    for line in client.follow(jid):
-        if line["event"] == "new":
-            wanted = len(line["minions"])
-        elif line["event"] == "ret":
-            count += 1
-            silent.pop(line["id"], None)
-            well = all_well(line)
-            if not well:
-                bad.add(EX_MINION if line.get("success") is False and line.get("out") == "nested" else EX_FAILED)
-            if args.static or args.fun == "sys.doc":
-                everything[line["id"]] = line["return"]
-                out = line["out"] if line.get("out", "nested") != "nested" else out
-            else:
-                show({line["id"]: line["return"]}, args, line.get("out"), not well)
-        elif line["event"] == "silent":
-            silent[line["id"]] = silence(line)
-        if progress and time.monotonic() - began > 1:
-            print(f"\r\x1b[K{count} of {wanted} returned", end="\r", file=sys.stderr)
-    if progress:
-        print("\r\x1b[K", end="", file=sys.stderr)
-    if not wanted:
-        say("No minions matched the target. No command was sent, no jid was assigned.")
+def show_preview(args: argparse.Namespace, target: Any, fleet: Any) -> int:
+    """Print who would run, why, and who is unknown; gives the exit code. `--out json`: one map of these."""
+    try:
+        found = targets.preview(target, fleet)
+    except OSError as error:
+        raise Failure(f"{error.filename} is closed to you ({error.strerror}): run this as the master's user.") from None
+    ids = [*(minion_id for those in found.match.values() for minion_id in those), *found.may]
+    if not terminal.for_people(args):
+        data = {"match": found.match, "may_match": found.may, "unknown": found.unknown, "subset": args.subset}
+        show(data, args, None)
+    else:
+        lines = [f"{nodes.fold(those)} ({len(those)}): {why}" for why, those in found.match.items()]
+        may = "may match, for the master knows too little of them"
+        lines += [f"{nodes.fold(found.may)} ({len(found.may)}): {may}"] if found.may else []
+        text = f"{len(ids)} of {len(fleet.accepted())} accepted minions would run it"
+        subset = f", of which the master draws {args.subset}" if args.subset and args.subset < len(ids) else ""
+        terminal.write("\n".join([*lines, f"{text}{subset}."]), args)
+    for sentence in targets.complaints(found.unknown, fleet) if found.unknown else ():
+        print(f"saltlite: {sentence}", file=sys.stderr)
+    if not ids:
+        hint = "" if found.unknown else targets.might_mean(target, fleet)
+        print(*([f"saltlite: {hint}"] if hint else []), sep="\n", end="\n" if hint else "", file=sys.stderr)
         return EX_NO_MATCH
-    if args.fun == "sys.doc" and not args.out:
-        show(everything, args, "docs")
-        everything = {}
-    if everything or args.static:
-        show(everything | (silent if args.static else {}), args, out)
-    if silent:
-        bad.add(EX_FAILED)
-        if not args.static:
-            show(silent, args, "no_return")
-    return min(bad, default=EX_OK)
+    return EX_FAILED if found.unknown else EX_OK
+
+
+def interrupted(args: argparse.Namespace, client: Any, jid: str) -> int:
+    """Ctrl-C: the job goes on. Say how it is seen again, and to a second Ctrl-C that it can be cancelled."""
+    conf = f" -c {args.config_dir}" if args.config_dir != "/etc/salt" else ""
+    caret = "\r\x1b[K" if terminal.is_terminal(sys.stderr) else ""  # the terminal has written ^C
+    print(f"{caret}Exiting gracefully on Ctrl-c\nThis job's jid is: {jid}", file=sys.stderr)
+    print(f"It goes on; to see it again: saltlite jobs follow {jid}{conf}", file=sys.stderr)
+    if not (terminal.is_terminal(sys.stdin) and caret):
+        return EX_FAILED
+    try:
+        print("Ctrl-C once more, now, to cancel it.", end="", flush=True, file=sys.stderr)
+        select.select([sys.stdin], [], [], AGAIN)  # who goes on typing does not wait
+        print(caret, end="", flush=True, file=sys.stderr)
+    except KeyboardInterrupt:
+        offer_to_cancel(client, jid, caret)
+    return EX_FAILED
+
+
+def offer_to_cancel(client: Any, jid: str, caret: str) -> None:
+    """Ask, and remove the job's file, which is how jobs are cancelled."""
+    try:
+        print(f"{caret}Cancel job {jid} on all its minions? [y/N] ", end="", flush=True, file=sys.stderr)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            (client.jobs / "active" / f"{jid}.jsonl").unlink()
+            print(f"Job {jid} is cancelled.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    except FileNotFoundError:
+        print(f"Job {jid} is over already.", file=sys.stderr)
+    except OSError as error:
+        print(f"Job {jid} goes on: {error.filename}: {error.strerror}.", file=sys.stderr)
+
+
+def show_job(args: argparse.Namespace, client: Any, jid: str, target: Any = None, fleet: Any = None) -> int:
+    """Print a job's returns until it is over; gives the exit code."""
+    report = reports.Report(args, jid, target, fleet)
+    try:
+        for line in client.follow(jid, TICK):
+            report.tick() if line is None else report.take(line)
+            if report.over:
+                break
+        return int(report.finish())
+    except KeyboardInterrupt:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until all that has come is on the screen
+        report.close()
+        signal.signal(signal.SIGINT, before)
+        return interrupted(args, client, jid)
+    finally:
+        report.close()
 
 
 def main(args: argparse.Namespace) -> int:
     """Publish, print returns as they come, name the silent. Exit codes: README, `What salt exits with`."""
+    if args.doc:
+        args.fun, args.arg = "sys.doc", [args.fun, *args.arg] if args.fun else []
+    if not args.fun and not args.preview:
+        args.wrong("the following arguments are required: FUNCTION")
     client = client_class("LocalClient")(args.config_dir)
     state_style(args, client.opts)
+    fleet = targets.Fleet(client.opts, local_client.caller())
+    target = targets.meant(args.tgt, args.tgt_type, fleet)
+    if args.preview:
+        return show_preview(args, target, fleet)
     fun, arg, kwarg = job_words(args)
-    jid = client.submit(target_of(args), fun, arg, kwarg, args.tgt_type or "glob", args.timeout)
+    fields = {name: getattr(args, name) for name in FIELDS}
+    jid = client.submit(target.tgt, fun, arg, kwarg, target.tgt_type, args.timeout, **fields)
     if args.is_async:
-        next(iter(client.follow(jid)))
-        say(f"Executed command with job ID: {jid}")
-        return EX_OK
-    if args.verbose:
-        say(f"Executing job with jid {jid}\n{'-' * 43}\n")
-    try:
-        return show_job(args, client, jid)
-    except KeyboardInterrupt:
-        print(f"\nExiting gracefully on Ctrl-c\nThis job's jid is: {jid}", file=sys.stderr)
-        return EX_FAILED
+        return int(reports.Report(args, jid, target, fleet).published(next(iter(client.follow(jid)))))
+    return show_job(args, client, jid, target, fleet)
 
 
 arguments = (terminal.config_arguments, terminal.log_arguments, out_arguments, state_arguments)
-COMMAND = Command("run a function on minions", main, (*arguments, target_arguments))
+EXAMPLES = """
+salt '*' test.ping                      who is there
+salt 'web*' cmd.run 'uptime' cwd=/tmp   a command; words of the form k=v are keyword arguments
+salt -G 'os:Debian' pkg.version bash    a target by grains; -L a,b: a list; -C 'web* and G@os:Debian': compound
+salt --out json --static '*' grains.item os
+salt '*' sys.doc cmd.run                what there is to say of a function
+"""
+COMMAND = Command("run a function on minions", main, (*arguments, reports.report_arguments, target_arguments), EXAMPLES)

@@ -306,6 +306,11 @@ def main(args: argparse.Namespace) -> int:
     return EX_OK if well and found["master"]["running"] else EX_FAILED
 
 
+EXAMPLES = """
+saltlite status               who is up, late, down, never seen, pending, denied
+saltlite status --watch       the same, live
+saltlite status --out json    for programs
+"""
 COMMAND = Command(
-    "who is up, down, waiting", main, (terminal.config_arguments, terminal.out_arguments, status_arguments)
+    "who is up, down, waiting", main, (terminal.config_arguments, terminal.out_arguments, status_arguments), EXAMPLES
 )

@@ -36,8 +36,10 @@ def included(patterns: Any, beside: Path, told: list[tuple[int, str]] | None, de
             more = document.get("include")
             parts = [(str(path), document), *included(more, path, told, depth + 1)]
             whole = {name: value for _, part in parts for name, value in part.items()}
-            so_far.pop("schedule", None)  # whose entries are not merged: the later is the entry
+            jobs = [each["schedule"] for each in (so_far, whole) if isinstance(each.get("schedule"), dict)]
             so_far = merged(so_far, whole, lists=True)
+            if "schedule" in whole and len(jobs) == 2:
+                so_far["schedule"] = jobs[0] | jobs[1]  # whose entries are not merged: the later is the entry
             yield from ((source, {name: so_far[name] for name in part}) for source, part in parts)
 
 

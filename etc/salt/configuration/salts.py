@@ -31,22 +31,22 @@ HARMLESS = set(
     grains_dirs grains_refresh_every grains_refresh_pre_exec http_connect_timeout http_max_body http_request_timeout
     ipc_mode ipc_write_buffer jinja_pass_undefined job_cache job_cache_store_endtime keep_acl_in_token
     keep_jobs key_cache key_logfile keys.cache_driver local lock_saltenv log_datefmt log_datefmt_console
-    log_datefmt_logfile log_file log_fmt log_fmt_console log_fmt_jid log_fmt_logfile log_fmt_minion_id
-    log_granular_levels log_level_logfile log_rotate_backup_count log_rotate_max_bytes loglevel logfile
+    log_datefmt_logfile log_fmt log_fmt_console log_fmt_jid log_fmt_logfile log_fmt_minion_id
+    log_granular_levels log_rotate_backup_count log_rotate_max_bytes loglevel logfile
     maintenance_interval maintenance_niceness master_async_mworker master_mworker_max_inflight master_stats
     master_stats_event_iter master_tops_first master_tries master_uri_format max_open_files memcache_debug
     memcache_expire_seconds memcache_full_cleanup memcache_max_items metrics min_extra_mods minimum_auth_version
     minion_data_cache_events minion_jid_queue_hwm minion_restart_command modules_max_memory multiprocessing
     mworker_niceness mworker_queue_niceness netapi_allow_raw_shell netapi_enable_clients no_proxy optimization_order
-    open_files outputter_dirs pass_to_ext_pillars permissive_acl pidfile pillar.cache_driver pillar_cache
+    open_files outputter_dirs pass_to_ext_pillars permissive_acl pillar.cache_driver pillar_cache
     pillar_cache_backend pillar_cache_ttl pillar_mask_output pillar_version ping_interval ping_on_rotate
-    preserve_minion_cache process_count_max proxy_always_alive proxy_keep_alive proxy_keep_alive_interval pub_hwm
+    process_count_max proxy_always_alive proxy_keep_alive proxy_keep_alive_interval pub_hwm
     pub_ret pub_server_niceness pub_server_write_queue_size publish_drain_timeout publish_timeout queue_dirs
     random_startup_delay reactor_niceness reactor_refresh_interval reactor_worker_hwm reactor_worker_threads
     recon_randomize regen_thin rejected_retry remote_minions_port render_dirs req_server_niceness
     request_channel_tries request_server_aes_session request_server_ttl resolve_dns_fallback resource_pillar_key
     rest_timeout restart_on_error retry_dns retry_dns_count return_retry_timer return_retry_tries returner_dirs
-    roots_update_interval runner_dirs runner_returns salt_cp_chunk_size salt_event_pub_hwm search serial show_jid
+    roots_update_interval runner_dirs runner_returns salt_event_pub_hwm search serial show_jid
     show_timeout sock_dir sock_pool_size sqlite_queue_dir state_max_parallel state_tabular states_dirs
     syndic_event_forward_timeout syndic_failover syndic_forward_all_events syndic_jid_forward_cache_hwm
     syndic_log_file syndic_pidfile syndic_retries syndic_wait syndic_finger tcp_authentication_retries
@@ -55,7 +55,7 @@ HARMLESS = set(
     thorium_interval token_expire token_expire_user_override tracing update_restart_services use_os_truststore
     username password utils_dirs verify_env winrepo_cache_expire_max winrepo_cache_expire_min
     winrepo_installer_cache_expire worker_pools worker_pools_enabled worker_threads zmq_backlog zmq_monitor
-    multifunc_ordered strip_colors auth_mode id_function minion_memory_headroom minion_memory_max
+    multifunc_ordered strip_colors unique_jid auth_mode id_function minion_memory_headroom minion_memory_max
     """.split()
 )
 
@@ -69,12 +69,10 @@ UNSUPPORTED = {
     "minions send no files here (cp.push)": "file_recv",
     "there is no %range": "range_server",
     "passwords are looked up by nobody": "pass_dir pass_gnupghome pass_strict_fetch pass_variable_prefix",
-    "keys with a pass phrase cannot be read": "key_pass signing_key_pass",
     "there are no proxy minions": "proxy proxy_ metaproxy",
     "programs cannot ask over Salt's own event bus": "discovery",
     "there are no repositories of Windows programs": "winrepo_",
     "salt-pip is not there": "saltpip_",
-    "jobs are not kept apart by it: each jid is unique already": "unique_jid",
     "use saltenv in its place": "environment",
     "use master_shuffle in its place": "random_master",
     "use publisher_acl in its place": "client_acl client_acl_blacklist",
@@ -86,7 +84,6 @@ UNSUPPORTED = {
     "the minion does not update itself": "update_url",
     "only renderers that are packed are there": "renderer_blacklist renderer_whitelist",
     "grains are left out by nothing": "grains_blacklist",
-    "the start event has no grains": "start_event_grains",
     "minions find their master by DNS names and addresses alone": "dns_check",
 }
 MISSING = {
@@ -95,7 +92,7 @@ MISSING = {
     "pillar from git is left out": "git_pillar_",
     "pillar is made without it": "on_demand_ext_pillar sdb",
     "nobody is let in by it; who may write into jobs/new publishes, as publisher_acl allows": "external_auth",
-    "no event causes anything": "reactor thorium_ thoriumenv",
+    "no event causes it; executables in master.d/hooks/TAG/ run on events": "reactor thorium_ thoriumenv",
     "states that it would give to minions are not applied": "master_tops",
     "nothing of it runs": "engines beacons schedule",
     "returns and events are kept here and go nowhere else": "event_return master_job_cache ext_job_cache return",
@@ -129,14 +126,14 @@ ROLES = dict.fromkeys(
     """
     external_auth reactor thorium_ master_tops event_return master_job_cache sudo_acl peer peer_run order_masters
     client_acl client_acl_blacklist cluster_ rest_cherrypy rest_tornado rest_wsgi gitfs_ hgfs_ svnfs_ s3fs_ minionfs_
-    git_pillar_ fileserver_backend ext_job_cache key_pass signing_key_pass
+    git_pillar_ fileserver_backend ext_job_cache
     """.split(),
     "master",
 ) | dict.fromkeys(
     """
     return sudo_user random_master master_failback
     master_failback_interval source_address source_interface_name source_publish_port source_ret_port cache_jobs
-    scheduler_before_connect beacons_before_connect update_url grains_blacklist start_event_grains
+    scheduler_before_connect beacons_before_connect update_url grains_blacklist
     beacons proxy_host proxy_port proxy_username proxy_password
     """.split(),
     "minion",
@@ -180,6 +177,8 @@ def verdict(role: str, name: str, value: Any) -> tuple[int, str]:
         return logging.DEBUG, f"{name} is not needed here: {why}."
     if why:
         return level, f"{name} is Salt's, and is not supported: {why}; remove the line if that is meant."
+    if role == "minion" and name in ("file_roots", "pillar_roots"):
+        return logging.DEBUG, f"{name} counts for `call --local` and file_client: local; the daemon asks its master."
     if name in options_of(other):
         return logging.DEBUG, f"{name} is an option of the {other}."
     return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role)) or '.'}"

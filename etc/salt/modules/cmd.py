@@ -19,7 +19,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {  # the keywords of all functions that run a command
     "stdin_raw_newlines": False,  # ... but not with this
     "runas": None,  # a user: uid, all groups and login environment, and nothing of the minion's environment
     "group": None,  # its primary group
-    "shell": None,  # path; else $SHELL or /bin/sh
+    "shell": None,  # path; else as the option shell says
     "python_shell": None,  # False: split into words, no shell; None: a shell only for a job, not for another module
     "env": None,  # map, or list of maps, of more variables
     "clean_env": False,  # no variables but `env`
@@ -81,11 +81,16 @@ VERSIONS = {  # cmd.shell_info: what says the version, and where it stands in th
 VERSION_SECONDS = 10  # for such a program to say its version
 
 
+Tell = Callable[[str], None]
+TELL_SECONDS = 0.25  # in which what was put out by a command reaches whoever streams it
+
+
 class Stream:
     """The first `limit` bytes that come out of a pipe; the others are counted, not kept."""
 
     def __init__(self, name: str, limit: int) -> None:
         self.name, self.limit, self.data, self.cut = name, limit, bytearray(), 0
+        self.text = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode  # of what comes, for `tell`
 
     def add(self, chunk: bytes) -> None:
         room = self.limit - len(self.data)
@@ -128,9 +133,11 @@ def _feed(pipe: Any, data: bytes) -> bytes:
     return data
 
 
-def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float | None, limit: int) -> list[Stream]:
-    """Feed and read a process until it ends: [stdout, stderr]. Raises subprocess.TimeoutExpired; whatever is raised,
-    nothing of its process group is left."""
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes, timeout: float | None, limit: int, tell: Tell | None = None
+) -> list[Stream]:
+    """Feed and read a process until it ends: [stdout, stderr]; `tell` gets its output as it comes. Raises
+    subprocess.TimeoutExpired; whatever is raised, nothing of its process group is left."""
     streams = [Stream("stdout", limit), Stream("stderr", limit)]
     deadline = time.monotonic() + timeout if timeout else None
     try:
@@ -146,13 +153,18 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float 
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise subprocess.TimeoutExpired(process.args, timeout or 0)
-                for key, _ in selector.select(left):
+                ready = selector.select(min(left or TELL_SECONDS, TELL_SECONDS) if tell else left)
+                if tell and not ready:
+                    tell("")  # what it has kept back has its turn
+                for key, _ in ready:
                     if key.data is None:
                         stdin = _feed(key.fileobj, stdin)
                         if not stdin:
                             selector.unregister(key.fd)
                     elif chunk := os.read(key.fd, 65536):
                         key.data.add(chunk)
+                        if tell:
+                            tell(key.data.text(chunk))
                     else:
                         selector.unregister(key.fd)
         process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -167,7 +179,8 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float 
 
 
 def _default_shell() -> str:
-    return os.environ.get("SHELL") or "/bin/sh"
+    """The option `shell`, else as Salt has it: $SHELL of whoever has started the minion, or /bin/sh."""
+    return str(__opts__.get("shell") or os.environ.get("SHELL") or "/bin/sh")
 
 
 def _identity(runas: str | None, group: str | None) -> dict[str, Any]:
@@ -319,7 +332,9 @@ def _finish(process: subprocess.Popen[bytes], line: str, want: Mapping[str, Any]
         stdin = stdin.replace(b"\\n", b"\n")
     limit = int(__opts__.get("max_return_size") or RETURN_SIZE)
     try:
-        out, err = _communicate(process, stdin, want["timeout"], limit)
+        out, err = _communicate(
+            process, stdin, want["timeout"], limit, None if want["hide_output"] else __context__.get("stream")
+        )
     except subprocess.TimeoutExpired:
         return {"retcode": 1, "stdout": f"{line} : Timed out after {want['timeout']} seconds", "stderr": ""}
     how = want["output_encoding"], want["rstrip"]

@@ -7,14 +7,18 @@ neither the cache nor a destination ever holds half a file."""
 from __future__ import annotations
 
 import base64
+import binascii
 import contextlib
 import fcntl
 import fnmatch
+import glob
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import stat
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,9 +31,12 @@ from saltlite import (
     as_bytes,
     as_text,
     below,
+    from_json,
+    make_parents,
     own_kwargs,
     put,
     sync_directory,
+    to_json,
     token,
     user_name,
     with_minion,
@@ -37,6 +44,11 @@ from saltlite import (
 )
 
 MAX_CHUNK = 16 << 20  # bytes of one reply, uncompressed; masters send 256 KiB
+PART = 1 << 20  # bytes of one reply to `_offered`, and of one `_sent`
+MAX_MANIFEST = 64 << 20  # bytes of the list of what a `cp` of the master's brings
+MAX_TOLD = 100  # files that a return names, of those that could not be brought or were left out
+PATIENCE = 600.0  # seconds a transfer waits for a master that does not answer
+MODES = 0o777  # what is kept of a file's mode: setuid of one machine is nobody's right on another
 HASHES = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hexadecimal digits
 
 
@@ -65,8 +77,9 @@ def _file_hash(path: Path | str, kind: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def _put_copy(source: Path, dest: str) -> str:
-    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and mode. Gives `dest`."""
+def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and, where none is given, mode. Gives
+    `dest`."""
     # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
     parent = os.open(os.path.dirname(dest) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -85,13 +98,13 @@ def _put_copy(source: Path, dest: str) -> str:
         raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
     temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600 if old else 0o666)
+    fd = os.open(temporary, flags, 0o666 if old is None and mode is None else 0o600)
     try:
         try:
-            if old:
-                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(fd, old.st_uid, old.st_gid)
-                os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            if old and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(fd, old.st_uid, old.st_gid)
+            if old or mode is not None:
+                os.fchmod(fd, stat.S_IMODE(old.st_mode) if old and mode is None else mode or 0)
             with open(source, "rb") as file:
                 while chunk := file.read(1 << 20):
                     write_all(fd, chunk)
@@ -336,6 +349,106 @@ def _get_url(
     return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash)
 
 
+def _asked(minion: Execution, load: dict[str, Any]) -> dict[str, Any]:
+    """What the master answers to `_offered` or `_sent`; one that is away, or has no room, is asked again for some time.
+    CommandExecutionError where it refuses."""
+    pause, until = 1.0, time.monotonic() + PATIENCE
+    while True:
+        try:
+            answer = minion.ask(load | {"jid": minion.jid})
+        except CommandExecutionError:
+            if minion.local or time.monotonic() > until:
+                raise
+            answer = ""
+        if isinstance(answer, dict):
+            if "why" in answer or not answer:
+                raise CommandExecutionError(str(answer.get("why", "This master knows no such transfer.")))
+            return answer
+        if time.monotonic() > until:
+            raise CommandExecutionError(f"The master could not answer {load['cmd']} for {PATIENCE:.0f} s.")
+        time.sleep(pause)
+        pause = min(2 * pause, 30.0)
+
+
+@contextlib.contextmanager
+def _offered(minion: Execution, offer: str, name: str, wanted: str) -> Iterator[Path]:
+    """A file of an offer, whole, which has the SHA-256 `wanted`, as long as the block lasts, or after an error for the
+    next transfer: by its hash, so from whatever offer it comes."""
+    with _open_part(minion, f"offer\0{wanted}") as (fd, part):
+        for again in (True, False):
+            loc = os.lseek(fd, 0, os.SEEK_END)
+            load = {"cmd": "_offered", "name": offer, "file": name}
+            while data := as_bytes(_asked(minion, load | {"loc": loc})["data"]):
+                write_all(fd, data)
+                loc += len(data)
+            if _file_hash(part) == wanted:
+                yield part
+                part.unlink()
+                return
+            os.ftruncate(fd, 0)  # what was there already was not it
+            if not again:
+                raise CommandExecutionError("what came is not what the master's list says")
+
+
+def _offer_entries(minion: Execution, offer: str, wanted: str) -> list[dict[str, Any]]:
+    """The list of an offer: {path, mode, hash and size of a file, file: its name in the offer}."""
+    with _offered(minion, offer, "manifest", wanted) as part:
+        if part.stat().st_size > MAX_MANIFEST:
+            raise CommandExecutionError(f"The list of files has more than {MAX_MANIFEST} bytes.")
+        return [from_json(line) for line in part.read_bytes().splitlines()]
+
+
+def _bring(minion: Execution, offer: str, entry: Mapping[str, Any], place: str) -> bool:
+    """Have a file of an offer, or a directory, at its place; whether that is a new directory."""
+    make_parents(Path(place))
+    if "hash" not in entry:
+        new = not os.path.isdir(place)
+        os.makedirs(place, exist_ok=True)
+        return new
+    mode = int(entry["mode"]) & MODES
+    if not os.path.islink(place) and _file_hash(place) == entry["hash"]:
+        os.chmod(place, mode)
+    else:
+        with _offered(minion, offer, str(entry["file"]), entry["hash"]) as part:
+            _put_copy(part, place, mode)
+    return False
+
+
+def _tree(path: str) -> Iterator[tuple[str, str]]:
+    """(path, its name beside its like) of a file, or of a directory and all in it; links in it are not followed."""
+    above = len(os.path.dirname(path.rstrip("/")).rstrip("/")) + 1
+    yield path, path[above:].strip("/") or "root"
+    for directory, inner, names in os.walk(path):
+        for name in sorted(inner + names):
+            each = os.path.join(directory, name)
+            yield each, each[above:].strip("/")
+
+
+def _parts(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        yield from iter(lambda: file.read(PART), b"")
+
+
+def _send(minion: Execution, offer: str, name: str, parts: Iterable[bytes]) -> dict[str, Any]:
+    """Give the master the content of a file: its {size, hash}."""
+    digest, loc, load = hashlib.sha256(), 0, {"cmd": "_sent", "name": offer, "file": name}
+    for data in itertools.chain([b""], parts):  # a file may be empty
+        size = _asked(minion, load | {"loc": loc, "data": data}).get("size")
+        digest.update(data)
+        loc += len(data)
+        if size != loc:
+            raise CommandExecutionError(f"The master has {size} bytes, and was sent {loc}.")
+    return {"size": loc, "hash": digest.hexdigest()}
+
+
+def _send_one(minion: Execution, offer: str, path: str, entry: dict[str, Any], info: os.stat_result) -> bool:
+    """Complete the entry of a list, with what a file holds once it is sent; whether it is file or directory at all."""
+    entry["mode"] = stat.S_IMODE(info.st_mode) & MODES
+    if stat.S_ISREG(info.st_mode):
+        entry |= _send(minion, offer, entry["file"], _parts(path))
+    return "hash" in entry or stat.S_ISDIR(info.st_mode)
+
+
 def _filled(text: str, template: Any, facts: Mapping[str, Any], what: str) -> str:
     """A Jinja template with its values filled in; CommandExecutionError says what is wrong with `what`."""
     if template != "jinja":
@@ -485,15 +598,21 @@ def get_dir(minion: Execution, path, dest, saltenv=None, template=None, gzip=Non
 
 @with_minion
 def get_file(minion: Execution, path, dest, saltenv=None, makedirs=False, template=None, gzip=None, **kwargs):
-    """Copy a file of the master's; gives where it is, "" if there is none, False if the directory is not there. With
-    template=jinja both names are templates.
+    """Copy a file of the master's; gives where it is. Where there is none, or no directory for it, a job says so and
+    fails; other modules get "" and False, as from Salt. With template=jinja both names are templates.
 
     CLI Example: salt '*' cp.get_file salt://path/to/file /minion/dest"""
     path, dest = (_named(minion, text, template, saltenv, kwargs) for text in (path, dest))
     name, env = _source_of(minion, path, saltenv)
+    asked = minion.load.get("fun") == "cp.get_file"  # by a person, and not by another module
     if (target := _destination(dest or "", name.rpartition("/")[2], makedirs)) is None:
+        if asked:
+            raise CommandExecutionError(f"The directory of {dest} is not there; makedirs=True makes it.")
         return False
-    return _fetch(minion, name, env, target, gzip)
+    found = _fetch(minion, name, env, target, gzip)
+    if asked and not found:
+        raise CommandExecutionError(f"There is no salt://{name} in the environment {env}.")
+    return found
 
 
 @with_minion
@@ -602,6 +721,109 @@ def list_states(minion: Execution, saltenv=None):
     CLI Example: salt '*' cp.list_states"""
     found = [name[:-4] for name in list_master(minion, saltenv) if name.endswith(".sls")]
     return sorted({name.removesuffix("/init").replace("/", ".") for name in found})
+
+
+def recv(files, dest):
+    """Write small texts, {name: text}; what `salt-cp` of a real master sends without -C. Gives {path: whether it is
+    there}.
+
+    CLI Example: salt '*' cp.recv '{motd: welcome}' /etc/motd"""
+    found = {}
+    for name, text in files.items():
+        inside, base = os.path.isdir(dest), os.path.basename(name)
+        if not inside and not os.path.isdir(os.path.dirname(dest)):
+            return "Destination unavailable"
+        path = os.path.join(dest, base) if inside else dest
+        try:
+            with open(path, "wb") as file:
+                file.write(text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape"))
+            found[path] = True
+        except OSError:
+            found[path] = False
+    return found
+
+
+@with_minion
+def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, mode=None):
+    """Write one part of a file, base64 and then gzip, or with None make a directory; what `salt-cp -C` of a real master
+    sends. True, or what went wrong.
+
+    CLI Example: salt '*' cp.recv_chunked /etc/motd H4sIAAAAAAAAA… # by salt-cp"""
+    try:
+        if chunk is None:
+            os.makedirs(dest, exist_ok=True)
+            return True
+        data = base64.b64decode(chunk)
+        data = _chunk_of({"data": data, "gzip": True}) if compressed and data else data
+        os.makedirs(os.path.dirname(dest) or ".", exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
+        fd = os.open(dest, flags, 0o666 if mode is None else 0o600)
+        try:
+            if mode is not None and not append:
+                os.fchmod(fd, int(mode) & MODES)
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+        return True
+    except (OSError, PayloadError, binascii.Error, TypeError, ValueError) as error:
+        minion.context["retcode"] = 1
+        return f"{dest}: {getattr(error, 'strerror', None) or error}"
+
+
+@with_minion
+def recv_files(minion: Execution, offer, wanted, dest, into=True):
+    """Bring what a `cp` of the master's offers, a list with this SHA-256, to `dest`: into this directory or, with
+    into=False and if it is none, as this file. Gives {dest, inside: whether it was that, files, bytes, failed: {path:
+    why}}.
+
+    CLI Example: salt '*' cp.recv_files HASH /etc/motd # published by `saltlite cp '*' motd /etc/motd`"""
+    if not os.path.isabs(str(dest)):
+        raise CommandExecutionError(f"The destination must be an absolute path, and is {str(dest)[:200]!r}.")
+    inside = into or str(dest).endswith("/") or os.path.isdir(dest)
+    made, failed, files, size = list[tuple[str, int]](), dict[str, str](), 0, 0
+    for entry in _offer_entries(minion, offer, wanted):
+        place = str(below(Path(dest), entry["path"])) if inside else dest
+        try:
+            if _bring(minion, offer, entry, place):
+                made.append((place, int(entry["mode"]) & MODES))
+            files, size = files + ("hash" in entry), size + entry.get("size", 0)
+        except (OSError, CommandExecutionError) as error:
+            if len(failed) < MAX_TOLD:
+                failed[place] = str(getattr(error, "strerror", None) or error)
+            minion.context["retcode"] = 1
+    for place, mode in reversed(made):  # a directory that may not be written to is closed when all is in it
+        with contextlib.suppress(OSError):
+            os.chmod(place, mode)
+    return {"dest": dest, "inside": inside, "files": files, "bytes": size, "failed": failed}
+
+
+@with_minion
+def send_files(minion: Execution, offer, paths, max_bytes, max_files):
+    """Send files and directories to the `cp --from` of the master's that asks for them; a path may be a glob. Gives
+    {files, bytes, hash: of the list that was sent last, left_out: what is neither file nor directory}.
+
+    CLI Example: salt '*' cp.send_files TOKEN /var/log/messages # published by `saltlite cp --from '*' …`"""
+    entries, left_out, size = list[dict[str, Any]](), list[str](), 0
+    for path in paths:
+        found = sorted(glob.glob(path)) if glob.has_magic(path) and not os.path.lexists(path) else [path]
+        if not os.path.isabs(path) or not found:
+            raise CommandExecutionError(f"{path} is relative." if found else f"{path}: no file has such a name.")
+        for each, name in (pair for one in found for pair in _tree(one)):
+            entry: dict[str, Any] = {"path": name, "file": str(len(entries))}
+            with _in_a_sentence(f"{each} cannot be sent"):
+                info = os.stat(each) if each in found else os.lstat(each)
+                size += info.st_size if stat.S_ISREG(info.st_mode) else 0
+                if len(entries) >= max_files or size > max_bytes:
+                    limit = f"{max_files} files (--max-files) or {max_bytes} bytes (--max-size)"
+                    raise CommandExecutionError(f"There is more than {limit}, from {each} on.")
+                if _send_one(minion, offer, each, entry, info):
+                    entries.append(entry)
+                else:
+                    left_out.append(each)
+    text = "".join(to_json(entry) + "\n" for entry in entries).encode()
+    wanted = _send(minion, offer, "manifest", (text[at : at + PART] for at in range(0, len(text), PART)))["hash"]
+    files = sum("hash" in entry for entry in entries)
+    return {"files": files, "bytes": size, "hash": wanted, "left_out": left_out[:MAX_TOLD]}
 
 
 @with_minion

@@ -10,6 +10,7 @@ from saltlite import (
     NOTHING,
     CommandExecutionError,
     Execution,
+    Failure,
     below,
     merged,
     packed_leaf,
@@ -21,11 +22,11 @@ from saltlite import (
 
 @with_minion
 def items(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None, saltenv=None, unmask=True):
-    """The pillar, fetched anew from the master; `pillar` is laid over it there. With keys: pillar.item.
+    """The pillar, fetched anew from the master; `pillar` is laid over it there, which pillar_enc=gpg decrypts here
+    before, with the keys in gpg_keydir. With keys: pillar.item.
 
     CLI Example: salt '*' pillar.items"""
-    if pillar_enc:
-        raise CommandExecutionError(f"pillar_enc={pillar_enc} is not supported: give the pillar in clear.")
+    pillar = _decrypted(minion, pillar, pillar_enc) if pillar and pillar_enc else pillar
     if args:
         return item(minion, *args, pillarenv=pillarenv, saltenv=saltenv)
     found = minion.ask(pillar_load(minion.opts, minion.grains, pillar, pillarenv))
@@ -34,9 +35,47 @@ def items(minion: Execution, *args, pillar=None, pillar_enc=None, pillarenv=None
     return found
 
 
+class _Message:
+    """What the renderer gpg asks of a compilation, for a message that came with a job."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts, self.files = {**opts, "gpg_decrypt_must_succeed": True}, self
+        self.secrets = packed_leaf("renderers", "gpg").Secrets()
+
+    def stands(self, message: str) -> bool:
+        return True  # who may publish has sent it
+
+
+def _decrypted(minion: Execution, pillar: Any, pillar_enc: Any) -> Any:
+    if pillar_enc != "gpg":
+        sentence = f"'{pillar_enc}' is not a valid decryption renderer. Valid choices are: gpg"
+        raise CommandExecutionError(f"Failed to decrypt pillar override: {sentence}")
+    try:
+        found = packed_leaf("renderers", "gpg").decrypt(_Message(minion.opts), pillar, translate_newlines=True)
+    except Failure as failure:
+        raise CommandExecutionError(f"Failed to decrypt pillar override: {failure}") from None
+    if not isinstance(found, dict):
+        raise CommandExecutionError("pillar must be a map, whose values pillar_enc decrypts.")
+    return found
+
+
 def _pillar(minion: Execution, pillarenv: str | None, saltenv: str | None) -> Any:
     """The pillar in memory or, where an environment is named, that environment's."""
     return minion.pillar if pillarenv is saltenv is None else items(minion, pillarenv=pillarenv)
+
+
+@with_minion
+def ext(minion: Execution, external, pillar=None, unmask=True):
+    """The pillar, fetched anew from the master, with one ext_pillar more, {kind: what it is told}; a real master must
+    allow it (on_demand_ext_pillar), and saltlite's says that it makes none.
+
+    CLI Example: salt '*' pillar.ext '{libvirt: _}'"""
+    if not isinstance(external, dict) or len(external) != 1:
+        raise CommandExecutionError("external must be a map of one kind of ext_pillar.")
+    found = minion.ask(pillar_load(minion.opts, minion.grains, pillar) | {"ext": external})
+    if not isinstance(found, dict):
+        raise CommandExecutionError("The master could not make the pillar; its log says why.")
+    return found
 
 
 @with_minion

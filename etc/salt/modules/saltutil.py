@@ -137,6 +137,16 @@ globals().update({f"sync_{name}": _sync_function(name, kind) for name, kind in S
 
 
 @with_minion
+def sync_pillar(minion: Execution, saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None):
+    """Salt's way to fetch kinds of ext_pillar for a machine without a master; there are none here but the packed ones.
+
+    CLI Example: salt '*' saltutil.sync_pillar"""
+    if not minion.local:
+        raise CommandExecutionError("Pillar modules can only be synced to masterless minions")
+    raise CommandExecutionError("ext_pillar has its packed kinds only (cmd_yaml, cmd_json, file_tree, stack).")
+
+
+@with_minion
 def sync_all(minion: Execution, saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None):
     """Fetch the files of all kinds, and the pillar after that; gives what is new of each kind. The lists are maps of
     kinds to names, of files that are, or are not, to come.

@@ -1,21 +1,12 @@
-"""States, which Salt itself applies: the functions here run the salt-call of a Salt that is installed on this machine.
-
-It works as this minion: with its id, key and master, so files and pillar come from there, its grains, and a cache of
-its own, CACHE/salt-call. Without Salt every function says what is missing."""
+"""States, which Salt itself applies: the functions here are done by the salt-call of a Salt that is installed on this
+machine (elsewhere/salt_call.py). Without Salt every one says what is missing."""
 
 from __future__ import annotations
 
-import json
-import os
-import pwd
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from saltlite import CommandExecutionError, Execution, put, with_minion
+from saltlite import Execution, packed_leaf, with_minion
 
 __func_alias__ = {"apply_": "apply"}
 __outputter__ = dict.fromkeys(
@@ -23,7 +14,6 @@ __outputter__ = dict.fromkeys(
     "highstate",
 )
 
-PLACES = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call, whatever PATH says
 FUNCTIONS = {  # name: what it does, the arguments of its example
     "apply_": ("Apply the states of SLS files, or the highstate without any", "webserver test=True"),
     "check_request": ("The state run that state.request has noted", ""),
@@ -57,66 +47,11 @@ FUNCTIONS = {  # name: what it does, the arguments of its example
 }
 
 
-ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
-
-
-def _word(value: Any) -> str:
-    """An argument as salt-call reads it: YAML, but a text with a `#` in it would keep its quotes. Keys keep their type,
-    which JSON has not."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_word(key)}: {_word(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_word, value))}]"
-    return ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, default=str, ensure_ascii=False))
-
-
-def _configuration(minion: Execution) -> Path:
-    """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
-    home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
-    (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
-    own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
-    own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
-    own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
-    own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
-    more = [os.path.join(conf, os.path.expanduser(str(pattern))) for pattern in minion.opts["default_include"]]
-    files = [f"{conf}/minion", *more, f"{home}/conf/own"]  # the later wins
-    for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
-        put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
-    grains = home / "conf" / "grains"
-    if not grains.is_symlink():
-        grains.symlink_to(conf / "grains")
-    return home / "conf"
-
-
-def _call(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The return of one function of salt-call, whose retcode becomes the job's."""
-    program = minion.opts["salt_call"] or shutil.which("salt-call", path=f"{os.environ.get('PATH', '')}:{PLACES}")
-    if not program or not os.access(program, os.X_OK):
-        where = f"the option salt_call names {program}, which" if program else "a salt-call in PATH (option salt_call)"
-        sentence = f"{fun} needs Salt on this machine, and {where} is not there: states are applied by Salt itself."
-        raise CommandExecutionError(sentence)
-    words = [_word(arg) for arg in args]
-    words += [f"{name}={_word(value)}" for name, value in kwargs.items() if not name.startswith("__")]
-    command = [program, "-c", str(_configuration(minion)), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
-    command += ["--local"] * minion.local
-    command += ["--no-return-event", "--no-color", "--log-level=error", "--", fun, *words]
-    # a bundled interpreter must not meet the modules of the one that runs the minion
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
-    try:
-        ret = json.loads(done.stdout)["local"]
-    except (ValueError, KeyError, TypeError):
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
-        raise CommandExecutionError(f"{program} ended with exit code {done.returncode}: {said}") from None
-    minion.context["retcode"] = done.returncode
-    return ret
-
-
 def _function(name: str, sentence: str, example: str) -> Callable[..., Any]:
     fun = f"state.{name.rstrip('_')}"
 
     def function(minion: Execution, /, *args: Any, **kwargs: Any) -> Any:
-        return _call(minion, fun, args, kwargs)
+        return packed_leaf("elsewhere", "salt_call").needed(minion, fun, args, kwargs)
 
     function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' {fun} {example}".rstrip()
     return with_minion(function)

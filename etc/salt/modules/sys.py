@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from saltlite import Execution, packed_leaf, with_minion
+from saltlite import CommandExecutionError, Execution, nearest, packed_leaf, with_minion
 
 
 def _selected(minion: Execution, word: str) -> list[str]:
@@ -37,14 +37,29 @@ def argspec(minion: Execution, module=""):
     return found
 
 
+def _call_of(minion: Execution, name: str) -> str:
+    """How a function is called, with all its arguments and their defaults."""
+    signature = inspect.signature(minion.functions[name])
+    plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return name + str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
 @with_minion
 def doc(minion: Execution, *args):
-    """The documentation of all functions, or of those named or matched by a glob.
+    """The documentation of all functions, or of those named or matched by a glob: {name: text}, with the arguments in
+    its first line. What is named and not here is looked up with the Salt on this machine, if there is one.
 
     CLI Example: salt '*' sys.doc test.ping"""
-    wanted = [name for arg in args or ("",) for name in _selected(minion, arg)]
-    docs = {name: inspect.getdoc(minion.functions[name]) or "" for name in wanted}
-    return {name: doc + "\n" for name, doc in docs.items() if doc}
+    wanted = {str(arg): _selected(minion, str(arg)) for arg in args or ("",)}
+    docs = {name: inspect.getdoc(minion.functions[name]) or "" for names in wanted.values() for name in names}
+    found = {name: f"{_call_of(minion, name)}\n\n{doc}\n" for name, doc in docs.items() if doc}
+    missing = tuple(word for word, names in wanted.items() if word and not names)
+    if missing and packed_leaf("elsewhere", "salt_call").find(minion)[0]:
+        found |= packed_leaf("elsewhere", "salt_call").needed(minion, "sys.doc", missing, {}) or {}
+    if not found:
+        close = nearest(str(args[0]) if args else "", minion.functions).replace("; did", " Did")
+        raise CommandExecutionError(f"No function, and no module, is called {' or '.join(map(str, args))}.{close}")
+    return found
 
 
 @with_minion
@@ -125,7 +140,7 @@ STATES = {  # what Salt alone knows of states: name, what it says, the arguments
 
 def _of_states(name: str, sentence: str, example: str) -> Callable[..., Any]:
     def function(minion: Execution, /, *args: Any) -> Any:
-        return packed_leaf("modules", "state")._call(minion, f"sys.{name}", args, {})
+        return packed_leaf("elsewhere", "salt_call").needed(minion, f"sys.{name}", args, {})
 
     function.__doc__ = f"{sentence}.\n\nCLI Example: salt '*' sys.{name} {example}"
     return with_minion(function)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-import importlib.metadata
 import locale
 import os
 import random
@@ -27,6 +26,8 @@ PACKAGES = ("cryptography", "distro", "msgpack", "psutil", "PyYAML", "pyzmq", "w
 
 
 def _package_version(name: str) -> str:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -107,10 +107,12 @@ MERGING = one_of("smart", "recurse", "aggregate", "overwrite", "none")
 HASH = one_of("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 TOPS = one_of("merge", "same", "merge_all")
 AGGREGATE = Kind((bool, list), "True, False or a list of state modules", read=lambda value: as_list(as_bool(value)))
+PHRASE = Kind((str,), "a text, and no sdb:// address", lambda value: not value.startswith("sdb://"), as_text)
 DOMAIN = Kind((bool, str), "True, False or a domain", read=as_bool)
 REGEXES = Kind((list,), "a list of regular expressions", all_regexes, as_list)
 ROOTS = Kind((dict,), "a map of environments to lists of directories", all_roots)
 LEVEL = one_of(*LEVELS)
+LOG_FILE_LEVEL = one_of("", *LEVELS)._replace(wanted=LEVEL.wanted)
 COMMANDS = ("cmd.run", "cmd.shell", "cmd.run_stdout", "cmd.retcode")
 PILLAR_FUNCTIONS = Kind(
     (list,), f"a list of {', '.join(COMMANDS)}", lambda value: set(map(str, value)) <= set(COMMANDS), as_list
@@ -126,6 +128,11 @@ OPTIONS = {
     "user": Option("", STR, "the user to run as, when started as root", restart=True, private=True),
     "keysize": Option(2048, KEYSIZE, "bits of a new RSA key, 2048 to 8192", restart=True),
     "log_level": Option("info", LEVEL, "how much is said on stderr"),
+    "log_file": Option(
+        "", STR, "a file for the log as well; without: stderr alone, or with -d a file in /var/log/salt", private=True
+    ),
+    "log_level_logfile": Option("", LOG_FILE_LEVEL, "how much is said in that file; without: as log_level says"),
+    "pidfile": Option("", STR, "a file for the process id; without: none but with -d", restart=True),
     "transport": Option(
         "zeromq", TRANSPORT, "what carries the wire; real masters and minions have others too", restart=True
     ),
@@ -146,6 +153,9 @@ OPTIONS = {
         -1, SIGNED, "probes before a connection is given up; -1: the system's value", restart=True
     ),
     "tcp_keepalive_intvl": Option(-1, SIGNED, "seconds between probes; -1: the system's value", restart=True),
+    "gpg_keydir": Option(
+        "", STR, "the directory of the keys of gpg, for PGP messages in pillar; without: gpgkeys/ here", private=True
+    ),
     "nodegroups": Option({}, GROUPS, "named compound targets", told="state"),
     "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),

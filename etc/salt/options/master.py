@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from saltlite import Option, packed_leaf
+from saltlite import Kind, Option, packed_leaf
 
 both = packed_leaf("options", "both")
+CHUNK = Kind((int,), "a whole number from 1024 to 1048576", lambda value: 1024 <= value <= 1 << 20, both.as_int)
 
 OPTIONS = {
     "default_include": Option(["master.d/*.conf"], both.LIST, "files that are read after this one", private=True),
@@ -12,6 +13,13 @@ OPTIONS = {
     "master_sign_key_name": Option(
         "master_sign", both.STR, "the name of the files that hold the signing key", private=True, restart=True
     ),
+    "key_pass": Option(
+        "", both.PHRASE, "the pass phrase that master.pem is encrypted with; without: none", private=True, restart=True
+    ),
+    "signing_key_pass": Option(
+        "", both.PHRASE, "the pass phrase of the signing key; without: none", private=True, restart=True
+    ),
+    "preserve_minion_cache": Option(False, both.BOOL, "keep grains, pillar and mine of a minion whose key is gone"),
     "interface": Option("0.0.0.0", both.STR, "the address to listen on", restart=True),
     "publish_port": Option(4505, both.PORT, "where publications go out", restart=True),
     "ret_port": Option(4506, both.PORT, "where requests and returns come in", restart=True),
@@ -76,6 +84,10 @@ OPTIONS = {
     "publisher_acl_blacklist": Option(
         {}, both.MAP, "users: who may publish nothing; modules: the functions that nobody may publish", private=True
     ),
+    "salt_cp_chunk_size": Option(
+        98304, CHUNK, "bytes of a file in one job of cp, for minions that are not saltlite", private=True
+    ),
+    "audit_args": Option(False, both.BOOL, "audit.jsonl holds the arguments of jobs, too, which may be passwords"),
     "allow_minion_key_revoke": Option(True, both.BOOL, "a minion may have its own key deleted"),
     "mine_get": Option(
         {}, both.MAP, "minions: list of mine functions they may get, all regular expressions; empty: all", private=True
@@ -102,7 +114,6 @@ OPTIONS = {
     "decrypt_pillar": Option([], both.FUNCTIONS, "keys of the pillar whose values are PGP messages", private=True),
     "decrypt_pillar_delimiter": Option(":", both.STR, "what stands between the keys of a path in that", private=True),
     "decrypt_pillar_default": Option("gpg", both.STR, "how they are decrypted where nothing else is said"),
-    "gpg_keydir": Option("", both.STR, "the directory of the keys that PGP messages in pillar are for", private=True),
     "gpg_decrypt_must_succeed": Option(True, both.BOOL, "a PGP message that cannot be decrypted is an error"),
     "pillarenv": Option("", both.STR, "the only environment that pillar comes from, unless a minion names one"),
     "minion_data_cache": Option(

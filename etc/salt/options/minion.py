@@ -7,7 +7,7 @@ from saltlite import Kind, Option, packed_leaf
 both = packed_leaf("options", "both")
 
 CLIENT = both.one_of("remote", "local")
-
+PROGRAM = Kind((str, bool), "a text, or False", lambda value: value is not True, both.as_bool)
 STARTUP = Kind((str,), "highstate, sls or top", ("", "highstate", "sls", "top").__contains__)
 
 OPTIONS = {
@@ -64,14 +64,20 @@ OPTIONS = {
     ),
     "saltenv": Option("", both.STR, "the environment that files and states come from"),
     "pillarenv": Option("", both.STR, "the environment that pillar comes from"),
-    "shell": Option("", both.STR, "the shell of cmd.run; without: /bin/sh"),
+    "shell": Option("", both.STR, "the shell of cmd.run; without: $SHELL of whoever starts the minion, or /bin/sh"),
     "module_dirs": Option([], both.LIST, "directories with modules/ of your own"),
     "pillar_raise_on_missing": Option(False, both.BOOL, "pillar.get of what is not there is an error"),
     "disable_modules": Option([], both.LIST, "modules whose functions nobody may run"),
     "whitelist_modules": Option([], both.LIST, "the only modules that there are; empty: all"),
     "extmod_whitelist": Option({}, both.MAP, "kind: list of the only files that saltutil.sync_* fetches"),
     "extmod_blacklist": Option({}, both.MAP, "kind: list of the files that saltutil.sync_* does not fetch"),
-    "salt_call": Option("", both.STR, "Salt's salt-call, which applies states; without: looked for in PATH"),
+    "salt_call": Option(
+        "",
+        PROGRAM,
+        "Salt's salt-call, which applies states and answers functions that are not here; without: looked for in PATH; "
+        "False: none",
+    ),
+    "start_event_grains": Option([], both.LIST, "grains that stand in the event which says that the minion started"),
     "startup_states": Option("", STARTUP, "the states to apply when the minion starts; without: none"),
     "sls_list": Option([], both.LIST, "the SLS files that startup_states: sls applies"),
     "top_file": Option("", both.STR, "the top file that startup_states: top applies"),
@@ -81,5 +87,9 @@ OPTIONS = {
     "mine_enabled": Option(True, both.BOOL, "call mine.update of itself"),
     "mine_interval": Option(60, both.INT, "minutes between two mine.update"),
     "mine_return_job": Option(False, both.BOOL, "return what mine.update gives to the master, as a job"),
-    "schedule": Option({}, both.MAP, "jobs that the minion runs by itself, by name; of several files all count"),
+    "schedule": Option(
+        {},
+        both.MAP,
+        "jobs that the minion runs by itself, by name; those of minion.d count in place of those of this file",
+    ),
 }

@@ -6,15 +6,21 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import hashlib
 import os
 import re
+from pathlib import Path
 from typing import Any
 
-from saltlite import Failure, Option, merged, options_of, packed_leaf, traverse
+from saltlite import Failure, Option, merged, options_of, packed_leaf, read, traverse
 
 process: Any = packed_leaf("pillars", "process")
 
 MAX_FOUND = 10_000  # paths that file.find gives
+MAX_HASHED = 16 << 20  # bytes of a file that file_hashsum reads
+HASHES = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}
+TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
+MORE_TEXT = bytes(range(128, 255))  # in UTF-8
 MISSING = object()
 KINDS = {"f": os.path.isfile, "d": os.path.isdir, "l": os.path.islink}
 
@@ -238,6 +244,85 @@ def file_find(
     return sorted(found)
 
 
+# The same as filters, of Jinja's context. They see nothing beneath the roots that a function does not
+
+
+def hashsum(context: Any, path: Any, form: str = "sha256") -> str:
+    """The hash of a file, in hexadecimal."""
+    if form not in HASHES:
+        raise Failure(f"file_hashsum: {form!r} is no hash; it may be {', '.join(sorted(HASHES))}.")
+    content = read(Path(context.environment.beneath(path)), MAX_HASHED)
+    return hashlib.new(form, content).hexdigest()
+
+
+def start_of(context: Any, path: Any, size: int) -> bytes | None:
+    """How a file begins; None if it cannot be read."""
+    try:
+        with open(context.environment.beneath(path), "rb") as file:
+            return file.read(size)
+    except OSError:
+        return None
+
+
+def is_empty(context: Any, path: Any) -> bool:
+    try:
+        return os.stat(context.environment.beneath(path)).st_size == 0
+    except OSError:
+        return False
+
+
+def looks_binary(data: bytes) -> bool:
+    """Whether bytes have a NUL, or more than three in ten are no letters of a text."""
+    letters = TEXT
+    try:
+        data.decode()
+        letters += MORE_TEXT
+    except UnicodeDecodeError as error:
+        letters += MORE_TEXT if error.reason == "unexpected end of data" else b""
+    return b"\0" in data or len(data.translate(None, letters)) / max(1, len(data)) > 0.3
+
+
+def is_text_file(context: Any, path: Any) -> bool:
+    start = start_of(context, path, 512)
+    return start is not None and not looks_binary(start)
+
+
+def is_bin_file(context: Any, path: Any) -> bool:
+    start = start_of(context, path, 2048)
+    return start is not None and looks_binary(start)
+
+
+def list_files(context: Any, directory: Any) -> list[str]:
+    """A directory and all beneath it, through links too, sorted; Salt gives them in no order."""
+    top = str(directory)
+    found, seen, left = [top], set[str](), [top]
+    while left:
+        here = left.pop()
+        real = context.environment.beneath(here)
+        if real in seen or not os.path.isdir(real):
+            continue
+        seen.add(real)
+        paths = [os.path.join(here, name) for name in os.listdir(real)]
+        found += paths
+        left += [path for path in paths if os.path.isdir(path)]
+        if len(found) > MAX_FOUND:
+            raise Failure(f"list_files: more than {MAX_FOUND:,} paths lie beneath {top}.")
+    return sorted(found)
+
+
+def path_join(*parts: str) -> str:
+    """One path, each part relative to the one before it, whatever it begins with."""
+    first, *others = map(os.path.normpath, parts)
+    return os.path.normpath(os.path.join(first, *(part.lstrip("/") for part in others)))
+
+
+def refused(name: str, why: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise Failure(f"the filter {name} {why}.")
+
+    return refuse
+
+
 def pillar_file_exists(pillar: Any, path: Any, saltenv: Any = None) -> bool:
     """Whether a file is there, relative to the roots of an environment, or of any."""
     environments = [saltenv] if saltenv else list(pillar.roots)
@@ -290,6 +375,20 @@ COMMANDS = {
         cmd_run(pillar, cmd, **options)[1].output.decode(errors="replace").rstrip("\n")
     ),
     "cmd.retcode": lambda pillar, cmd, **options: cmd_run(pillar, cmd, **options)[1].returncode,
+}
+CONTEXT_FILTERS = {
+    "file_hashsum": hashsum,
+    "is_empty": is_empty,
+    "is_text_file": is_text_file,
+    "is_bin_file": is_bin_file,
+    "list_files": list_files,
+}
+FILTERS = {
+    "path_join": path_join,
+    "which": refused("which", "looks for programs on the master, which no pillar depends on"),
+    "dns_check": refused("dns_check", "asks a name server, for which the master would have to wait"),
+    "http_query": refused("http_query", "asks a web server, for which the master would have to wait"),
+    "json_query": refused("json_query", "needs jmespath, which is not packed; use traverse or a loop"),
 }
 FUNCTIONS = {
     "grains.get": grains_get,

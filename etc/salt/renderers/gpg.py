@@ -112,8 +112,18 @@ def walk(data: Any) -> Iterator[str | bytes]:
         yield from walk(each)
 
 
+def with_line_ends(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.replace(r"\n", "\n")
+    if isinstance(data, dict):
+        return type(data)((key, with_line_ends(each)) for key, each in data.items())
+    return type(data)(map(with_line_ends, data)) if isinstance(data, list | tuple) else data
+
+
 def decrypt(pillar: Any, data: Any, translate_newlines: bool = False) -> Any:
-    """Data, or a text, with the messages in its texts decrypted; the data themselves are not changed."""
+    """Data, or a text, with the messages in its texts decrypted; the data themselves are not changed. With
+    translate_newlines each `\\n` in any of them is a line end."""
+    data = with_line_ends(data) if translate_newlines else data
     texts = [text if isinstance(text, str) else text.decode("latin-1") for text in walk(data)]
     messages = list(dict.fromkeys(message for text in texts for message in MESSAGE.findall(text)))
     if len(messages) > MAX_MESSAGES:

@@ -55,6 +55,7 @@ def render(pillar: Any, sls: Any, data: Any, words: str, defaults: Any) -> str:
     environment = sandbox.sandbox(options).overlay(cache_size=0)
     environment.meter, environment.files, environment.templates = pillar.meter, pillar.files, {}
     environment.path = functools.partial(pillar.used_path, sls.saltenv)
+    environment.beneath = functools.partial(packed_leaf("pillars", "functions").beneath, pillar)
     if getattr(sls, "lenient", False):
         environment.undefined = jinja2.Undefined
     values = {

@@ -12,7 +12,7 @@ import functools
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ from saltlite import (
 )
 
 sandbox: Any = packed_leaf("pillars", "sandbox")
+process: Any = packed_leaf("pillars", "process")
 MAX_PILLAR: int = sandbox.MAX_PILLAR
 MAX_PILLAR_DEPTH: int = sandbox.MAX_PILLAR_DEPTH
 weigh: Callable[..., int] = sandbox.weigh
@@ -703,12 +704,19 @@ class Machines:
             log.warning("twins.json cannot be written: %s", error)
 
 
+def on_demand(ext: Any) -> str:
+    """The kind of ext_pillar that a minion asks for, in its own words only if they are a name."""
+    name = str(next(iter(ext), "")) if isinstance(ext, dict) else ""
+    return name if re.fullmatch(r"\w{1,64}", name, re.ASCII) else "that it asks for"
+
+
 class Requests:
     """`_pillar`: the pillar of the asking minion, sealed under a key of its own."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree) -> None:
         self.opts, self.tree, self.files = opts, tree, PillarFiles()
         self.stored = packed_leaf("requests", "mine").Requests(opts, tree)
+        self.apart: set[str] = set()  # whose pillar needs programs
         if opts.get("pillar_py"):
             log.warning("pillar_py: True: who may write into pillar_roots runs programs as the user of this master")
         for kind, _ in externals(opts.get("ext_pillar", [])):
@@ -719,8 +727,9 @@ class Requests:
         self.machines = Machines(tree)
         self.commands = {"_pillar": Request(self.pillar, PRIVATE)}
 
-    def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
-        """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer.
+    def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
+        """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer. One
+        that needs programs is compiled in a process of its own, for which nobody but the minion waits.
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
@@ -736,7 +745,20 @@ class Requests:
         def mine(tgt: Any, fun: Any, tgt_type: Any) -> Any:
             return self.stored.get(peer, {"tgt": tgt, "fun": fun, "tgt_type": tgt_type}, now)
 
-        pillar = Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()
+        def compiled() -> dict[str, Any]:
+            return Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()
+
+        try:
+            if peer.id in self.apart:
+                raise process.Wanted
+            pillar = process.unless_wanted(compiled)
+        except process.Wanted:
+            self.apart.add(peer.id)
+            pillar = yield from process.apart(compiled)
+        if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
+            sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."
+            log.error("pillar of %s: %s", peer.id, sentence)
+            return pillar | {"_errors": [*pillar.get("_errors", []), sentence]}
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
         return pillar

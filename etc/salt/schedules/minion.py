@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from saltlite import Lazy, token
+from saltlite import Lazy, nearest, token
 
 SCHEDULE_SETTINGS = ("enabled", "skip_function", "skip_during_range", "splay")  # of the whole, beside its entries
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
@@ -133,6 +133,20 @@ def splay(entry: Entry) -> float:
     return low + int.from_bytes(token(8), "big") % (high - low + 1)
 
 
+WORDS = frozenset(  # all that an entry may say; what begins with _ is what Salt has noted in it
+    """function func fun args kwargs job_args job_kwargs metadata maxrunning jid_include return_job enabled name dry_run
+    seconds minutes hours days when cron once once_fmt splay range until after run_on_start run_after_skip_range
+    skip_during_range skip_explicit run_explicit returner return_config return_kwargs offline where""".split()
+)
+
+
+def misspelt(name: str, entry: Any) -> list[str]:
+    """A sentence for each key of an entry that is none."""
+    keys = [str(key) for key in entry] if isinstance(entry, dict) else []
+    odd = [key for key in keys if key not in WORDS and key[:1] != "_"]
+    return [f"{name}: {key} is no key of an entry, and is ignored{nearest(key, WORDS) or '.'}" for key in odd]
+
+
 ENTRY_TYPES = {"args": list, "kwargs": dict, "metadata": dict, "maxrunning": int}
 
 
@@ -202,6 +216,7 @@ class Schedule:
             if name in SCHEDULE_SETTINGS:
                 problems += ["skip_function has no effect."] if name == "skip_function" else []
                 continue
+            problems += misspelt(name, value)
             try:
                 entry = self.entries[name] = checked_entry(value, defaults, whens, now)
             except MISTAKES as error:

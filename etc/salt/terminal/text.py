@@ -21,8 +21,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_USAGE, Failure, leaf_files, nearest, pack, read_leaf, say, why_not
+from saltlite import EX_OK, EX_USAGE, Failure, leaf_files, nearest, pack, packed_leaf, read_leaf, say, why_not
 
+PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
 SECONDS = 1.0  # that an outputter may take
 BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
@@ -43,7 +44,7 @@ def style(terminal: bool, no_color: bool = False, force_color: bool = False, ind
 
 def speaks_utf8() -> bool:
     """Whether stdout takes all letters."""
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return sys.stdout is not None and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def colors(opts: Mapping[str, Any]) -> Mapping[str, str]:
@@ -137,8 +138,17 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
 
 
+class Versions(argparse.Action):
+    """-V: it prints, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
+        say(packed_leaf("terminal", "versions").report())
+        parser.exit(EX_OK)
+
+
 def config_arguments(parser: argparse.ArgumentParser) -> None:
-    """-c, which every command has."""
+    """-c and -V, which every command has."""
+    parser.add_argument("-V", "--versions-report", nargs=0, action=Versions, help="say what this is made of, and end")
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
 
@@ -152,26 +162,66 @@ def out_arguments(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(leaf_files("outputters"))
     parser.add_argument("--out", "--output", metavar="OUT", help=f"{known}, or one of your own")
     parser.add_argument("--out-indent", "--output-indent", type=int, metavar="N", help="indentation of json output")
+    text = "write the output to this file, which is emptied first"
+    parser.add_argument("--out-file", "--output-file", metavar="FILE", help=text)
+    text = "with --out-file: keep what is in it"
+    parser.add_argument("--out-file-append", "--output-file-append", action="store_true", help=text)
     parser.add_argument("--no-color", "--no-colour", action="store_true", help="never colour the output")
     parser.add_argument("--force-color", "--force-colour", action="store_true", help="colour it even in a pipe")
     parser.set_defaults(check=check_out)
 
 
 def check_out(args: argparse.Namespace) -> None:
-    """Failure if --out names no outputter, packed or below the configuration directory."""
-    out = getattr(args, "out", None)
+    """Failure if --out names no outputter, packed or below the configuration directory, or --out-file no file that can
+    be written, which is emptied."""
+    out, path = getattr(args, "out", None), getattr(args, "out_file", None)
     if out and out not in (known := leaf_files("outputters", {"conf_dir": args.config_dir})):
         raise Failure(f"--out {out}: there is no such outputter{nearest(out, known)} ({', '.join(known)}).", EX_USAGE)
+    if path:
+        try:
+            with open(path, "a" if args.out_file_append else "w"):
+                pass
+        except OSError as error:
+            raise Failure(f"--out-file {path} cannot be written: {error.strerror}.", EX_USAGE) from None
 
 
-def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
-    """Print with the outputter that was asked for, or the one that fits."""
-    terminal = sys.stdout.isatty()
-    opts = style(terminal, args.no_color or "NO_COLOR" in os.environ, args.force_color, args.out_indent) | {
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal; one that was closed before the start is None."""
+    return stream is not None and bool(stream.isatty())
+
+
+def for_people(args: argparse.Namespace) -> bool:
+    """Whether what is printed is read by a person: names may be folded there, and have a retcode beside them."""
+    return args.out is None or args.out in PEOPLE
+
+
+def to_terminal(args: argparse.Namespace) -> bool:
+    """Whether what is printed goes to a terminal."""
+    return is_terminal(sys.stdout) and not getattr(args, "out_file", None)
+
+
+def rendered(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0, color: bool = True) -> str:
+    """The text of data by the outputter that was asked for, or the one that fits; '' if there is none."""
+    no_color = not color or args.no_color or "NO_COLOR" in os.environ
+    opts = style(to_terminal(args), no_color, color and args.force_color, args.out_indent) | {
         "retcode": retcode,
         "conf_dir": args.config_dir,
         "ascii": not speaks_utf8(),
         **getattr(args, "states", {}),
     }
-    if text := printed(data, args.out or out, opts):
+    return printed(data, args.out or out, opts)
+
+
+def write(text: str, args: argparse.Namespace) -> None:
+    """A text and a line end, for stdout or the file of --out-file."""
+    if path := getattr(args, "out_file", None):
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{text}\n")
+    else:
         say(text)
+
+
+def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:
+    """Print with the outputter that was asked for, or the one that fits."""
+    if text := rendered(data, args, out, retcode):
+        write(text, args)

@@ -1,0 +1,46 @@
+"""disk: what is called, and what is not. See tests/functions.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("disk.usage", [], {}),
+    ("disk.usage", ["al"], {}),
+    ("disk.usage", [["l"]], {}),
+    ("disk.usage", ["z"], {}),
+    ("disk.usage", [], {"args": "h"}),
+    ("disk.inodeusage", [], {}),
+    ("disk.inodeusage", ["l"], {}),
+    ("disk.inodeusage", ["Z"], {}),
+    ("disk.percent", [], {}),
+    ("disk.percent", ["/"], {}),
+    ("disk.percent", ["/nowhere"], {}),
+    ("disk.blkid", [], {}),
+    ("disk.blkid", ["/dev/nothing"], {}),
+    ("disk.blkid", [], {"token": "TYPE=nothing"}),
+    ("disk.fstype", ["/"], {}),
+    ("disk.fstype", ["/dev/nothing"], {}),
+    ("disk.get_fstype_from_path", ["/etc"], {}),
+]
+NOT_COMPARED: dict[str, str] = {}
+
+
+def at_rest(value: Any) -> Any:
+    """Without what another process may change meanwhile."""
+    moving = {"used", "available", "capacity", "free", "use"}
+    return {place: {key: each for key, each in row.items() if key not in moving} for place, row in value.items()}
+
+
+NORMAL = {
+    "disk.usage": at_rest,
+    "disk.inodeusage": at_rest,
+}
+DIFFERS = {
+    "disk.usage args=h": "with units the rows are there, too",
+    "disk.blkid /dev/nothing": "finding nothing is no failure",
+    "disk.blkid token=TYPE=nothing": "finding nothing is no failure",
+    "disk.fstype /": "the type alone, where lsblk does not know it",
+    "disk.fstype /dev/nothing": "finding nothing is no failure",
+    "disk.get_fstype_from_path": "the type alone",
+}

@@ -1,0 +1,230 @@
+"""What stands around the daemons' loops: going behind, log files, the journal, why a master does not answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from live import (
+    ENVIRONMENT,
+    PROGRAM,
+    WireMinion,
+    command,
+    free_port,
+    running_master,
+    running_minion,
+    until,
+    write_config,
+)
+
+import saltlite
+
+log_to = saltlite.packed_leaf("terminal", "log")
+
+
+@pytest.fixture
+def conf(tmp_path) -> Path:
+    ports = {"publish_port": free_port(), "ret_port": free_port(), "interface": "127.0.0.1"}
+    write_config(tmp_path / "etc/salt/master", ports)
+    return tmp_path / "etc/salt"
+
+
+def test_a_master_goes_behind_when_it_works_and_logs_to_a_file(conf, tmp_path):
+    done = command("master", "-c", conf, "-d")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pid = int((tmp_path / "var/run/salt-master.pid").read_text())
+    file = tmp_path / "var/log/salt/master"
+    try:
+        assert os.getsid(pid) == pid
+        assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
+        until(lambda: "ready: " in file.read_text())
+        second = command("master", "-c", conf, "-d")
+        assert second.returncode == 1 and f"another master (pid {pid}) runs on this tree" in second.stderr
+        assert int((tmp_path / "var/run/salt-master.pid").read_text()) == pid, (
+            "the pid file is that of the one that runs"
+        )
+        os.rename(file, tmp_path / "rotated")
+        os.kill(pid, signal.SIGHUP)
+        until(lambda: file.exists() and "read again" in file.read_text())
+        os.kill(pid, signal.SIGUSR2)
+        until(lambda: "ready: " in file.read_text(), what="it is run anew, behind as before")
+        assert int((tmp_path / "var/run/salt-master.pid").read_text()) == pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
+    assert "the master ends" in file.read_text() and not (tmp_path / "var/run/salt-master.pid").exists()
+
+
+def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tmp_path):
+    (conf / "master").write_text("ret_port: many\n")
+    for words in (["-d"], ["--check"]):
+        done = command("master", "-c", conf, *words)
+        assert done.returncode == 1 and "ret_port must be" in done.stderr
+    (conf / "master").write_text(f"interface: 192.0.2.77\npublish_port: {free_port()}\nret_port: {free_port()}\n")
+    done = command("master", "-c", conf, "-d")
+    assert done.returncode == 1 and "192.0.2.77" in done.stderr, done.stderr
+    assert command("master", "-c", conf, "--check").returncode == 0
+
+
+def test_options_of_the_command_line_are_those_of_the_files(conf, tmp_path):
+    given = [
+        "--log-file",
+        tmp_path / "own.log",
+        "--log-file-level",
+        "debug",
+        "-l",
+        "quiet",
+        "--pid-file",
+        tmp_path / "own.pid",
+    ]
+    argv = [*PROGRAM, "master", "-c", str(conf), *map(str, given)]
+    with subprocess.Popen(argv, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: (tmp_path / "own.log").exists() and "ready: " in (tmp_path / "own.log").read_text())
+            assert int((tmp_path / "own.pid").read_text()) == process.pid
+        finally:
+            process.terminate()
+            assert process.communicate(timeout=30)[1] == ""
+    for words, said in [
+        (["--log-file-level", "loud"], "--log-file-level loud"),
+        (["--log-file", "/dev/null/x"], "log_file: /dev/null/x cannot be"),
+        (["--pid-file", conf], "pidfile: "),
+        (["-u", "nobody-of-this-name"], "does not exist here"),
+    ]:
+        done = command("master", "-c", conf, *words)
+        assert done.returncode in (1, 64) and said in done.stderr, done.stderr
+    (conf / "master").write_text("log_file: udp://loghost:514\n")
+    assert "for syslog" in command("master", "-c", conf).stderr
+
+
+# the log
+
+
+@pytest.fixture
+def logger(tmp_path):
+    """The program's logger, which is as it was afterwards."""
+    found = logging.getLogger("saltlite")
+    before = found.handlers[:], found.filters[:], found.level, found.propagate
+    yield found
+    found.handlers[:], found.filters[:], found.level, found.propagate = before
+
+
+def test_each_goal_has_its_level_and_a_flood_is_counted_once(logger, tmp_path, capsys):
+    file = tmp_path / "new/log"
+    log_to.set_up({"log_level": "warning", "log_level_logfile": "debug", "log_file": str(file), "user": ""})
+    logger.debug("for the file")
+    logger.warning("for both\x1b[31m\n")
+    for _ in range(log_to.FloodGate.MOST + 5):
+        logger.warning("again")
+    said = file.read_text()
+    assert "[DEBUG   ] for the file\n" in said and "for both\\x1b[31m\\n\n" in said
+    assert said.count("again") <= 2 * log_to.FloodGate.MOST, "at most two seconds of them"
+    assert "for the file" not in capsys.readouterr().err
+    os.rename(file, tmp_path / "rotated")
+    log_to.set_up({"log_level": "warning", "log_file": str(file), "user": ""})
+    logger.error("in the new one")
+    assert "in the new one" in file.read_text() and "in the new one" not in (tmp_path / "rotated").read_text()
+
+
+@pytest.mark.parametrize("level, priority", [("debug", 7), ("info", 6), ("warning", 4), ("error", 3), ("critical", 2)])
+def test_the_journal_gets_priorities_and_no_times(level, priority):
+    record = logging.LogRecord("saltlite", logging.getLevelName(level.upper()), "", 0, "one\ntwo", (), None)
+    assert log_to.ForJournal("%(message)s").format(record) == f"<{priority}>one\\ntwo"
+
+
+def test_each_line_of_a_traceback_is_an_entry_of_its_priority():
+    try:
+        raise ValueError("odd")
+    except ValueError as error:
+        record = logging.LogRecord(
+            "saltlite", logging.ERROR, "", 0, "it failed", (), (ValueError, error, error.__traceback__)
+        )
+    lines = log_to.ForJournal("%(message)s").format(record).splitlines()
+    assert len(lines) > 3 and all(line.startswith("<3>") for line in lines)
+
+
+def test_a_daemon_knows_the_journal_by_its_stream(conf, tmp_path):
+    with open(tmp_path / "stderr", "wb") as stream:
+        info = os.fstat(stream.fileno())
+        for number, first in ((info.st_ino, "<6>ready: "), (info.st_ino + 1, "2")):
+            environment = ENVIRONMENT | {"JOURNAL_STREAM": f"{info.st_dev}:{number}"}
+            stream.truncate(0)
+            stream.seek(0)
+            with subprocess.Popen([*PROGRAM, "master", "-c", str(conf)], env=environment, stderr=stream) as process:
+                try:
+                    until(lambda: "ready: " in (tmp_path / "stderr").read_text())
+                    assert (tmp_path / "stderr").read_text().startswith(first)
+                finally:
+                    process.terminate()
+
+
+# why a master does not answer, and who is not waited for
+
+
+@pytest.mark.parametrize(
+    "host, said",
+    [("saltlite.invalid", "its name cannot be resolved"), ("127.0.0.1", "connection refused")],
+)
+def test_a_minion_says_why_its_master_does_not_answer(tmp_path, host, said):
+    with running_master(tmp_path) as master:
+        options = {"master": host, "master_port": free_port(), "auth_timeout": 0.2}
+        with running_minion(master, "lost", options, ready=False) as minion:
+            line = minion.says("no answer from the master", host)
+            assert said in line and "pending" not in line
+            done = command("call", "-c", minion.conf, "-t", "1", "test.ping")
+            assert done.returncode == 1 and said in done.stderr
+
+
+def test_a_minion_whose_key_is_held_is_told_that_it_may_be_pending(tmp_path):
+    with (
+        running_master(tmp_path) as master,
+        running_minion(master, "new", {"auth_timeout": 0.2}, ready=False) as minion,
+    ):
+        said = minion.says("the key of new is pending there")
+        assert "accepts it with `mv minions_pre/new minions/` or salt-key -a new; its fingerprint here is" in said
+
+
+@pytest.mark.parametrize("how", ["rejected", "removed"])
+def test_nobody_waits_for_a_minion_whose_key_was_taken_away(tmp_path, how):
+    with running_master(tmp_path, {"timeout": 60}) as master, running_minion(master, "web1") as web1:
+        jid = master.submit("*", "test.sleep", "60")
+        until(lambda: web1.job_pid(jid), what="the job runs")
+        if how == "rejected":
+            master.mv("web1", "minions", "minions_rejected")
+        else:
+            (master.pki / "minions/web1").unlink()
+        silent = next(line for line in master.job(jid) if line["event"] == "silent")
+        assert (silent["id"], silent["revoked"], silent["answered"]) == ("web1", True, False)
+
+
+def test_a_request_of_any_name_is_tied_to_its_jid_in_the_log(tmp_path):
+    with running_master(tmp_path) as master, WireMinion(master, "web1") as minion:
+        minion.pend()
+        master.accept("web1")
+        minion.told()
+        master.request("deploy-of-today", tgt="*", fun="test.ping")
+        line = master.says("jobs/new/deploy-of-today", "test.ping")
+        assert time.strftime("job %Y", time.gmtime()) in line or "job 2" in line
+
+
+def test_versions_report_and_help_name_what_there_is(conf):
+    report = command("key", "--versions-report").stdout
+    assert f"saltlite: {saltlite.VERSION}" in report and "PyYAML: " in report and "Not Installed" not in report
+    for words in (["--return", "redis"], ["--proxyid", "p"]):
+        done = command("call", *words, "test.ping")
+        assert done.returncode == 64 and f"{words[0]} is not supported: " in done.stderr
+
+
+def test_functions_that_are_not_there_are_named(conf):
+    write_config(conf / "minion", {"id": "m"})
+    done = command("call", "-c", conf, "--local", "-d", "test.pong")
+    assert done.returncode == 1 and "is called test.pong. Did you mean 'test.ping'?" in done.stdout
+    write_config(conf / "minion", {"id": "m", "shell": "/bin/echo"})
+    assert (
+        command("call", "-c", conf, "--local", "--out=text", "cmd.run", "it is used").stdout == "local: -c it is used\n"
+    )
