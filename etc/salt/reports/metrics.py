@@ -1,7 +1,8 @@
 """Figures for a node exporter's textfile collector, in the file that the option metrics_file names, every 15 seconds.
 
-A counter counts since the master's start, and a restart sets it to 0, as Prometheus expects. The file can be read by
-everybody, for the exporter is another user; there is nothing in it but numbers."""
+A counter counts since the master's start, and a restart sets it to 0, as Prometheus expects. A file that is named with
+its whole path can be read by everybody, for the exporter is another user, and there is nothing in it but numbers; below
+cachedir nothing is open to others."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ def report(master: Master) -> Iterator[float]:
             yield from queued(master.tree.jobs, waiting)
             path = master.tree.cache / file
             try:
-                put(path, text_of(figures(master, waiting[0])), 0o644, sync=False)
+                mode = 0o644 if Path(file).is_absolute() else 0o600
+                put(path, text_of(figures(master, waiting[0])), mode, sync=False)
             except OSError as error:
                 log.warning("%s cannot be written (metrics_file): %s", path, error.strerror)
         yield EVERY
