@@ -211,7 +211,7 @@ test_all() {
   local status=0
   make_venv
   lint || status=1
-  pytest -n 2 --dist loadfile "${@:-tests}" || status=1 # test_*.py; the others have verbs of their own
+  pytest -n 3 --dist loadfile "${@:-tests}" || status=1 # test_*.py; the others have verbs of their own
   return $status
 }
 

@@ -125,7 +125,9 @@ def test_a_key_waits_with_its_fingerprint_on_both_sides(tmp_path):
         assert finger in minion.says("pending")
         shown = command("call", "--local", "-c", minion.conf, "key.finger", "--out", "json")
         assert json.loads(shown.stdout)["local"] == finger
-        until(lambda: "127.0.0.1" in master.key("-l", "pre", "-v").stdout)
+        present = master.cache / "present.json"
+        until(lambda: present.exists() and "127.0.0.1" in present.read_text())
+        assert "127.0.0.1" in master.key("-l", "pre", "-v").stdout
         assert finger in master.key("-L", "-v").stdout
         assert finger in master.key("-a", "web1", input="n\n").stdout
         (master.pki / "minions/bad1").write_text(public() + "\n" + public(1))
@@ -136,6 +138,7 @@ def test_a_key_waits_with_its_fingerprint_on_both_sides(tmp_path):
             minions.update(json.loads(command("status", "-c", master.conf, "--out", "json").stdout)["minions"])
             return "bad1" in minions and minions["bad1"]["state"] == "bad key"
 
+        until(lambda: "bad1" in present.read_text())
         until(known)
         assert minions["web1"]["state"] == "pending" and minions["web1"]["address"] == "127.0.0.1"
         assert "minions/bad1 is no key" in master.key("-L").stderr
