@@ -246,6 +246,18 @@ def test_the_audit_is_rotated_by_size(tmp_path, monkeypatch, more, rotated):
     assert (told.path.with_name("audit.jsonl.1").exists(), told.path.exists()) == (rotated, not rotated)
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_queue_that_is_over_ends_in_steps(tmp_path, more):
+    module = saltlite.packed_leaf("queues", "master")
+    many = module.EXPIRED_AT_ONCE + more
+    for number in range(many):
+        (tmp_path / "q" / f"m{number}").mkdir(parents=True)
+        (tmp_path / "q" / f"m{number}" / JID).write_text('{"until": 1, "load": {}}')
+    queue = module.Queue(tmp_path / "q")
+    assert len(queue.expire(2.0)) == min(many, module.EXPIRED_AT_ONCE)
+    assert len(queue.expire(2.0)) == max(more, 0) and not queue.waiting
+
+
 # cp
 
 
