@@ -3171,7 +3171,7 @@ class Jobs(Returns):
     `outgoing` are loads that want to be published; whoever calls takes them from here. After `flush` comes `tick`,
     which may end jobs. `gone`: who is accepted and has no connection."""
 
-    QUEUED = 100  # absent minions that a job is queued for, or taken out of the queue of, in one step
+    QUEUED = 100  # absent minions that a job is queued for in one step
 
     def __init__(self, tree: MasterTree, opts: Mapping[str, Any], heard: Callable[[str], float]) -> None:
         super().__init__(tree, opts)
@@ -3316,7 +3316,7 @@ class Jobs(Returns):
 
     def expire(self, now: float) -> None:
         """Take out of the queue what has waited too long, and say so in the job's file."""
-        for minion_id, jid in self.queue.expire(now, self.QUEUED):
+        for minion_id, jid in self.queue.expire(now):
             log.info("job %s waits no longer for %s", jid, minion_id)
             with contextlib.suppress(OSError):
                 append(self.path(jid, "done"), to_json({"event": "expired", "id": minion_id, "time": now}) + "\n")
@@ -4330,6 +4330,7 @@ class Master:
     BATCH_SECONDS = 0.05
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
+    PUBLISHED = 20  # publications in one step
     REQUESTS = 20  # files of jobs/new that are taken in one look
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
@@ -4510,7 +4511,10 @@ class Master:
         self.jobs.events.clear()
         write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
         for watcher in self.watchers:
-            watcher.told(events)
+            try:
+                watcher.told(events)
+            except Exception:  # what follows from events harms nothing else
+                log.exception("%s fails", type(watcher).__module__)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
@@ -4537,12 +4541,14 @@ class Master:
             waiting = {load["jid"] for load in self.jobs.outgoing}
             young = [job for job in self.jobs.active.values() if now - job.header["time"] < self.AGAIN]
             self.jobs.outgoing[:0] = [job.load() for job in young if job.jid not in waiting and not job.all_in()]
-        while self.jobs.outgoing:
-            load = self.jobs.outgoing.pop(0)
+        for load in self.jobs.outgoing[: self.PUBLISHED]:
+            del self.jobs.outgoing[0]
             try:
                 self.listener.publish(self.protocol.shared.publication(load, now))
             except (OSError, ValueError, TypeError, RecursionError) as error:
                 log.error("job %s could not be published: %s", load["jid"], error)
+        if self.jobs.outgoing:
+            self.loop.at("publish", 0, self.work)
 
     def save(self) -> None:
         """Every ten seconds, and at the end."""

@@ -223,6 +223,18 @@ def test_the_master_and_minions_move_keys_too(tmp_path):
     ]
 
 
+def test_no_minion_writes_the_audit(tmp_path):
+    told = Told(tmp_path)
+    for what in audit.HANDLED:
+        for tag in (
+            f"salt/job/{JID}/prog/web1/{what}",
+            f"salt/job/{JID}/ret/{what}",
+            f"salt/minion/web1/custom/{what}",
+        ):
+            told.watcher.told([(tag, {"id": "web1", "data": {"user": "root", "uid": 0}})])
+    assert not told.path.exists()
+
+
 @pytest.mark.parametrize("more, rotated", [(-1, False), (0, False), (1, True)])
 def test_the_audit_is_rotated_by_size(tmp_path, monkeypatch, more, rotated):
     told = Told(tmp_path)
@@ -232,6 +244,18 @@ def test_the_audit_is_rotated_by_size(tmp_path, monkeypatch, more, rotated):
     monkeypatch.setattr(audit, "MAX_AUDIT", 2 * told.path.stat().st_size - more)
     told.watcher.told(event)
     assert (told.path.with_name("audit.jsonl.1").exists(), told.path.exists()) == (rotated, not rotated)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_queue_that_is_over_ends_in_steps(tmp_path, more):
+    module = saltlite.packed_leaf("queues", "master")
+    many = module.EXPIRED_AT_ONCE + more
+    for number in range(many):
+        (tmp_path / "q" / f"m{number}").mkdir(parents=True)
+        (tmp_path / "q" / f"m{number}" / JID).write_text('{"until": 1, "load": {}}')
+    queue = module.Queue(tmp_path / "q")
+    assert len(queue.expire(2.0)) == min(many, module.EXPIRED_AT_ONCE)
+    assert len(queue.expire(2.0)) == max(more, 0) and not queue.waiting
 
 
 # cp
@@ -328,6 +352,13 @@ def test_what_a_minion_sends_has_its_bounds(site):
     assert sorted(os.listdir(site.place / "m")) == ["0", "1"]
     site.opts["keep_free"] = 1 << 62
     assert site.ask(site.m, good | {"file": "manifest", "data": b"x"}) == ""  # it waits for room
+
+
+def test_a_minion_named_as_the_progress_keeps_no_other_from_sending(site):
+    moved = site.joined("moved")
+    site.submit(JID[:-1] + "7", tgt="*", fun="cp.send_files", arg=[NAME, ["/x"], 10, 2])
+    good = {"cmd": "_sent", "jid": JID[:-1] + "7", "name": NAME, "file": "0", "loc": 0, "data": b"1"}
+    assert site.ask(moved, good) == site.ask(site.m, good) == {"size": 1}
 
 
 ESCAPES = ["../x", "/x", "a/../../x", "", ".", "a//b", "a/", "a\0b", 5, None, "/".join("a" * (cp.MAX_PARTS + 1))]

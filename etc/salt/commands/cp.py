@@ -242,7 +242,7 @@ class Copy:
     def offered(self, found: list[Source], arg: list[Any], place: Path, tgt: Any, tgt_type: str) -> list[str]:
         """Have the minions fetch an offer; gives those that do not know how."""
         others = []
-        with bar(place / "moved") as total:
+        with bar(place / ".moved") as total:
             for line in self.run("cp.recv_files", {}, arg, tgt, tgt_type):
                 if line["event"] == "new":
                     self.wanted = len(line["minions"])
@@ -343,7 +343,7 @@ class Copy:
             raise Failure(f"{self.client.cache}/offers is closed to you: run this as the master's user.")
         dest.mkdir(parents=True, exist_ok=True)
         arg = [place.name, paths, self.args.max_size, self.args.max_files]
-        with bar(place / "moved"):
+        with bar(place / ".moved"):
             for line in self.run("cp.send_files", {}, arg, salt.target_of(self.args), self.args.tgt_type or "glob"):
                 if line["event"] == "new":
                     self.wanted = len(line["minions"])

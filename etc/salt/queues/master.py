@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from saltlite import MAX_REQUEST, Job, from_json, make_directory, names, put, read, to_json
+
+EXPIRED_AT_ONCE = 500  # waits that end at one look: each removes a file and writes a line
 
 
 class Queue:
@@ -43,6 +46,8 @@ class Queue:
                 if not (self.directory / minion_id / jid).exists():
                     self.done(minion_id, jid)  # somebody has taken it back
                     continue
+                if entry["until"] < time.time():
+                    continue  # `expire` has not come to it yet
                 load = found.setdefault(jid, {**entry["load"], "tgt": [], "tgt_type": "list"})
                 load["tgt"].append(minion_id)
         return list(found.values())
@@ -56,10 +61,11 @@ class Queue:
                 with contextlib.suppress(OSError):
                     (self.directory / minion_id).rmdir()
 
-    def expire(self, now: float, most: int) -> list[tuple[str, str]]:
-        """End the wait of those whose time is over, `most` at once; gives pairs of id and jid."""
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        """End the wait of those whose time is over, the others at the next look; gives pairs of id and jid."""
         waiting = ((m, jid, entry) for m, jobs in self.waiting.items() for jid, entry in jobs.items())
-        over = [(minion_id, jid) for minion_id, jid, entry in waiting if entry["until"] < now][:most]
+        over = [(minion_id, jid) for minion_id, jid, entry in waiting if entry["until"] < now]
+        over = over[:EXPIRED_AT_ONCE]
         for minion_id, jid in over:
             self.done(minion_id, jid)
         return over

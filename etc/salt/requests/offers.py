@@ -2,7 +2,7 @@
 
     offers/NAME/manifest, 0, 1 …      what `cp` lays down for cp.recv_files: a list, and the files by its numbers
     offers/NAME/ID/manifest, 0, 1 …   what cp.send_files of a minion has sent for `cp --from`
-    offers/NAME/moved                 bytes that went through so far, for the progress that `cp` shows
+    offers/NAME/.moved                bytes that went through so far, for the progress that `cp` shows
 
 A minion is served only for a job of this master's that it was meant by, with that function and that NAME; the job's
 first line says so. Names that minions give to files are never names of files here: those are numbers. What one minion
@@ -122,7 +122,7 @@ class Requests:
         total, told = self._moved.get(place.name, (0, 0.0))
         if abs(now - told) > TELL:
             told = now
-            put(place / "moved", str(total + size), sync=False)
+            put(place / ".moved", str(total + size), sync=False)
         if len(self._moved) > REMEMBERED:
             self._moved.clear()
         self._moved[place.name] = total + size, told

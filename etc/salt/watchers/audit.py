@@ -79,7 +79,8 @@ class Watcher:
         if any(tag == "salt/key" for tag, _ in events):
             self._notes(now)
         for tag, data in events:
-            kind = tag.rsplit("/", 1)[-1] if tag.startswith("salt/job/") else tag
+            place = tag.split("/")  # salt/job/NAME/WHAT of the master's own; what minions have named is longer
+            kind = place[3] if len(place) == 4 and place[:2] == ["salt", "job"] else tag
             if handler := getattr(self, f"_{HANDLED[kind]}", None) if kind in HANDLED else None:
                 records += handler(tag, data, now)
         if not records:
