@@ -96,6 +96,17 @@ def test_the_end_is_found_in_front_of_what_came_late(tree, size):
     assert (summary["state"], summary["returned"], summary["failed"], summary["seconds"]) == ("done", 3, 1, 0.5)
 
 
+def test_a_return_that_came_late_counts(tree):
+    """Before, a job whose only answer came after its end was 0/1 for ever."""
+    silent = [{"event": "silent", "id": name, "time": BASE} for name in MINIONS]
+    end = {"event": "end", "returned": 0, "failed": 0, "silent": 3, "seconds": 9.5, "time": BASE}
+    tree.job(0, [*silent, end, ret("db1", late=True), ret("web1", retcode=2, late=True), ret("db1", late=True)])
+    (job,) = tree.json("jobs").values()
+    wanted = {"state": "done", "expected": 3, "returned": 2, "failed": 1, "silent": 1, "seconds": 9.5}
+    assert {name: job[name] for name in wanted} == wanted
+    assert re.search(r"done +2/3 +1 +1 +9\.5 s", tree.run("jobs").stdout)
+
+
 def test_an_active_job_is_counted_line_by_line(tree):
     silent = {"event": "silent", "id": "web2", "since": None, "time": BASE}
     jid = tree.job(0, [ret("db1"), ret("web1", retcode=2), silent], "active", batch=1)

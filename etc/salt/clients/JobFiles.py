@@ -28,8 +28,8 @@ class JobFile(NamedTuple):
     active: bool
 
 
-def last_line(path: Path) -> dict[str, Any]:
-    """The line that ended a job, {} where there is none yet; lines of late returns may stand behind it."""
+def last_line(path: Path) -> tuple[dict[str, Any], bool]:
+    """The line that ended a job, {} where there is none yet, and whether returns that came late stand behind it."""
     with open(path, "rb") as file:
         size, length = os.fstat(file.fileno()).st_size, TAIL
         while True:
@@ -38,9 +38,10 @@ def last_line(path: Path) -> dict[str, Any]:
             # JSON has no line end inside, so what begins a line is one
             at = max(tail.rfind(b"\n" + mark) for mark in END)
             if at >= 0:
-                return from_json(tail[at + 1 :].split(b"\n", 1)[0])
+                line, _, behind = tail[at + 1 :].partition(b"\n")
+                return from_json(line), bool(behind)
             if length >= min(size, MAX_TAIL):
-                return {}
+                return {}, False
             length *= 8
 
 
@@ -146,14 +147,15 @@ class JobFiles:
 
     def summary(self, job: JobFile) -> dict[str, Any]:
         """{jid, fun, arg, tgt, tgt_type, user, time, state, expected, returned, failed, silent, seconds}; of an active
-        job its whole file is read, of others the first line and the last."""
+        job its whole file is read, and of one with late returns, which count; of others the first line and the last."""
         header = self.header(job)
         wanted = ("fun", "arg", "tgt", "tgt_type", "user", "time")
         found: dict[str, Any] = {"jid": job.jid[:20]} | {name: header.get(name) for name in wanted}
         found |= {"state": DONE, "expected": len(header.get("minions", ()))}
         end: dict[str, Any] = {}
+        late = False
         with contextlib.suppress(ValueError):
-            end = last_line(job.path)
+            end, late = last_line(job.path)
         if end:
             found["state"] = CANCELLED if end["event"] == "cancelled" else DONE
         if "returned" not in end:
@@ -161,6 +163,8 @@ class JobFiles:
             end = counted(lines) | end
             if found["state"] == DONE and job.active:
                 found["state"] = self._state(job, lines)
+        elif late:
+            end |= counted(self.lines(job)) | {"seconds": end.get("seconds")}
         return found | {name: end.get(name) for name in ("returned", "failed", "silent", "seconds")}
 
     def _state(self, job: JobFile, lines: Iterable[Mapping[str, Any]]) -> str:
