@@ -10,8 +10,10 @@ Salt.
 A result has the pillar with its order, or why there is none; of an entry, the seconds after the start at which it ran,
 looked at in the middle of each."""
 
+import ast
 import copy
 import datetime
+import importlib
 import json
 import logging
 import signal
@@ -143,6 +145,16 @@ def schedule(case):
         return made.ran
 
 
+def called(case):
+    """What a function of Salt's library gives, as repr, or the name of its error."""
+    name, args = case
+    module, _, function = name.rpartition(".")
+    try:
+        return repr(getattr(importlib.import_module(f"salt.utils.{module}"), function)(*ast.literal_eval(args)))
+    except Exception as error:
+        return type(error).__name__
+
+
 def too_long(*_):
     raise TimeoutError
 
@@ -154,6 +166,8 @@ def main():
         results = schedule(cases)
     elif sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
+    elif sys.argv[1] == "library":
+        results = [called(case) for case in cases]
     elif sys.argv[1] in ("configurations", "options"):
         results = [{"configurations": configuration, "options": options}[sys.argv[1]](case) for case in cases]
     else:
