@@ -1,11 +1,12 @@
-"""What real Salt makes of pillar trees, of Jinja expressions and of schedules: run by the Python of an environment with
-Salt.
+"""What real Salt makes of pillar trees, of Jinja expressions, of schedules and of calls: run by the Python of an
+environment with Salt.
 
     python by_salt.py pillar < CASES.json > RESULTS.json     a case: {files, opts, grains, id}
     python by_salt.py configurations < CASES.json > RESULTS.json     a case: [role, files, the options asked for]
     python by_salt.py options < CASES.json > RESULTS.json     the defaults of each of these roles; "valid": all names
     python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
     python by_salt.py schedule < ENTRIES.json > RESULTS.json     {start, seconds, entries}
+    python by_salt.py library < CALLS.json > RESULTS.json     a call: [MODULE.FUNCTION of salt.utils, repr of arguments]
 
 A result has the pillar with its order, or why there is none; of an entry, the seconds after the start at which it ran,
 looked at in the middle of each."""
