@@ -1,17 +1,20 @@
-"""What real Salt makes of pillar trees, of Jinja expressions and of schedules: run by the Python of an environment with
-Salt.
+"""What real Salt makes of pillar trees, of Jinja expressions, of schedules and of calls: run by the Python of an
+environment with Salt.
 
     python by_salt.py pillar < CASES.json > RESULTS.json     a case: {files, opts, grains, id}
     python by_salt.py configurations < CASES.json > RESULTS.json     a case: [role, files, the options asked for]
     python by_salt.py options < CASES.json > RESULTS.json     the defaults of each of these roles; "valid": all names
     python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
     python by_salt.py schedule < ENTRIES.json > RESULTS.json     {start, seconds, entries}
+    python by_salt.py library < CALLS.json > RESULTS.json     a call: [MODULE.FUNCTION of salt.utils, repr of arguments]
 
 A result has the pillar with its order, or why there is none; of an entry, the seconds after the start at which it ran,
 looked at in the middle of each."""
 
+import ast
 import copy
 import datetime
+import importlib
 import json
 import logging
 import signal
@@ -143,6 +146,16 @@ def schedule(case):
         return made.ran
 
 
+def called(case):
+    """What a function of Salt's library gives, as repr, or the name of its error."""
+    name, args = case
+    module, _, function = name.rpartition(".")
+    try:
+        return repr(getattr(importlib.import_module(f"salt.utils.{module}"), function)(*ast.literal_eval(args)))
+    except Exception as error:
+        return type(error).__name__
+
+
 def too_long(*_):
     raise TimeoutError
 
@@ -154,6 +167,8 @@ def main():
         results = schedule(cases)
     elif sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
+    elif sys.argv[1] == "library":
+        results = [called(case) for case in cases]
     elif sys.argv[1] in ("configurations", "options"):
         results = [{"configurations": configuration, "options": options}[sys.argv[1]](case) for case in cases]
     else:

@@ -5,9 +5,12 @@ tests to hold ours against:
 
 writes filters.json (expression -> what is printed, null for an error), trees.json (constructs.json and random cases,
 with their results), configured.json (what the files of configurations.py say), salts_options.json (which options Salt
-has) and schedule.json (entries, and when they ran); with --check it only says whether Salt answers as it did."""
+has), schedule.json (entries, and when they ran) and library.json (calls of salt.utils, and what they gave); with
+--check it only says whether Salt answers as it did."""
 
+import base64
 import datetime
+import hmac
 import json
 import os
 import random
@@ -307,6 +310,40 @@ def entry(r):
     return made
 
 
+def library():
+    """Calls of what etc/salt/stand_in offers: a function, and its arguments as repr."""
+    r = random.Random(3)
+    values = [
+        "",
+        "abc",
+        "äöü €",
+        b"",
+        b"\xff\x00",
+        "YWJj",
+        "YWJj\n",
+        "/w==",
+        "YW",
+        "é=",
+        "x" * 200,
+        1,
+        None,
+        ["a"],
+        "\ud800",
+    ]
+    values += ["".join(r.choices("abcXYZ09+/= \nä", k=r.randrange(90))) for _ in range(120)]
+    one = "base64_b64encode base64_b64decode base64_encodestring base64_decodestring".split()
+    one += [f"{each}_digest" for each in ("md5", "sha1", "sha256", "sha512")]
+    calls = [(name, (value,)) for name in one for value in values]
+    calls += [("hmac_compute", (value, r.choice(values))) for value in values * 2]
+    for value in values * 2:
+        key = r.choice(values[:6])
+        message = value if isinstance(value, bytes) else str(value).encode(errors="replace")
+        digest = hmac.digest(key if isinstance(key, bytes) else key.encode(), message, "sha256")
+        calls.append(("hmac_signature", (value, key, r.choice([base64.b64encode(digest).decode(), value]))))
+    calls += [("get_hash", args) for args in (("/dev/null",), ("/dev/null", "md5"), ("/dev/null", "no"), ("/no/file",))]
+    return [[f"hashutils.{name}", repr(args)] for name, args in calls]
+
+
 CONSTRUCTS = json.loads((HERE / "constructs.json").read_text())
 
 
@@ -333,7 +370,10 @@ def main(python, check):
     entries = {f"job{n}": entry(random.Random(n)) for n in range(ENTRIES)}
     ran = by_salt(python, "schedule", {"start": START, "seconds": SECONDS, "entries": entries})
     schedule = [{"entry": entries[name], "ran": ran[name]} for name in entries]
+    calls = library()
+    gave = [[*call, result] for call, result in zip(calls, by_salt(python, "library", calls), strict=True)]
     texts = {
+        "library.json": "[\n" + ",\n".join(map(json.dumps, gave)) + "\n]\n",
         "configured.json": json.dumps(configured, indent=0) + "\n",
         "salts_options.json": json.dumps(names, indent=0, sort_keys=True) + "\n",
         "schedule.json": "[\n" + ",\n".join(map(json.dumps, schedule)) + "\n]\n",

@@ -2,7 +2,10 @@
 
 It works as this minion: with its id, key and master, so files and pillar come from there, its grains, the modules that
 a site has put beside it or synced, and a cache of its own, CACHE/salt-call. A salt-call that is a link to this program,
-or a script that starts it, is none: it would ask itself."""
+or a script that starts it, is none: it would ask itself.
+
+Jobs and `call` ask it. `__salt__['x.y']` in a module and `sys.list_functions` know the files here alone. The return
+comes as JSON, so keys of maps come back as text."""
 
 from __future__ import annotations
 
