@@ -144,7 +144,7 @@ def target_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
     parser.add_argument("tgt", metavar="TARGET", help="ids as a glob, a node set such as web[01-40], or as the letter")
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
-    parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
+    parser.add_argument("arg", nargs="*", default=[], metavar="ARG", help="YAML; k=v is a keyword argument")
     parser.set_defaults(wrong=parser.error)
 
 
