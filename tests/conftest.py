@@ -1,7 +1,11 @@
 """Fixtures of the tests that run in memory; the live ones bring their own (live.py)."""
 
+import signal
+
 import pytest
 from promises import table
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background ignores it, and so would children
 
 
 @pytest.fixture
