@@ -86,7 +86,9 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+LASTING = ("/", "/proc", "/sys", "/dev")  # other mounts come and go while others test beside this
 NORMAL = {
+    "ps.disk_partitions": lambda value: [row for row in value if row["mountpoint"] in LASTING],
     "ps.top": lambda value: [shape({key: each for key, each in row.items() if key != "cmd"}) for row in value],
     "ps.get_pid_list": lambda value: value[:5],
     "ps.pgrep": lambda value: value and len(value),
