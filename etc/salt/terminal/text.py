@@ -135,7 +135,7 @@ def printed(data: Any, out: str | None, opts: Mapping[str, Any]) -> str:
     def escape(found: re.Match[str]) -> str:
         return found[0] if ours and found[0] == "\x1b" else f"\\u{ord(found[0]):04x}"
 
-    return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip())
+    return (UNSAFE if opts.get("terminal") else SURROGATE).sub(escape, text.rstrip(" \n"))
 
 
 class Versions(argparse.Action):
