@@ -7,7 +7,6 @@ import grp
 import os
 import pwd
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -290,26 +289,10 @@ def _read(config: Any) -> list[str]:
 
 
 def _write(config: Any, lines: list[str]) -> None:
-    """Write an fstab beside its place and rename it, with the mode and the owner that it has."""
-    path = Path(str(config)).resolve()
     try:
-        state = path.stat()
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write("".join(lines))
-                file.flush()
-                os.fchmod(file.fileno(), state.st_mode & 0o7777)
-                os.fchown(file.fileno(), state.st_uid, state.st_gid)
-                with contextlib.suppress(OSError):  # where there is SELinux
-                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
-                os.fsync(file.fileno())
-            os.rename(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise CommandExecutionError(f"Couldn't write to {config}: {error.strerror}") from None
+        __salt__["file.write"](str(config), args=[line.removesuffix("\n") for line in lines])
+    except CommandExecutionError as error:
+        raise CommandExecutionError(f"Couldn't write to {error}") from None
 
 
 def fstab(config="/etc/fstab"):

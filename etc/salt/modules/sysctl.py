@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+__salt__: Mapping[str, Any]
 
 ROOT = "/proc/sys"
 BOOTED = "/run/systemd/system"  # exists where systemd runs, which reads only files below sysctl.d
@@ -158,30 +159,12 @@ def persist(name, value, config=None, test=False):
     if not holds:
         assign(name, value)  # first, so that a file does not keep what the kernel refuses
     if not (found and same):
-        _put(path, "".join(f"{line}\n" for line in ([*lines] if found else [*lines, f"{name} = {text}"])))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandExecutionError(f"Could not write to file: {path}: {error.strerror}") from None
+        try:
+            __salt__["file.write"](str(path), args=lines if found else [*lines, f"{name} = {text}"])
+        except CommandExecutionError as error:
+            raise CommandExecutionError(f"Could not write to file: {error}") from None
     return "Updated"
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it, with the mode and the owner of the one that was there."""
-    try:
-        path = path.resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = path.stat() if path.exists() else None
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise CommandExecutionError(f"Could not write to file: {path}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
-            if state:
-                os.fchown(file.fileno(), state.st_uid, state.st_gid)
-                with contextlib.suppress(OSError):  # where there is SELinux
-                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
-            os.fsync(file.fileno())
-        os.rename(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -328,28 +327,7 @@ def set_computer_desc(desc, test=False):
         lines = [each for each in old.removesuffix("\n").split("\n") if each and not PRETTY.match(each)]
         if test:
             return f"{path} would have the line: {line}"
-        _put(path, "".join(f"{each}\n" for each in [*lines, line]))
-    except OSError:
+        __salt__["file.write"](str(path), args=[*lines, line])
+    except (OSError, CommandExecutionError):
         return False
     return True
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it, with the mode and the owner of the one that was there."""
-    path = path.resolve()
-    state = path.stat() if path.exists() else None
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
-            if state:
-                os.fchown(file.fileno(), state.st_uid, state.st_gid)
-                with contextlib.suppress(OSError):  # where there is SELinux
-                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
-            os.fsync(file.fileno())
-        os.rename(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+__salt__: Mapping[str, Any]
 
 ZONES = "/usr/share/zoneinfo"
 LOCALTIME = "/etc/localtime"
@@ -139,10 +141,11 @@ def set_zone(timezone, test=False):
     except OSError as error:
         raise CommandExecutionError(f"{LOCALTIME} cannot be changed: {error.strerror}") from None
     if os.path.exists(NAMES) or os.path.exists("/etc/debian_version"):
-        _put(NAMES, f"{timezone}\n")
+        _write(NAMES, [timezone])
     if os.path.exists(CLOCK):
         text = Path(CLOCK).read_bytes().decode("utf-8", "surrogateescape")
-        _put(CLOCK, re.sub(r"^((?:TIME)?ZONE)=.*$", rf'\1="{timezone}"', text, flags=re.MULTILINE))
+        text = re.sub(r"^((?:TIME)?ZONE)=.*$", rf'\1="{timezone}"', text, flags=re.MULTILINE)
+        _write(CLOCK, [text.removesuffix("\n")])
     return True
 
 
@@ -175,7 +178,7 @@ def set_hwclock(clock, test=False):
         return f"The hardware clock would run in {'UTC' if kind == 'UTC' else 'local time'}."
     path = Path(ADJTIME)
     lines = path.read_text(encoding="ascii", errors="replace").splitlines() if path.exists() else []
-    _put(ADJTIME, "".join(f"{line}\n" for line in [*(lines + ADJTIME_HEAD[len(lines) :])[:2], kind]))
+    _write(ADJTIME, [*(lines + ADJTIME_HEAD[len(lines) :])[:2], kind])
     import subprocess
 
     program = shutil.which("hwclock", path=SEARCHED)
@@ -188,25 +191,9 @@ def set_hwclock(clock, test=False):
     return True
 
 
-def _put(name: str, text: str) -> None:
-    """Write a file beside its place and rename it, with the mode and the owner of the one that was there."""
-    path = Path(name).resolve()
+def _write(name: str, lines: list[str]) -> None:
     try:
-        state = path.stat() if path.exists() else None
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise CommandExecutionError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), state.st_mode & 0o7777 if state else 0o644)
-            if state:
-                os.fchown(file.fileno(), state.st_uid, state.st_gid)
-                with contextlib.suppress(OSError):  # where there is SELinux
-                    os.setxattr(file.fileno(), "security.selinux", os.getxattr(path, "security.selinux"))
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        __salt__["file.write"](name, args=lines)
+    except CommandExecutionError as error:
+        why = str(error).removeprefix(f"{name}: ")
+        raise CommandExecutionError(f"{name} cannot be written: {why}") from None
