@@ -2302,13 +2302,8 @@ PARTS: dict[str, dict[str, str]] = {
     UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
     ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
-    AWAY: {
-        RETURN: RETURNED,
-        RUNS: ALIVE,
-        RUNS_NOT: ABSENT,
-        JUDGED: SILENT,
-        REVOKED: SILENT,
-    },  # no connection: an answer has AWAY_SECONDS
+    # no connection: an answer has AWAY_SECONDS
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT, REVOKED: SILENT},
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
     # its return may be under way, so it is not silent at once
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
@@ -2950,8 +2945,7 @@ def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
             if not all_well(line):
                 job.failed.add(line["id"])
         elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
-            job.rollout.paused = line["event"] == "paused"
-            job.rollout.stopped = line["why"] if line["event"] == "stopped" else ""
+            job.rollout.told(line["event"], line["why"])
     return job, lines
 
 
@@ -3280,9 +3274,7 @@ class Jobs(Returns):
 
     def halt(self, job: Job, event: str, why: str, now: float) -> None:
         """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
-        rollout = job.rollout
-        rollout.paused = event == "paused" if event != "stopped" else rollout.paused
-        rollout.stopped = why if event == "stopped" else rollout.stopped
+        job.rollout.told(event, why)
         log.info("job %s is %s: %s", job.jid, event, why)
         self._note(job, {"event": event, "why": why, "time": now})
         self.events.append((f"salt/job/{job.jid}/{event}", {"why": why}))
@@ -3439,7 +3431,7 @@ class Jobs(Returns):
                 os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if name in there and (len(lines) == 1 or job.rollout) and (not job.rollout or job.going()):
+            if name in there and (job.going() if job.rollout else len(lines) == 1):
                 self.outgoing.append(job.load())
 
 
@@ -4304,7 +4296,8 @@ class MasterProtocol:
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
 # (publications, held requests, long requests), and what had to take longer is told at the log level debug. What is one
-# piece cannot be cut: a return of 8 MB is opened, written and synced in some 100 ms, which max_message_size bounds.
+# piece cannot be cut: to open a message of many MB is one step, and to write and sync it another; max_message_size
+# bounds both.
 
 
 def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:

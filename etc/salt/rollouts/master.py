@@ -58,6 +58,13 @@ class Rollout:
             self._last, self.again = now, min(self.again, now + pace)
         return max(0, number)
 
+    def told(self, event: str, why: str) -> None:
+        """`paused`, `resumed` or `stopped` has happened: by the operator, by `verdict`, or as the job's file says."""
+        if event == "stopped":
+            self.stopped = why
+        else:
+            self.paused = event == "paused"
+
     def verdict(self, failed: int, silent: int) -> str:
         """Why no more may start, or ''."""
         if self.failhard and failed:
