@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from in_memory import JID, Site
-from live import ENVIRONMENT, command, running_master, running_minion, until
+from live import ENVIRONMENT, command, public, running_master, running_minion, until
 
 import saltlite
 
@@ -287,6 +287,18 @@ def test_files_and_directories_go_to_minions_and_back(fleet, tmp_path):
     assert os.listdir(fleet.cache / "offers") == []
     done = command("cp", "-c", fleet.conf, "--from", "*", "--max-size", "2M", source, back)
     assert done.returncode == 1 and "--max-size" in done.stdout
+
+
+def test_a_node_set_is_a_target_of_cp_and_who_is_silent_is_named(fleet, tmp_path):
+    absent = fleet.pki / "minions/gone1"
+    absent.write_text(public())
+    try:
+        (tmp_path / "file").write_text("text")
+        done = command("cp", "-c", fleet.conf, "-t", "1", "web1,gone1", tmp_path / "file", tmp_path / "there")
+    finally:
+        absent.unlink()
+    assert (tmp_path / "there").read_text() == "text"
+    assert done.returncode == 1 and "gone1" in done.stdout and "Minion did not return. [" in done.stdout, done
 
 
 def test_what_came_already_is_kept_if_it_is_the_file_and_else_not(fleet, tmp_path):

@@ -47,7 +47,8 @@ from saltlite import client as client_class
 if TYPE_CHECKING:
     import argparse
 
-terminal, salt = packed_leaf("terminal", "text"), packed_leaf("commands", "salt")
+terminal, targets = packed_leaf("terminal", "text"), packed_leaf("terminal", "targets")
+report, local_client = packed_leaf("terminal", "report"), packed_leaf("clients", "LocalClient")
 
 PART = 1 << 20  # bytes that are read at once
 MAX_FILES = 100_000  # files and directories of one `cp`
@@ -62,7 +63,7 @@ NOT_THERE = "' is not available."  # what a minion returns that does not know th
 def cp_arguments(parser: argparse.ArgumentParser) -> None:
     as_salt = os.path.basename(parser.prog) == "salt-cp"  # where -C is not --compound
     kinds = parser.add_mutually_exclusive_group()
-    for flag, name, tgt_type in salt.TARGET_FLAGS:
+    for flag, name, tgt_type in targets.TARGET_FLAGS:
         flags = [name] if as_salt and flag == "-C" else [flag, name]
         text = f"the target is a {tgt_type.replace('_', ' ')}"
         kinds.add_argument(*flags, dest="tgt_type", action="store_const", const=tgt_type, help=text)
@@ -150,6 +151,7 @@ class Copy:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.client = args, client_class("LocalClient")(args.config_dir)
+        self.target = targets.meant(args.tgt, args.tgt_type, targets.Fleet(self.client.opts, local_client.caller()))
         self.dest: str = args.dest
         self.results: dict[str, dict[str, Any]] = {}
         self.silent: dict[str, str] = {}
@@ -212,7 +214,7 @@ class Copy:
         try:
             for line in self.client.follow(jid):
                 if line["event"] == "silent":
-                    self.silent[line["id"]] = salt.silence(line)
+                    self.silent[line["id"]] = report.silence(line)
                 elif line["event"] == "ret":
                     self.silent.pop(line["id"], None)
                 yield line
@@ -228,7 +230,7 @@ class Copy:
         """Copy to the minions."""
         found = sources(self.args.source)
         into = len(found) > 1 or not found[0].is_file or self.dest.endswith("/")
-        tgt, tgt_type = salt.target_of(self.args), self.args.tgt_type or "glob"
+        tgt, tgt_type = self.target.tgt, self.target.tgt_type
         others: Any = None
         if (place := self.place()) is None:
             self.files = sum(source.is_file for source in found)
@@ -344,7 +346,7 @@ class Copy:
         dest.mkdir(parents=True, exist_ok=True)
         arg = [place.name, paths, self.args.max_size, self.args.max_files]
         with bar(place / ".moved"):
-            for line in self.run("cp.send_files", {}, arg, salt.target_of(self.args), self.args.tgt_type or "glob"):
+            for line in self.run("cp.send_files", {}, arg, self.target.tgt, self.target.tgt_type):
                 if line["event"] == "new":
                     self.wanted = len(line["minions"])
                 elif line["event"] == "ret":

@@ -203,11 +203,6 @@ def job_words(args: argparse.Namespace) -> tuple[str | list[str], list[Any], dic
     return functions, lists, {}
 
 
-def target_of(args: argparse.Namespace) -> str | list[str]:
-    """The target; of a list its ids, which commas part, or blanks where there is no comma."""
-    return nodes.split(args.tgt) if args.tgt_type == "list" else str(args.tgt)
-
-
 def show_preview(args: argparse.Namespace, target: Any, fleet: Any) -> int:
     """Print who would run, why, and who is unknown; gives the exit code. `--out json`: one map of these."""
     try:
