@@ -359,6 +359,29 @@ def test_a_leaf_can_be_loaded_alone(path):
     assert loading().get(str(path), "") == ""
 
 
+def leaves_asked_for(tree):
+    """{name: (kind, leaf)} of what a file has packed_leaf give it at its top, `a, b = packed_leaf(…), …` too."""
+    found = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+        for name, call in zip(target.elts, value.elts, strict=False) if several else [(target, value)]:
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "packed_leaf":
+                found[name.id] = tuple(arg.value for arg in call.args)
+    return found
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_a_leaf_takes_of_another_is_there(path):
+    """The type checker does not see through packed_leaf."""
+    tree = ast.parse(path.read_text())
+    asked = leaves_asked_for(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in asked:
+            assert hasattr(saltlite.packed_leaf(*asked[node.value.id]), node.attr), ast.unparse(node)
+
+
 OFFERS = {
     "options": ("OPTIONS",),
     "requests": ("Requests",),
