@@ -63,7 +63,14 @@ def remove_day(day: Path, steps: Steps) -> Iterator[float]:
             if entry.is_file(follow_symlinks=False):
                 yield from unlink(entry.path, entry.stat(follow_symlinks=False).st_size)
             yield from steps.rest()
-    shutil.rmtree(day, ignore_errors=True)
+    # in a child, though it is empty: what has held a hundred thousand names takes a file system 60 ms
+    try:
+        pid = os.posix_spawnp("rm", ["rm", "-rf", "--", str(day)], os.environ)
+    except OSError:
+        shutil.rmtree(day, ignore_errors=True)
+        return
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        yield 0.01
 
 
 def remove_old(jobs: Path, keep: float, now: float, steps: Steps) -> Iterator[float]:
