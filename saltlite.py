@@ -2028,14 +2028,15 @@ class Loop:
 
     def _guard(self, call: Callable[[], None]) -> None:
         """Call it; whatever it raises is ours to mend, and no reason to end."""
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.thread_time()
         try:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
         self.longest = max(self.longest, took := time.monotonic() - began)
-        if took > self.LONG:
-            log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
+        if took > self.LONG:  # computing, or kept waiting by a busy machine or a slow disk
+            busy, name = time.thread_time() - busy, getattr(call, "__qualname__", call)
+            log.debug("a step of the loop took %d ms, %d of them computing: %s", took * 1000, busy * 1000, name)
 
 
 class Doorbell:
