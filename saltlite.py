@@ -3097,7 +3097,7 @@ class Returns:
         failed = set()
         for job in self.dirty:
             try:
-                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
+                append(self.path(job.jid, "kept"), "\n".join([*job.lines, ""]), sync=bool(job.unwritten))
             except FileNotFoundError:
                 pass  # both its names are gone: the job is cancelled, `look` says so
             except OSError as error:
@@ -4321,7 +4321,7 @@ class Master:
     slices."""
 
     BATCH = 500  # requests handled before their returns are written and they are answered
-    BATCH_SECONDS = 0.05
+    BATCH_SECONDS = 0.03
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step

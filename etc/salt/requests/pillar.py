@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import fnmatch
 import functools
+import importlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +49,7 @@ weigh: Callable[..., int] = sandbox.weigh
 
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
+IMPORTED = ("yaml", "jinja2.sandbox")  # which the first pillar of all needs, each in a step of its own
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 SAID = 32  # characters of a PGP message that a minion may know of it, at most
 OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
@@ -736,6 +739,10 @@ class Requests:
         for name in ("grains", "pillar_override"):
             if weigh(load.get(name), MAX_GRAINS) > MAX_GRAINS:
                 raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
+        for name in IMPORTED:
+            if name not in sys.modules:
+                importlib.import_module(name)
+                yield 0.0
         keep = self.opts["minion_data_cache"]
         if grains and keep:
             before = (self.tree.data.grains(peer.id) or {}).get("machine_id")
