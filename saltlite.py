@@ -4011,6 +4011,9 @@ class Admission:
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
 # each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
 # there holds nothing but its request until its turn has come.
+#
+# What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
+# back. So what a request asks, and whether it is true, is known later than that it is there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -4296,9 +4299,8 @@ class MasterProtocol:
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
-# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What is one
-# piece cannot be cut: to open a message of many MB is one step, and to write and sync it another; max_message_size
-# bounds both.
+# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What waits
+# for the disk is one piece: to write and sync the lines of a batch, of which a large one is at most 64 MB.
 
 
 def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:
