@@ -424,8 +424,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 
 EXT_DATETIME = 78
 MAX_DEPTH = 64
-MAX_NODES = 1_000_000  # members of all maps and lists in one message
-MAX_CONTAINERS = 200_000  # maps and lists in one message
+MAX_CONTAINERS = 200_000  # maps and lists in one message, with five times as many members
 KEY_TYPES = {str, bytes, int, bool, type(None)}  # of maps: what Salt's data has
 
 
@@ -504,15 +503,15 @@ def as_text(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: int = MAX_NODES) -> Any:
-    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one, MAX_NODES in all of them."""
+def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: int = 0) -> Any:
+    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one, 5 * `most` in all of them."""
     count, members = itertools.count(1), 0
 
     def container(value: Any) -> Any:
         nonlocal members
         members += len(value)
-        if next(count) > most or members > MAX_NODES:
-            raise PayloadError(f"more than {most} maps and lists, or {MAX_NODES} members")
+        if next(count) > most or members > 5 * most:
+            raise PayloadError(f"more than {most} maps and lists, or {5 * most} members")
         if msgpack.Timestamp in map(type, value.values() if isinstance(value, dict) else value):
             raise PayloadError("extension type -1")  # which msgpack itself makes an object of
         return value
@@ -524,21 +523,22 @@ def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: i
         ext_hook=_ext,
         object_pairs_hook=lambda pairs: container(_unique(pairs)),
         list_hook=container,
-        max_map_len=length,
-        max_array_len=length,
+        max_map_len=length or 5 * most,
+        max_array_len=length or 5 * most,
     )
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes, most: int = MAX_CONTAINERS) -> Any:
     """The object in `data`, one whole msgpack message; raises PayloadError, and nothing else, on anything odd.
 
     Byte strings that are UTF-8 come out as str, the others as bytes. Refused: trailing bytes, a map with a key twice,
-    more than 64 levels, keys that are neither text nor whole number, unknown extension types."""
+    more than 64 levels, keys that are neither text nor whole number, unknown extension types; more than `most` maps
+    and lists, or five times as many members of them."""
     try:
         try:
-            return unpack_bounded(data, raw=False)
+            return unpack_bounded(data, False, most)
         except UnicodeDecodeError:
-            return as_text(unpack_bounded(data, raw=True))
+            return as_text(unpack_bounded(data, True, most))
     except PayloadError:
         raise
     except Exception as error:  # msgpack raises a dozen kinds, among them bare ValueError and TypeError
@@ -846,18 +846,16 @@ class Crypticle:
         fill = 16 - len(data) % 16
         cipher = ciphers.Cipher(ciphers.algorithms.AES(self._aes), ciphers.modes.CBC(iv)).encryptor()
         box = iv + cipher.update(data + bytes([fill]) * fill)
-        return box + self._mac(box).finalize()
+        mac = hmac.HMAC(self._hmac, hashes.SHA256())
+        mac.update(box)
+        return box + mac.finalize()
 
     def open(self, box: bytes) -> bytes:
         """The bytes inside; AuthError unless this key sealed them. Nothing is deciphered before the MAC is right.
 
         The shortest box has an IV, one block and the HMAC: 64 bytes."""
-        if len(box) < 64 or len(box) % 16:
-            raise AuthError("a box does not open")
-        try:
-            self._mac(box[:-32]).verify(box[-32:])
-        except Exception:
-            raise AuthError("a box does not open") from None
+        for _ in self.verified(box, len(box)):
+            pass
         cipher = ciphers.Cipher(ciphers.algorithms.AES(self._aes), ciphers.modes.CBC(box[:16])).decryptor()
         data = cipher.update(box[16:-32])
         fill = data[-1]
@@ -865,10 +863,18 @@ class Crypticle:
             raise AuthError("a box does not open")
         return data[:-fill]
 
-    def _mac(self, data: bytes) -> hmac.HMAC:
-        mac = hmac.HMAC(self._hmac, hashes.SHA256())
-        mac.update(data)
-        return mac
+    def verified(self, box: bytes, most: int) -> Iterator[None]:
+        """Look at the MAC of a box in steps of `most` bytes; AuthError unless it is this key's."""
+        if len(box) < 64 or len(box) % 16:
+            raise AuthError("a box does not open")
+        mac, view = hmac.HMAC(self._hmac, hashes.SHA256()), memoryview(box)[:-32]
+        for at in range(0, len(view), most):
+            mac.update(view[at : at + most])
+            yield
+        try:
+            mac.verify(box[-32:])
+        except Exception:
+            raise AuthError("a box does not open") from None
 
     def dumps(self, value: Any, nonce: str = "") -> bytes:
         """A value in a box, behind the prefix and, in a reply, the nonce of its request."""
@@ -876,11 +882,15 @@ class Crypticle:
 
     def loads(self, box: bytes, nonce: str = "") -> Any:
         """The object inside; AuthError unless sealed by this key with this nonce, PayloadError unless msgpack."""
+        return unpack(self.bare(box, nonce))
+
+    def bare(self, box: bytes, nonce: str = "") -> bytes:
+        """The same before it is unpacked."""
         data = self.open(box)
         head = PREFIX + nonce.encode()
         if not data.startswith(head):
             raise AuthError("a reply answers another request" if data.startswith(PREFIX) else "a box has no prefix")
-        return unpack(data[len(head) :])
+        return data[len(head) :]
 
 
 # ---- 5. YAML, words and nested data ---------------------------------------------------------------------------------
@@ -1681,7 +1691,9 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "options": "",  # OPTIONS: {name: Option}
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
+    "apart": "",  # what a daemon does in a process of its own, so that its loop need not wait
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "returns": "",  # Quota: what is kept of a minion's returns
     "rollouts": "",  # Rollout: how many minions of a job may start now
     "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
@@ -2028,14 +2040,15 @@ class Loop:
 
     def _guard(self, call: Callable[[], None]) -> None:
         """Call it; whatever it raises is ours to mend, and no reason to end."""
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.thread_time()
         try:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
         self.longest = max(self.longest, took := time.monotonic() - began)
-        if took > self.LONG:
-            log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
+        if took > self.LONG:  # computing, or kept waiting by a busy machine or a slow disk
+            busy, name = time.thread_time() - busy, getattr(call, "__qualname__", call)
+            log.debug("a step of the loop took %d ms, %d of them computing: %s", took * 1000, busy * 1000, name)
 
 
 class Doorbell:
@@ -2329,6 +2342,15 @@ def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, A
             line[name] = load[name] if small else {"fun": "", "retcode": 1, "success": False}[name]
     line["time"] = now
     return line | {"out": load["out"]} if isinstance(load.get("out"), str) and len(load["out"]) <= MAX_TOLD else line
+
+
+class Prepared(dict[str, Any]):
+    """The load of a large return, of which its line, but for what was returned, and the text of the whole line have
+    been made already. What was returned is not in it."""
+
+    def __init__(self, load: Mapping[str, Any], line: dict[str, Any], text: str) -> None:
+        super().__init__(load)
+        self.line, self.text = line, text
 
 
 def all_well(line: dict[str, Any]) -> bool:
@@ -2879,7 +2901,6 @@ class MasterTree:
 MAX_REQUEST = 16 << 20
 REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
-MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
 def read_request(path: Path) -> dict[str, Any]:
@@ -2957,61 +2978,6 @@ def make_day(jobs: Path, jid: str) -> Path:
     return day
 
 
-class Quota:
-    """What is taken of each minion in a day: bytes of returns (return_quota), and MAX_OWN returns to no job of ours."""
-
-    def __init__(self, opts: Mapping[str, Any]) -> None:
-        self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
-        self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
-
-    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], str]:
-        """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
-        in the place of what was returned, and the return has failed: it is not lost without a word."""
-        self._begin(now)
-        line = return_line(minion_id, load, now)
-        text, most = to_json(line), self.opts["return_quota"]
-        self._bytes[minion_id] += len(text)
-        if self._bytes[minion_id] > most > 0:
-            why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
-            log.warning("a return for job %s is %s", load.get("jid"), why)
-            self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
-            line |= {"return": why, "retcode": 1, "success": False}
-            text = to_json(line)
-        return line, text
-
-    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
-        """Whether there is room for so many bytes of progress today, which counts as returns do."""
-        self._begin(now)
-        self._bytes[minion_id] += size
-        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
-
-    def may_keep_own(self, minion_id: str, now: float) -> bool:
-        """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
-        be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
-        self._begin(now)
-        self._own[minion_id] += 1
-        if self._own[minion_id] > MAX_OWN:
-            log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
-        return self._own[minion_id] <= MAX_OWN
-
-    def _begin(self, now: float) -> None:
-        """Count anew each day."""
-        if self._day != jid_of(now)[:8]:
-            self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
-
-
-def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: str) -> None:
-    """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
-    finished job. One that is there already stays as it is."""
-    minion_id = line["id"]
-    header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
-    header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
-    name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
-    path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
-    if not path.exists():
-        put(path, f"{to_json(header)}\n{text}\n")
-
-
 class Returns:
     """What minions bring to the jobs of a master, and its way to the disk.
 
@@ -3027,7 +2993,7 @@ class Returns:
         self.dirty: set[Job] = set()  # with lines that are not on disk
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
-        self.quota = Quota(opts)
+        self.quota = packed_leaf("returns", "master").Quota(opts)
         self.events = self.quota.events
 
     def new_jid(self, now: float) -> str:
@@ -3067,7 +3033,7 @@ class Returns:
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line, text = self.quota.line(minion_id, load, now)
-                keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
+                self.quota.keep_own(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
@@ -3105,7 +3071,7 @@ class Returns:
             self._remember(jid, {line["id"] for line in lines if line["event"] == "ret"})
         if minion_id in self.ended[jid]:
             return
-        append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
+        append(path, self.quota.line(minion_id, load, now)[1].removesuffix("}") + ', "late": true}\n')
         self.ended[jid].add(minion_id)
         self.queue.done(minion_id, jid)
         self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
@@ -3552,14 +3518,17 @@ class Peers:
             self.forget(minion_id)
         return bool(strangers)
 
-    def authenticate(self, message: dict[str, Any], now: float) -> tuple[Peer, dict[str, Any]]:
-        """Who sent an encrypted request, and its load; AuthError, PayloadError."""
+    def claimed(self, message: dict[str, Any]) -> tuple[Peer, bytes]:
+        """Who an encrypted request says it is from, and its box; AuthError, PayloadError."""
         minion_id, box = message.get("id"), message.get("load")
         if message.get("enc") != "aes" or not valid_id(minion_id) or not isinstance(box, bytes):
             raise PayloadError("not an encrypted request")
         assert isinstance(minion_id, str)
-        peer = self.peer(minion_id)
-        load = peer.crypticle.loads(box)
+        return self.peer(minion_id), box
+
+    def authenticate(self, peer: Peer, load: Any, now: float) -> dict[str, Any]:
+        """The load of its box, once that was opened, if it is this peer's and new; AuthError, PayloadError."""
+        minion_id = peer.id
         if not isinstance(load, dict) or load.get("id") != minion_id:
             raise AuthError("the id inside is not the id outside")
         tok = as_bytes(load.get("tok"))
@@ -3576,7 +3545,7 @@ class Peers:
         peer.heard.when, peer.heard.address = now, self.sender.address
         self.sender.minion = minion_id
         self.taken.append(f"{minion_id} {ts} {nonce}\n")
-        return peer, load
+        return load
 
     def note(self) -> None:
         """Write down which requests were taken; before they are answered, so that none is taken again after a crash."""
@@ -4047,8 +4016,10 @@ BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion aut
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
-LARGE = 1 << 18  # characters of a text, or items, from which on a return is taken down in a step of its own
+LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
+MAX_OPENING = 64  # larger requests of one minion that wait to be opened
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
+HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
 
@@ -4072,6 +4043,15 @@ class Asked(NamedTuple):
     steps: Iterator[Any] | None = None
 
 
+OPENING = Request(lambda peer, load, now: None)  # what a large request asks is not known yet
+
+
+def has_many_parts(data: bytes) -> bool:
+    """Whether packed data may have more than MANY maps, lists, byte strings or texts that are no UTF-8: each of these
+    is, or begins with, a byte above 127. What has not is opened and written down in some 20 ms at most."""
+    return len(data) - len(data.translate(None, HIGH)) > MANY
+
+
 def constant(value: Any) -> Request:
     """A request for something this master has none of: the reply a real master gives for nothing."""
     return Request(lambda peer, load, now: value)
@@ -4091,6 +4071,7 @@ class MasterProtocol:
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
         self.pause = 0.0  # seconds until `go_on` makes sense
+        self.kept = 0  # bytes of large requests that are not open yet
         self.counted = collections.Counter[str]()  # requests of this run, by what was asked for, or `bad load`
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
@@ -4125,7 +4106,11 @@ class MasterProtocol:
                     raise PayloadError("the message is too large")
                 reply = self._clear(envelope, message, now)
                 return None if reply is None else Reply(envelope, reply)
-            peer, load = self.peers.authenticate(message, now)
+            peer, box = self.peers.claimed(message)
+            if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
+                self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
+                return None
+            load = self.peers.authenticate(peer, unpack(bare), now)
             return self._dispatch(envelope, message, peer, load, now)
         except (AuthError, PayloadError, OSError) as error:
             log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
@@ -4134,6 +4119,22 @@ class MasterProtocol:
         except Exception:
             log.exception("a request could not be handled; the peer is told `bad load`")
             return Reply(envelope, BAD_LOAD)
+
+    def _later(self, asked: Asked, box: bytes, now: float) -> None:
+        """Have a large request opened apart. One too many is left unanswered, and comes again."""
+        if sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way) < MAX_OPENING:
+            self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
+
+    def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
+        """Steps that end in the load of a box, of which nothing is believed before."""
+        self.kept += len(box)
+        try:
+            signed = functools.partial(self._check_signature, peer)
+            load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        finally:
+            self.kept -= len(box)
+        self.peers.sender = sender
+        return self.peers.authenticate(peer, load, now)
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
         """The two requests that anybody may send."""
@@ -4169,8 +4170,15 @@ class MasterProtocol:
                     raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
                 return self._answer(asked._replace(steps=result), now)
         except StopIteration as end:
+            if request is OPENING:
+                return self._dispatch(asked.envelope, asked.message, peer, end.value, now)
             result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
+            if request is OPENING:
+                log.log(logging.WARNING if isinstance(error, Failure) else logging.DEBUG,
+                        "a large request of %s is refused: %s", peer.id, error)  # fmt: skip
+                self.counted["bad load"] += 1
+                return Reply(asked.envelope, BAD_LOAD)
             log.warning("%s of %s failed: %s: %s", load.get("cmd"), peer.id, type(error).__name__, error)
             if request.seal == ACK and not isinstance(error, SaltError):
                 return None  # not on disk, so not acknowledged: it will come again
@@ -4205,18 +4213,11 @@ class MasterProtocol:
     # handlers: (peer, load, now) -> object
 
     def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
-        """A minion's return; the jid that must be flushed before the ack. To open a large one was a step of its own."""
-        if "return" not in load or "jid" not in load:
-            raise PayloadError("a return without jid or return")
-        self._check_signature(peer, load)
-        value = load["return"]
-        if len(value) > LARGE if isinstance(value, str | bytes | list | dict) else False:
-            return self._ret_later(peer, load, now)
-        return self.jobs.ret(peer.id, load, now)
-
-    def _ret_later(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[None, None, str]:
-        """The same, when others have had their turn."""
-        yield
+        """A minion's return; the jid that must be flushed before the ack."""
+        if not isinstance(load, Prepared):
+            if "return" not in load or "jid" not in load:
+                raise PayloadError("a return without jid or return")
+            self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
@@ -4484,6 +4485,7 @@ class Master:
             self.loop.at("jobs", max(0.0, deadline - now), self.work)
         if self.admission.ready:
             self.loop.at("held", 0, self.held)
+        self.listener.keep(self.protocol.kept)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
         if self.protocol.under_way and not (self.protocol.pause and self.loop.waits("under way")):
@@ -4528,6 +4530,7 @@ class Master:
         """Take the next step of what is under way."""
         replies = self.protocol.go_on(time.time())
         failed = self.jobs.flush()
+        self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 

@@ -70,6 +70,7 @@ class Site:
         self.now += 1
         reply = self.master.receive(b"e", minion.request(load, self.now), self.now)
         while self.master.under_way:
+            time.sleep(self.master.pause)
             reply = next(iter(self.master.go_on(self.now)), reply)
         self.jobs.flush()
         return minion.reply(reply.data)

@@ -1,0 +1,66 @@
+"""What of the returns of minions is kept, for the disk is everybody's."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from saltlite import Prepared, jid_of, log, make_day, put, return_line, sha256, to_json
+
+MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
+
+
+class Quota:
+    """What is taken of each minion in a day: bytes of returns (return_quota), and MAX_OWN returns to no job of ours."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
+        self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
+
+    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], str]:
+        """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
+        in the place of what was returned, and the return has failed: it is not lost without a word."""
+        self._begin(now)
+        line = load.line if isinstance(load, Prepared) else return_line(minion_id, load, now)
+        text, most = load.text if isinstance(load, Prepared) else to_json(line), self.opts["return_quota"]
+        self._bytes[minion_id] += len(text)
+        if self._bytes[minion_id] > most > 0:
+            why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
+            log.warning("a return for job %s is %s", load.get("jid"), why)
+            self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
+            line |= {"return": why, "retcode": 1, "success": False}
+            text = to_json(line)
+        return line, text
+
+    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
+        """Whether there is room for so many bytes of progress today, which counts as returns do."""
+        self._begin(now)
+        self._bytes[minion_id] += size
+        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
+
+    def may_keep_own(self, minion_id: str, now: float) -> bool:
+        """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
+        be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
+        self._begin(now)
+        self._own[minion_id] += 1
+        if self._own[minion_id] > MAX_OWN:
+            log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
+        return self._own[minion_id] <= MAX_OWN
+
+    def _begin(self, now: float) -> None:
+        """Count anew each day."""
+        if self._day != jid_of(now)[:8]:
+            self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
+
+    def keep_own(self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: str) -> None:
+        """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
+        finished job. One that is there already stays as it is."""
+        minion_id = line["id"]
+        header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
+        header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
+        name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
+        path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
+        if not path.exists():
+            put(path, f"{to_json(header)}\n{text}\n")
