@@ -85,6 +85,15 @@ def test_what_a_process_apart_may_do(how, monkeypatch):
     assert not process.APART
 
 
+def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
+    """Who has asked for pillar is accepted no more, say: nobody goes on."""
+    steps = PROCESS.apart(lambda: PROCESS.run("ours", f"sleep 60 & echo $$ $! > {tmp_path}/pids; wait"))
+    next(steps)
+    pids = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split())
+    steps.close()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), what="both have ended")
+
+
 @pytest.mark.parametrize("number", [3, 4, 5])
 def test_so_many_processes_apart_at_once(number):
     steps = [PROCESS.apart(lambda: time.sleep(0.2) or {1: "a", "b": b"\xff"}) for _ in range(number)]
