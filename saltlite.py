@@ -3067,8 +3067,7 @@ class Returns:
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return
         if jid not in self.ended:
-            lines = [from_json(line) for line in read(path, 1 << 30).splitlines() if line.startswith(b'{"event": "')]
-            self._remember(jid, {line["id"] for line in lines if line["event"] == "ret"})
+            self._remember(jid, self.quota.returned(path))
         if minion_id in self.ended[jid]:
             return
         append(path, self.quota.line(minion_id, load, now)[1].removesuffix("}") + ', "late": true}\n')
