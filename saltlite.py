@@ -3067,8 +3067,7 @@ class Returns:
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return
         if jid not in self.ended:
-            lines = [from_json(line) for line in read(path, 1 << 30).splitlines() if line.startswith(b'{"event": "')]
-            self._remember(jid, {line["id"] for line in lines if line["event"] == "ret"})
+            self._remember(jid, self.quota.returned(path))
         if minion_id in self.ended[jid]:
             return
         append(path, self.quota.line(minion_id, load, now)[1].removesuffix("}") + ', "late": true}\n')
@@ -4328,6 +4327,8 @@ class Master:
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step
     REQUESTS = 20  # files of jobs/new that are taken in one look
+    EVENTS, EVENTS_SECONDS = 250, 0.02  # that are told at once, and how long in one step
+    UNTOLD = 50_000  # events that may wait for the next step
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4350,6 +4351,7 @@ class Master:
         for heard in self.peers.heard.values():
             self.listener.know(heard.address)
         self.present: set[str] = set()
+        self.untold: collections.deque[tuple[str, dict[str, Any]]] = collections.deque()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again, self._began = 0.0, time.monotonic()
@@ -4376,6 +4378,8 @@ class Master:
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
         self.write_events()
+        while self.untold:
+            self.write_events()
         for watcher in self.watchers:
             watcher.stop()
         self.save()
@@ -4502,16 +4506,21 @@ class Master:
         self.look()
 
     def write_events(self) -> None:
-        """Write what has been told since the last time."""
-        events = self.protocol.events + self.jobs.events
+        """Write what has been told since the last time, in steps: a thousand events are one request of a minion."""
+        self.untold += self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
-        write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
-        for watcher in self.watchers:
-            try:
-                watcher.told(events)
-            except Exception:  # what follows from events harms nothing else
-                log.exception("%s fails", type(watcher).__module__)
+        until = time.monotonic() + self.EVENTS_SECONDS
+        while self.untold and (time.monotonic() < until or len(self.untold) > self.UNTOLD):
+            events = [self.untold.popleft() for _ in range(min(self.EVENTS, len(self.untold)))]
+            write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
+            for watcher in self.watchers:
+                try:
+                    watcher.told(events)
+                except Exception:  # what follows from events harms nothing else
+                    log.exception("%s fails", type(watcher).__module__)
+        if self.untold and self.loop.running:
+            self.loop.at("events", 0, self.write_events)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""

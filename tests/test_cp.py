@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import contextlib
 import datetime
@@ -188,6 +189,26 @@ def test_link_of_somebody_in_a_directory_of_everybody_is_not_followed(minion, ma
         os.chown(tmp_path / "tmp" / name, 65534, 65534, follow_symlinks=False)
         assert "Permission denied" in minion.error("cp.get_file", "salt://f", f"{tmp_path}/tmp/{name}")
     assert (tmp_path / "secret").read_text() == "old" and not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_salt_cp_sends_follows_no_link_of_somebody_either(minion, tmp_path):
+    (tmp_path / "secret").write_text("old")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    theirs, mine = tmp_path / "tmp/theirs", tmp_path / "tmp/mine"
+    for link, target in ((theirs, "../secret"), (mine, "../own")):
+        link.symlink_to(target)
+    os.chown(theirs, 65534, 65534, follow_symlinks=False)
+    chunk = base64.b64encode(b"new").decode()
+    ret, retcode, _ = minion.run("cp.recv_chunked", str(theirs), chunk, compressed=False)
+    assert retcode == 1 and "is a symlink of nobody, which is not followed" in ret
+    assert minion("cp.recv", {"x": "new"}, str(theirs)) == {str(theirs): False}
+    assert (tmp_path / "secret").read_text() == "old"
+    assert minion("cp.recv_chunked", str(mine), chunk, compressed=False, mode=0o600) is True
+    assert minion("cp.recv_chunked", str(mine), chunk, append=True, compressed=False) is True
+    assert (tmp_path / "own").read_text() == "newnew" and mine.is_symlink()
+    assert minion("cp.recv", {"x": "again"}, str(mine)) == {str(mine): True} and (tmp_path / "own").read_text() == "again"
 
 
 def test_destination_that_is_no_file_is_left_alone(minion, master, tmp_path):

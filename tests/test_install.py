@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -184,6 +185,36 @@ def test_systemd_takes_the_units(machine):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if "man " not in line]
     assert complaints == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_daemons_of_root_run_no_interpreter_that_others_may_change(tmp_path, monkeypatch):
+    """Each link counts: where a virtual environment's python leads to is the system's, but its owner may change that."""
+    real = Path(os.path.realpath("/bin/sh"))
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    (venv / "python").symlink_to("here")
+    (venv / "here").symlink_to(os.path.relpath(real, venv))
+    args = argparse.Namespace(python=None, root="/")
+    monkeypatch.setattr(sys, "executable", str(venv / "python"))
+    for part in tmp_path.parents:
+        if not part.stat().st_mode & 0o001:
+            part.chmod(0o711)
+    tmp_path.chmod(0o711)
+    assert install.interpreter(args) == str(venv / "python")
+    for what in (venv, venv / "python", venv / "here"):
+        os.chown(what, 65534, 65534, follow_symlinks=False)
+        with pytest.raises(saltlite.Failure, match=f"{what} could be changed by others"):
+            install.interpreter(args)
+        os.chown(what, 0, 0, follow_symlinks=False)
+    venv.chmod(0o777)
+    with pytest.raises(saltlite.Failure, match="could be changed by others"):
+        install.interpreter(args)
+    (venv / "here").unlink()
+    (venv / "here").symlink_to("python")
+    venv.chmod(0o755)
+    with pytest.raises(saltlite.Failure, match="leads nowhere"):
+        install.interpreter(args)
 
 
 # what is installed is told in one place

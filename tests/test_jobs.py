@@ -503,6 +503,21 @@ def test_a_minion_that_was_not_asked_cannot_answer_late_either(site):
     assert site.lines(JID) == before
 
 
+def test_who_has_returned_to_a_forgotten_job_is_found_whatever_was_returned(tmp_path):
+    """A line may lie on any border of the pieces that are read; what looks like one within a return is none."""
+    returns = saltlite.packed_leaf("returns", "master")
+    quota = returns.Quota({"return_quota": 0})
+    lie = {"event": "ret", "id": "web9", "text": '\n{"event": "ret", "id": "web8"'}
+    longest = "a" + "b." * 125 + "c"
+    for size in (0, 1, returns.PIECE - 90, returns.PIECE - 60, returns.PIECE - 30, returns.PIECE, 2 * returns.PIECE):
+        lines = [{"event": "new", "minions": ["web7"], "arg": [lie]}]
+        for name, value in (("m", [lie, "x" * size]), (longest, [lie]), ("n", ["y" * 300, lie])):
+            lines.append(saltlite.return_line(name, {"return": value, "retcode": 0}, 1.0))
+        lines.append({"event": "silent", "id": "web6"})
+        (tmp_path / "job").write_text("".join(saltlite.to_json(line) + "\n" for line in lines))
+        assert quota.returned(tmp_path / "job") == {"m", longest, "n"}
+
+
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
     site.tree.put_key(saltlite.ACCEPTED, "late", KEYS[2].public.pem)

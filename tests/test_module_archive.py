@@ -65,6 +65,12 @@ def packed(path, *members):
     ([("l", "a", LINK), ("l/x", "x", FILE)], "it would be written through a link of the archive"),
     ([("l/x", "x", FILE), ("l", "a", LINK)], "it would be written through a link of the archive"),
     ([("there/x", "x", FILE)], "a link in the directory leads out of it"),
+    ([("there/", "", 0o40700)], "a link in the directory leads out of it"),
+    ([("./l", "a", LINK), ("l/x", "x", FILE)], "it would be written through a link of the archive"),
+    ([("l", "a", LINK), ("b/../l/x", "x", FILE)], "its name leads out of the directory"),
+    ([("l", "a", LINK), (".//l/x", "x", FILE)], "it would be written through a link of the archive"),
+    ([("d", ".", LINK), ("l", "d/..", LINK)], "it is a link to d/.."),
+    ([("d", ".", LINK), ("l", "./d/.././y", LINK)], "it is a link to ./d/.././y"),
 ])  # fmt: skip
 def test_an_archive_that_leads_out_is_refused_as_a_whole(minion, home, tmp_path, members, why):
     (home / "dest").mkdir()
@@ -148,6 +154,10 @@ def test_a_file_is_never_taken_for_an_option_of_tar(minion, home):
 
 def test_programs_are_asked_for_by_name_and_test_runs_none(minion, home, monkeypatch):
     assert minion("archive.gzip", str(home / "x"), options="-9 -k", test=True) == [f"Would run: gzip -9 -k {home}/x"]
+    for fun in ("gzip", "gunzip"):
+        assert minion(f"archive.{fun}", "--help", test=True) == [f"Would run: {fun} ./--help"]
+    assert minion("archive.cmd_zip", "-x", "y", test=True) == ["Would run: zip -r ./-x y"]
+    assert minion("archive.cmd_unzip", "-x", "y", test=True) == ["Would run: unzip ./-x -d y"]
     assert minion("archive.tar", "xf", "a b.tar", dest="/x", test=True) == ["Would run: tar xf 'a b.tar' -C /x"]
     for fun, args in (("cmd_zip", ["a.zip", "x,y"]), ("cmd_unzip", ["a.zip", "d"]), ("gunzip", ["x.gz"])):
         monkeypatch.setenv("PATH", str(home))

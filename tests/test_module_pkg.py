@@ -82,6 +82,7 @@ def test_versions_are_chosen_as_the_package_manager_orders_them(debian):
     assert "available: 1.0-1, 1.10-1, 2:0.9" in debian.error("pkg.install", "salt-mine", version=">=3:1")
     assert debian("pkg.version_cmp", "1.0", "1.0-0.1") == -1
     assert debian("pkg.version_cmp", "2:0.9", "1.10-1", ignore_epoch=True) == -1
+    assert "begins with no `-`" in debian.error("pkg.version_cmp", "--status-logger=touch x", "1")
     assert debian("pkg.upgrade_available", "salt-mine", refresh=False) is True
 
 

@@ -51,6 +51,16 @@ def test_a_key_is_added_replaced_and_removed_and_other_lines_stay(minion, config
     assert os.listdir(os.path.dirname(config)) == ["authorized_keys"]
 
 
+def test_a_comment_makes_no_second_line(minion, config):
+    odd = "".join(map(chr, (0x85, 0x2028, 0x2029)))
+    Path(config).write_bytes((FILE + f"# {odd}ssh-ed25519 {HOST} \x0cevil\r\n").encode())
+    before = Path(config).read_bytes()
+    assert minion("ssh.set_auth_key", USER, KEY, "ed25519", f"{odd}ssh-ed25519 {HOST} evil", config=config) == "new"
+    assert minion("ssh.set_auth_key", USER, KEY, "ed25519", "plain", config=config) == "replace"
+    assert Path(config).read_bytes() == before + f"ssh-ed25519 {KEY} plain\n".encode()
+    assert list(minion("ssh.auth_keys", USER, config)) == [OTHER, KEY]
+
+
 def test_a_new_file_is_for_its_user_alone(minion, tmp_path):
     config = str(tmp_path / "new/%u_%%")
     assert minion("ssh.set_auth_key", USER, KEY, "ssh-ed25519", config=config) == "new"

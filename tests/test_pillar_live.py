@@ -85,6 +85,31 @@ def test_what_a_process_apart_may_do(how, monkeypatch):
     assert not process.APART
 
 
+def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
+    """Who has asked for pillar is accepted no more, say: nobody goes on."""
+    steps = PROCESS.apart(lambda: PROCESS.run("ours", f"sleep 60 & echo $$ $! > {tmp_path}/pids; wait"))
+    next(steps)
+    pids = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split())
+    steps.close()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), what="both have ended")
+
+
+@pytest.mark.parametrize("what", ["grains", "pillar_override"])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_pillar_of_large_grains_keeps_nobody_waiting(site, what, more):
+    pillars = saltlite.packed_leaf("requests", "pillar")
+    value = {"a": ""}
+    value["a"] = "x" * (pillars.LARGE_GRAINS - pillars.weigh(value) + more)
+    assert pillars.weigh(value) == pillars.LARGE_GRAINS + more
+    minion = site.joined("m")
+    reply = site.master.receive("to", minion.request({"cmd": "_pillar", what: value}, site.now), site.now)
+    assert (reply is None) is (more > 0)
+    while site.master.under_way:
+        time.sleep(0.01)
+        reply = next(iter(site.master.go_on(site.now)), reply)
+    assert minion.reply(reply.data) == (value if what == "pillar_override" else {})
+
+
 @pytest.mark.parametrize("number", [3, 4, 5])
 def test_so_many_processes_apart_at_once(number):
     steps = [PROCESS.apart(lambda: time.sleep(0.2) or {1: "a", "b": b"\xff"}) for _ in range(number)]

@@ -45,11 +45,22 @@ def apart(function: Callable[[], bytes], seconds: float, running: set[int], most
         os.close(said)
         running.discard(pid)
         if status is None:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            end_with_programs(pid)
     if status == WELL << 8:
         return found
     raise Failure(found.decode(errors="replace") if status == FAILED << 8 else "its process has ended before its time.")
+
+
+def end_with_programs(pid: int) -> None:
+    """End a process apart, of which nobody wants to know any more, and the programs that it has started: each leads a
+    session of its own, and would go on."""
+    os.kill(pid, signal.SIGSTOP)  # it starts no other meanwhile
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        for program in map(int, file.read().split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 WELL, FAILED, CUT = 10, 11, 12  # how it ends: all is said, a sentence is, or not even that

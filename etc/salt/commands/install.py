@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from saltlite import EX_OK, EX_USAGE, Command, Failure, packed_leaf, put, say
 
 manual, shells, units = (packed_leaf("terminal", name) for name in ("manual", "shells", "units"))
-trial = packed_leaf("terminal", "trial")
+trial, ways = packed_leaf("terminal", "trial"), packed_leaf("terminal", "ways")
 ROLES = ("master", "minion")
 STUB = """# The options of the {role}, with their defaults and what they mean: `man salt-{role}` and README.
 # Files in {role}.d/*.conf count too.
@@ -106,10 +106,9 @@ def interpreter(args: argparse.Namespace) -> str:
         raise Failure(f"--python {python}: its absolute path is wanted.", EX_USAGE)
     if args.python or args.root != "/":
         return python
-    for path in (Path(os.path.realpath(python)), *Path(os.path.realpath(python)).parents):
-        info = os.stat(path)
-        loose = info.st_uid or info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
-        if loose or not info.st_mode & stat.S_IXOTH:
+    for path in ways.way_to(python):
+        loose = ways.loose(path)
+        if loose or not os.lstat(path).st_mode & stat.S_IXOTH:
             who = "could be changed by others than root" if loose else "is closed to the master's user"
             raise Failure(
                 f"{path} {who}, and the daemons would run {python}: use the system's python3, or name another with "

@@ -77,9 +77,9 @@ def _file_hash(path: Path | str, kind: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
-    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and, where none is given, mode. Gives
-    `dest`."""
+def _behind(dest: str) -> tuple[Path, os.stat_result | None]:
+    """The file that a path means, behind links, and what is there now; CommandExecutionError for somebody else's link
+    in a directory of everybody's, OSError."""
     # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
     parent = os.open(os.path.dirname(dest) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -94,6 +94,13 @@ def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
                 raise CommandExecutionError(f"{dest} is a symlink of {user_name(old.st_uid)}, which is not followed.")
             real, old = Path(os.path.realpath(real)), None
             old = os.stat(real)
+    return real, old
+
+
+def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and, where none is given, mode. Gives
+    `dest`."""
+    real, old = _behind(dest)
     if old and not stat.S_ISREG(old.st_mode):
         raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
     temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
@@ -735,10 +742,11 @@ def recv(files, dest):
             return "Destination unavailable"
         path = os.path.join(dest, base) if inside else dest
         try:
-            with open(path, "wb") as file:
+            fd = os.open(_behind(path)[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            with open(fd, "wb") as file:
                 file.write(text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape"))
             found[path] = True
-        except OSError:
+        except (OSError, CommandExecutionError):
             found[path] = False
     return found
 
@@ -756,8 +764,8 @@ def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, 
         data = base64.b64decode(chunk)
         data = _chunk_of({"data": data, "gzip": True}) if compressed and data else data
         os.makedirs(os.path.dirname(dest) or ".", exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
-        fd = os.open(dest, flags, 0o666 if mode is None else 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
+        fd = os.open(_behind(dest)[0], flags, 0o666 if mode is None else 0o600)
         try:
             if mode is not None and not append:
                 os.fchmod(fd, int(mode) & MODES)
@@ -765,7 +773,7 @@ def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, 
         finally:
             os.close(fd)
         return True
-    except (OSError, PayloadError, binascii.Error, TypeError, ValueError) as error:
+    except (OSError, PayloadError, CommandExecutionError, binascii.Error, TypeError, ValueError) as error:
         minion.context["retcode"] = 1
         return f"{dest}: {getattr(error, 'strerror', None) or error}"
 

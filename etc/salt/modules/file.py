@@ -99,6 +99,11 @@ def _as_shown(lines: Iterable[str | bytes]) -> list[str]:
     return [(_as_bytes(line) if isinstance(line, str) else line).decode("utf-8", "replace") for line in lines]
 
 
+def _split(text: str) -> list[str]:
+    """The lines of a text with their ends: \\n, \\r\\n or \\r. No other letter ends one, whatever str.splitlines says."""
+    return re.findall("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+", text)
+
+
 def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes]) -> str:
     """A unified diff of lines, without names."""
     import difflib
@@ -182,7 +187,7 @@ def _in_place(path: str, chunks: Iterable[bytes], like: str = "") -> None:
     """Write into the file itself: one with several names, one that is mounted, one of /proc. Its room is taken before
     its first byte changes, so a full disk loses nothing."""
     data = b"".join(chunks)
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         info = os.fstat(fd)
         if stat.S_ISREG(info.st_mode) and len(data) > info.st_size:
@@ -286,7 +291,7 @@ def _removable(path: str) -> str:
         for place in sorted(_mounts()):
             if place == real or place.startswith(f"{real}/"):
                 what = "is a mount point" if place == real else f"holds the mount point {place}"
-                raise CommandExecutionError(f"{path} is not removed, for it {what}: unmount it first.")
+                raise CommandExecutionError(f"{real} is not removed, for it {what}: unmount it first.")
     return real
 
 
@@ -638,6 +643,7 @@ def set_mode(path, mode, test=False):
     path = _expanded(path)
     if not os.path.exists(path):
         raise CommandExecutionError(f"{path}: File not found")
+    path = _target(path)
     try:
         number = _mode(mode)
     except ValueError:
@@ -676,6 +682,7 @@ def chown(path, user, group, test=False):
         problem += "File not found"
     if problem:
         return problem
+    path = _target(path) if os.path.exists(path) else path
     if test:
         now = stats(path)
         return f"Would set the owner of {path} from {now['user']}:{now['group']} to {user}:{group}."
@@ -883,7 +890,7 @@ def contains_regex(path, regex, lchar=""):
     path = _expanded(path)
     if not os.path.exists(path):
         return False
-    lines = _as_text(_contents(path)).splitlines(True)
+    lines = _split(_as_text(_contents(path)))
     return any(re.search(regex, line.lstrip(lchar) if lchar else line) for line in lines)
 
 
@@ -936,6 +943,7 @@ class _Finding(NamedTuple):
     path: str
     info: os.stat_result | None
     is_link: bool
+    top: str
 
 
 INTERVAL = re.compile(
@@ -1091,19 +1099,39 @@ def _printing(value: Any, test: bool) -> Callable[[_Finding], Any]:
     return lambda found: [PRINTED[name](found) for name in names]
 
 
+@contextlib.contextmanager
+def _held(found: _Finding) -> Iterator[str]:
+    """A name for what was found, in its directory, which is come to through no link: below /tmp another user could put
+    one in the place of a directory, between finding and removing."""
+    if found.path == found.top:
+        yield found.path
+        return
+    *directories, name = os.path.relpath(found.path, found.top).split("/")
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = os.open(found.top, flags)
+    try:
+        for each in directories:
+            inner = os.open(each, flags | os.O_NOFOLLOW, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        yield f"/proc/self/fd/{fd}/{name}"
+    finally:
+        os.close(fd)
+
+
 def _deleting(value: Any, test: bool) -> Callable[[_Finding], Any]:
     """Remove what is of these types: the path, or None if it is of another or could not be removed."""
     kinds = _kinds(value)
 
     def delete(found: _Finding) -> str | None:
         try:
-            info = os.lstat(found.path)
-            kind = stat.S_IFMT(info.st_mode)
-            if kind not in kinds and not (kind == stat.S_IFLNK and _kind(found) in kinds):
-                return None
-            real = _removable(found.path)
-            if not test:
-                _remove(real)
+            with _held(found) as path:
+                kind = stat.S_IFMT(os.lstat(path).st_mode)
+                if kind not in kinds and not (kind == stat.S_IFLNK and _kind(found) in kinds):
+                    return None
+                real = _removable(path)
+                if not test:
+                    _remove(real if path == found.top else path)
         except (OSError, CommandExecutionError) as error:
             log.error("find has not removed %s: %s", found.path, error)
             return None
@@ -1145,7 +1173,7 @@ def _walk(top: str, least: int, most: int | None) -> Iterator[_Finding]:
         with contextlib.suppress(OSError):
             info = os.stat(path) if os.path.exists(path) else os.lstat(path)
         if depth >= least:
-            yield _Finding(path, info, is_link)
+            yield _Finding(path, info, is_link, top)
         is_directory = info is not None and stat.S_ISDIR(info.st_mode) and (not is_link or depth == 0)
         if is_directory and (most is None or depth < most):
             with contextlib.suppress(OSError):
@@ -1301,7 +1329,7 @@ def seek_write(path, data, offset, test=False):
         where they are written
 
     CLI Example: salt '*' file.seek_write /path/to/file 'some data' 4096"""
-    path, offset = _expanded(path), _number(offset, "offset")
+    path, offset = _target(_expanded(path)), _number(offset, "offset")
     data = data if isinstance(data, bytes) else _as_bytes(str(data))
     if test:
         return f"Would write {len(data)} bytes at {offset} of {path}."
@@ -1327,7 +1355,7 @@ def truncate(path, length, test=False):
         bytes that stay
 
     CLI Example: salt '*' file.truncate /path/to/file 512"""
-    path, length = _expanded(path), _number(length, "length")
+    path, length = _target(_expanded(path)), _number(length, "length")
     if test:
         return f"Would cut {path} from {stats(path)['size']} to {length} bytes."
     try:
@@ -1348,7 +1376,7 @@ def touch(name, atime=None, mtime=None, test=False):
         when it was last changed; without: now
 
     CLI Example: salt '*' file.touch /var/log/emptyfile"""
-    name = _expanded(name)
+    name = _target(_expanded(name))
     try:
         given = [None if each is None else float(each) for each in (atime, mtime)]
     except (TypeError, ValueError):
@@ -1558,7 +1586,7 @@ def comment_line(path, regex, char="#", cmnt=True, backup=".bak", test=False):
     regex = str(regex)
     begin, core, end = "^" * regex.startswith("^"), regex.lstrip("^").rstrip("$"), "$" * regex.endswith("$")
     pattern = _compiled(f"{begin}({core}){end}" if cmnt else rf"^{re.escape(char)}\s*({core}){end}")
-    lines = _as_text(data).splitlines(True)
+    lines = _split(_as_text(data))
     new = [
         line if not pattern.match(line) else f"{char}{line}" if cmnt else line.lstrip(char)
         for line in lines
@@ -1772,7 +1800,7 @@ def line(
     if before is None and after is None and not match:
         match = content
     data = _contents(path)
-    lines = _as_text(data).splitlines(True)
+    lines = _split(_as_text(data))
     places = {"match": match, "before": before, "after": after, "location": location}
     new = _edited(lines, "" if content is None else str(content), mode, places, indent)
     if new == lines:
@@ -1962,10 +1990,15 @@ def makedirs_perms(name, user=None, group=None, mode="0755", test=False):
     for directory in reversed(wanted):
         try:
             os.mkdir(directory)
-            if number is not None:
-                os.chmod(directory, number)
-            if (uid, gid) != (-1, -1):
-                os.chown(directory, uid, gid)
+            # by its descriptor: whoever may write to the one above can put a link in its place meanwhile
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if number is not None:
+                    os.fchmod(fd, number)
+                if (uid, gid) != (-1, -1):
+                    os.fchown(fd, uid, gid)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise _failure(directory, error) from None
     return None

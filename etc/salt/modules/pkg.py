@@ -1057,6 +1057,8 @@ def _choice(row: Manager, name: str, number: str, given: Mapping[str, Any], igno
         pair = [each.split(":", 1)[-1] if ignore_epoch else each for each in (first, second)]
         return row.compare(*pair)
 
+    if version.startswith("-"):
+        raise SaltInvocationError(f"{number!r} is no version")
     fits = {
         "": lambda each: fnmatch.fnmatchcase(each, version),
         "=": lambda each: fnmatch.fnmatchcase(each, version),
@@ -1316,4 +1318,6 @@ def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):
 
     CLI Example: salt '*' pkg.version_cmp 0.2-001 0.2.0.1-002"""
     pair = [str(each).split(":", 1)[-1] if _true(ignore_epoch) else str(each) for each in (pkg1, pkg2)]
+    if any(each.startswith("-") for each in pair):
+        raise SaltInvocationError("a version begins with no `-`, which programs take for an option")
     return _manager().compare(*pair)

@@ -71,10 +71,11 @@ def _as_owner(path: str, user: Mapping[str, Any] | None) -> Iterator[None]:
 
 
 def _lines(path: str, user: Mapping[str, Any] | None = None) -> list[str]:
-    """A file's lines."""
+    """A file's lines: they end where sshd ends them, and at no other letter, which may stand in a comment."""
     try:
-        with _as_owner(path, user), open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
+        with _as_owner(path, user), open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            text = file.read()
+            return text.removesuffix("\n").split("\n") if text else []
     except OSError as error:
         raise CommandExecutionError(f"{path} cannot be read: {error.strerror}") from None
 

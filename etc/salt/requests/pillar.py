@@ -47,6 +47,7 @@ MAX_PILLAR: int = sandbox.MAX_PILLAR
 MAX_PILLAR_DEPTH: int = sandbox.MAX_PILLAR_DEPTH
 weigh: Callable[..., int] = sandbox.weigh
 
+LARGE_GRAINS = 1 << 15  # bytes: a machine's own are 10,000, and with a hundred network interfaces three times as many
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 IMPORTED = ("yaml", "jinja2.sandbox")  # which the first pillar of all needs, each in a step of its own
@@ -732,16 +733,18 @@ class Requests:
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer. One
-        that needs programs is compiled in a process of its own, for which nobody but the minion waits.
+        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of large
+        grains, for a template that goes through them goes on for as long as the minion likes.
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
-        for name in ("grains", "pillar_override"):
-            if weigh(load.get(name), MAX_GRAINS) > MAX_GRAINS:
-                raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
-        for name in IMPORTED:
-            if name not in sys.modules:
-                importlib.import_module(name)
+        sizes = {name: weigh(load.get(name), MAX_GRAINS) for name in ("grains", "pillar_override")}
+        if wrong := [name for name, size in sizes.items() if size > MAX_GRAINS]:
+            raise PayloadError(f"its {wrong[0]} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
+        large = max(sizes.values()) > LARGE_GRAINS
+        for module in IMPORTED:
+            if module not in sys.modules:
+                importlib.import_module(module)
                 yield 0.0
         keep = self.opts["minion_data_cache"]
         if grains and keep:
@@ -756,11 +759,12 @@ class Requests:
             return Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()
 
         try:
-            if peer.id in self.apart:
+            if large or peer.id in self.apart:
                 raise process.Wanted
             pillar = process.unless_wanted(compiled)
         except process.Wanted:
-            self.apart.add(peer.id)
+            if not large:
+                self.apart.add(peer.id)
             pillar = yield from process.apart(compiled)
         if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
             sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."

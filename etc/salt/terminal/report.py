@@ -241,7 +241,8 @@ class Report:
         docs = self.fun == "sys.doc" and not self.args.full_return
         if docs or self.args.static and not self._grouped():
             self._everything[line["id"]] = self._value(line)
-            self._out = line["out"] if line.get("out", "nested") != "nested" else self._out
+            out = terminal.wished(line)
+            self._out = out if out != "nested" and out else self._out
         elif self._grouped():
             self._groups.add(line)
         elif not self._was_streamed(line):
@@ -285,7 +286,7 @@ class Report:
         return wanted if wanted is not None else self.screen and len(self.facts.expected) > MANY
 
     def _show(self, heading: str, line: dict[str, Any]) -> None:
-        if text := terminal.rendered({heading: self._value(line)}, self.args, line.get("out"), retcode_of(line)):
+        if text := terminal.rendered({heading: self._value(line)}, self.args, terminal.wished(line), retcode_of(line)):
             self._write(text)
 
     def _was_streamed(self, line: dict[str, Any]) -> bool:
@@ -327,7 +328,7 @@ class Report:
 
         def text_of(group: Any) -> str:
             data = {"": self._value(group.line)}
-            return str(terminal.rendered(data, self.args, group.line.get("out"), 0, color=False))
+            return str(terminal.rendered(data, self.args, terminal.wished(group.line), 0, color=False))
 
         differences = grouping.Differences(text_of(majority), bool(self._colors["RED"]))
 
