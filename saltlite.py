@@ -2947,29 +2947,6 @@ def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], t
     return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
 
 
-def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
-    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
-
-    Raises OSError where the file cannot be read, and one of many others where it holds something else."""
-    raw = read(path, 1 << 30)
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    lines = [from_json(line) for line in whole.splitlines()]
-    job = Job(lines[0], now)
-    for line in lines:
-        for minion_id in line["minions"] if line["event"] == "batch" else ():
-            job.step(minion_id, STARTED)
-        if line["event"] == "ret":
-            if job.parts.get(line["id"]) != RETURNED:
-                job.step(line["id"], RETURN)
-            if not all_well(line):
-                job.failed.add(line["id"])
-        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
-            job.rollout.told(line["event"], line["why"])
-    return job, lines
-
-
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
     with contextlib.suppress(FileExistsError):
@@ -2990,7 +2967,8 @@ class Returns:
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.unsynced: Path | None = None  # what was written of the last large return
+        self.writing: set[str] = set()  # jids to whose files another process writes
+        self.later: tuple[Callable[[], Any], Callable[[], Any]] | None = None  # it does the one, the other follows
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
         returns = packed_leaf("returns", "master")
@@ -3029,13 +3007,13 @@ class Returns:
             self._add(job, minion_id, load, now)
             return jid
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self.unsynced = self.late.take(self, jid, minion_id, load, now)
+            self.late.take(self, jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line, text = self.quota.line(minion_id, load, now)
-                where = self.tree.jobs, jid if near else self.new_jid(now)
-                self.unsynced = self.quota.keep_own(*where, load, line, text)
+                own = self.quota.own(self.tree.jobs, jid if near else self.new_jid(now), load, line)
+                self.write(load, lambda: own(text))
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
@@ -3043,12 +3021,20 @@ class Returns:
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
         line, text = self.quota.line(minion_id, load, now)
+        if isinstance(load, Prepared):
+            path = self.path(job.jid, "kept")
+            self.later = lambda: append(path, bytes(text) + b"\n"), lambda: self._came(job, minion_id, line)
+            return
         job.lines.append(text)
         job.unwritten.append(minion_id)
+        self.dirty.add(job)
+        self._came(job, minion_id, line)
+
+    def _came(self, job: Job, minion_id: str, line: dict[str, Any]) -> None:
+        """A return is in the file, or will be with the next `flush`."""
         job.step(minion_id, RETURN)
         if not all_well(line):
             job.failed.add(minion_id)
-        self.dirty.add(job)
         self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
@@ -3079,37 +3065,48 @@ class Returns:
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
         returns are forgotten again, must not be acknowledged, and will come once more."""
-        failed = {job.jid for job in self.dirty if not self._write(job, bool(job.unwritten))}
-        self.dirty.clear()
+        failed, free = set(), {job for job in self.dirty if job.jid not in self.writing}
+        for job in free:
+            try:
+                append(self.path(job.jid, "kept"), b"\n".join([*job.lines, b""]), sync=bool(job.unwritten))
+            except FileNotFoundError:
+                pass  # both its names are gone: the job is cancelled, `look` says so
+            except OSError as error:
+                log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
+                failed.add(job.jid)
+                for minion_id in job.unwritten:
+                    job.step(minion_id, UNWRITTEN)
+                    job.failed.discard(minion_id)
+            job.lines, job.unwritten = [], []
+        self.dirty -= free
         return failed
 
-    def _write(self, job: Job, sync: bool) -> bool:
-        """Write the lines of a job; whether that was possible."""
-        lines, ids, job.lines, job.unwritten = job.lines, job.unwritten, [], []
-        try:
-            append(self.path(job.jid, "kept"), b"\n".join([*lines, b""]), sync)
-        except FileNotFoundError:
-            pass  # both its names are gone: the job is cancelled, `look` says so
-        except OSError as error:
-            log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
-            for minion_id in ids:
-                job.step(minion_id, UNWRITTEN)
-                job.failed.discard(minion_id)
-            return False
-        return True
+    def write(self, load: dict[str, Any], write: Callable[[], Any], then: Callable[[], Any] = lambda: None) -> None:
+        """Write a return that no active job has asked for; a large one is written later."""
+        if isinstance(load, Prepared):
+            self.later = write, then
+        else:
+            write()
+            then()
 
-    def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
-        """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
-        may be long in it, and nobody else needs to wait."""
-        self.unsynced, waits = None, set(self.dirty)
-        jid = self.ret(minion_id, load, now)
-        job = self.active.get(jid)
-        if job in self.dirty - waits:
-            self.dirty.discard(job)
-            if not self._write(job, sync=False):
-                raise OSError(errno.EIO, "not written", jid)
-            return "", self.path(jid, "kept")
-        return jid, self.unsynced
+    def ret_large(self, minion_id: str, load: Prepared, now: float) -> Generator[float, None, str]:
+        """`ret` of a large return, which another process writes, for the disk may be long in it. Meanwhile what else is
+        to be written of the job waits, and the job does not end."""
+        jid = str(load.get("jid", ""))
+        while jid in self.writing:
+            yield 0.01
+        self.later = None
+        unwritten = self.ret(minion_id, load, now)
+        if self.later is None:
+            return unwritten
+        write, then = self.later
+        self.writing.add(jid)
+        try:
+            yield from packed_leaf("apart", "master").done(write)
+        finally:
+            self.writing.discard(jid)
+        then()
+        return ""
 
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
@@ -3190,12 +3187,12 @@ class Jobs(Returns):
 
     def deadline(self) -> float | None:
         """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values()), default=None)
+        return min((job.due() for job in self.active.values() if job.jid not in self.writing), default=None)
 
     def tick(self, now: float) -> None:
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
-        for job in list(self.active.values()):
+        for job in [job for job in self.active.values() if job.jid not in self.writing]:
             if job.absent:
                 self.enqueue(job, now)
             if job.rollout:
@@ -3377,7 +3374,7 @@ class Jobs(Returns):
         for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
             path = active / (name if name in there else f".{name}")
             try:
-                job, lines = recovered_job(path, now)
+                job, lines = packed_leaf("returns", "master").recovered(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
                 log.error("%s cannot be read and is moved to jobs/bad: %s", path, error)
                 with contextlib.suppress(OSError):
@@ -4213,18 +4210,11 @@ class MasterProtocol:
     def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
         """A minion's return; the jid that must be flushed before the ack."""
         if isinstance(load, Prepared):
-            return self._ret_large(peer, load, now)
+            return self.jobs.ret_large(peer.id, load, now)
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
-
-    def _ret_large(self, peer: Peer, load: Prepared, now: float) -> Generator[float, None, str]:
-        """The same in steps."""
-        jid, written = self.jobs.ret_large(peer.id, load, now)
-        if written:
-            yield from packed_leaf("apart", "master").synced(written)
-        return jid
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
         """AuthError if a return is not signed, or signed wrongly, and the options refuse that."""
@@ -4342,6 +4332,7 @@ class Master:
         for heard in self.peers.heard.values():
             self.listener.know(heard.address)
         self.present: set[str] = set()
+        self.unanswered: list[Reply] = []  # until another process has written
         self.untold: collections.deque[tuple[str, dict[str, Any]]] = collections.deque()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
@@ -4395,9 +4386,15 @@ class Master:
             self.peers.sender = sender
             if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
                 replies.append(reply)
+        self.answer(replies)
+
+    def answer(self, replies: list[Reply]) -> None:
+        """Reply, when what was returned is on disk; to those whose job another process writes of, when it has."""
         failed = self.jobs.flush()
         self.peers.note()
-        self.reply(reply for reply in replies if reply.jid not in failed)
+        replies, writing = self.unanswered + replies, self.jobs.writing
+        self.unanswered = [reply for reply in replies if reply.jid in writing]
+        self.reply(reply for reply in replies if reply.jid not in failed | writing)
         self.work()
 
     def connections(self) -> None:
@@ -4520,11 +4517,7 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        replies = self.protocol.go_on(time.time())
-        failed = self.jobs.flush()
-        self.peers.note()
-        self.reply(reply for reply in replies if reply.jid not in failed)
-        self.work()
+        self.answer(self.protocol.go_on(time.time()))
 
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys.

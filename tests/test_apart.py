@@ -165,11 +165,35 @@ def test_a_large_return_for_which_there_is_no_room_comes_again(tmp_path):
     assert site.ask(minion, LOAD | {"return": "x" * 200_000}) is None and len(returned(site)) == 1
 
 
-def test_a_large_return_that_cannot_be_synced_is_not_acknowledged(site):
-    with pytest.raises(OSError, match="cannot be synced .*FileNotFoundError"):
-        for _ in APART.synced(site.path / "none/file"):
-            time.sleep(0.01)
-    assert not APART.SYNCING
+def test_a_large_return_that_cannot_be_written_is_not_acknowledged(site):
+    minion = site.joined("m")
+    submit(site)
+    assert site.master.receive(1, minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
+    (kept := site.jobs.path(JID, "kept")).unlink()
+    (active := site.jobs.path(JID, "active")).rename(site.path / "aside")
+    kept.mkdir()
+    assert finished(site) == [] and site.jobs.active[JID].counts["returned"] == 0 and not site.jobs.writing
+    kept.rmdir()
+    (site.path / "aside").rename(active)
+    os.link(active, kept)
+    assert site.ask(minion, LOAD | {"return": "x" * 200_000}) is None and len(returned(site)) == 1
+
+
+def test_while_a_large_return_is_written_the_job_waits(site):
+    """What else came for it is written and acknowledged when that is done; the job does not end before."""
+    minion, other = site.joined("m"), site.joined("other", 1)
+    submit(site)
+    assert site.master.receive(1, minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
+    while JID not in site.jobs.writing:
+        assert site.master.go_on(site.now) == []
+    reply = site.master.receive(2, other.request(LOAD | {"return": True}, site.now), site.now)
+    assert reply.jid == JID and site.jobs.flush() == set() and returned(site) == [] and site.jobs.deadline() is None
+    site.jobs.tick(site.now + 1000)
+    assert JID in site.jobs.active
+    assert [reply.envelope for reply in finished(site)] == [1] and not site.jobs.writing
+    assert site.jobs.flush() == set() and [line["id"] for line in returned(site)] == ["m", "other"]
+    site.jobs.tick(site.now)
+    assert JID not in site.jobs.active
 
 
 @pytest.mark.parametrize("signs", ["well", "wrongly", "not"])

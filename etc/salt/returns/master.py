@@ -1,34 +1,39 @@
-"""What of the returns of minions is kept, for the disk is everybody's."""
+"""What of the returns of minions is kept, for the disk is everybody's; those that come late; what a crash has left."""
 
 from __future__ import annotations
 
 import collections
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import saltlite
 from saltlite import (
+    RETURN,
+    RETURNED,
+    STARTED,
+    Job,
     Prepared,
     Returns,
     addressed,
+    all_well,
     append,
     from_json,
     jid_of,
     log,
     make_day,
     put,
+    read,
     return_line,
     sha256,
     to_json,
 )
 
 PIECE = 1 << 20  # bytes of a job's file that are looked at at once
-RETURN = re.compile(
-    rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"'
-)  # as return_line begins, and to_json writes
+LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, and to_json writes
 MAX_START = 300  # bytes of that
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
@@ -76,19 +81,20 @@ class Quota:
         if self._day != jid_of(now)[:8]:
             self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
 
-    def keep_own(
-        self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: bytes | memoryview
-    ) -> Path:
-        """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
-        finished job, and give its path. One that is there already stays as it is; a large one is not synced."""
+    def own(self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any]) -> Callable[[Any], None]:
+        """What keeps the text of a line of what a minion ran on its own account (call, schedule), under its own name,
+        as a finished job. One that is there already stays as it is."""
         minion_id = line["id"]
         header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
-        if not path.exists():
-            put(path, b"\n".join([to_json(header).encode(), text, b""]), sync=not isinstance(load, Prepared))
-        return path
+
+        def keep(text: bytes | memoryview) -> None:
+            if not path.exists():
+                put(path, b"\n".join([to_json(header).encode(), text, b""]))
+
+        return keep
 
 
 class Late:
@@ -103,25 +109,26 @@ class Late:
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
-    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
-        """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
-        not synced."""
+    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
+        """Append a late return to its job's file; raises OSError."""
         path = jobs.path(jid, "done")
         with open(path, "rb") as file:
             header = from_json(file.readline())
         if not addressed(header, minion_id, jobs.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-            return None
+            return
         if jid not in self.ended:
             self.remember(jid, returned(path))
         if minion_id in self.ended[jid]:
-            return None
-        text = bytes(jobs.quota.line(minion_id, load, now)[1][:-1])  # without its last bracket
-        append(path, text + b', "late": true}\n', sync=not isinstance(load, Prepared))
-        self.ended[jid].add(minion_id)
-        jobs.queue.done(minion_id, jid)
-        jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
-        return path
+            return
+        text = jobs.quota.line(minion_id, load, now)[1]
+
+        def then() -> None:
+            self.ended.get(jid, set()).add(minion_id)
+            jobs.queue.done(minion_id, jid)
+            jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+
+        jobs.write(load, lambda: append(path, bytes(text[:-1]) + b', "late": true}\n'), then)
 
 
 def returned(path: Path) -> set[str]:
@@ -131,6 +138,29 @@ def returned(path: Path) -> set[str]:
     with open(path, "rb") as file:
         while piece := file.read(PIECE):
             text = rest + piece
-            found.update(RETURN.findall(text))
+            found.update(LINE.findall(text))
             rest = text[-MAX_START:]
     return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
+
+
+def recovered(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
+    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
+
+    Raises OSError where the file cannot be read, and one of many others where it holds something else."""
+    raw = read(path, 1 << 30)
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if whole != raw:
+        os.truncate(path, len(whole))
+    lines = [from_json(line) for line in whole.splitlines()]
+    job = Job(lines[0], now)
+    for line in lines:
+        for minion_id in line["minions"] if line["event"] == "batch" else ():
+            job.step(minion_id, STARTED)
+        if line["event"] == "ret":
+            if job.parts.get(line["id"]) != RETURNED:
+                job.step(line["id"], RETURN)
+            if not all_well(line):
+                job.failed.add(line["id"])
+        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
+            job.rollout.told(line["event"], line["why"])
+    return job, lines
