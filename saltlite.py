@@ -4005,7 +4005,8 @@ class Admission:
 # there holds nothing but its request until its turn has come.
 #
 # What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
-# back. So what a request asks, and whether it is true, is known later than that it is there: until then it is OPENING.
+# back, which one more process writes. So what a request asks, and whether it is true, is known later than that it is
+# there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -4292,8 +4293,8 @@ class MasterProtocol:
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
-# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What waits
-# for the disk is one piece: to write and sync the lines of a batch, of which a large one is at most 64 MB.
+# (publications, held requests, long requests) or by another process (large returns), and what had to take longer is told
+# at the log level debug. One piece is to write and sync the lines of a batch, which waits for the disk.
 
 
 class Master:
