@@ -4013,7 +4013,7 @@ MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
-MAX_OPENING = 64  # larger requests of one minion that wait to be opened
+MAX_OPENING, MAX_KEPT = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
 HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
@@ -4067,7 +4067,6 @@ class MasterProtocol:
         self._hour, self._told = 0, collections.Counter[str]()  # bytes of events of each id in this hour
         self.under_way: collections.deque[Asked] = collections.deque()
         self.pause = 0.0  # seconds until `go_on` makes sense
-        self.kept = 0  # bytes of large requests that are not open yet
         self.counted = collections.Counter[str]()  # requests of this run, by what was asked for, or `bad load`
         self.requests = {  # the wire surface: cmd -> handler and sealing
             "_minion_event": Request(self.minion_event),
@@ -4116,19 +4115,24 @@ class MasterProtocol:
             log.exception("a request could not be handled; the peer is told `bad load`")
             return Reply(envelope, BAD_LOAD)
 
+    @property
+    def kept(self) -> int:
+        """Bytes of large requests that wait to be opened, and of large returns that wait to be written."""
+        waits = [asked.message["load"] for asked in self.under_way if asked.request is OPENING]
+        return sum(map(len, waits + [asked.load.text for asked in self.under_way if isinstance(asked.load, Prepared)]))
+
     def _later(self, asked: Asked, box: bytes, now: float) -> None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
-        if sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way) < MAX_OPENING:
+        if (
+            self.kept + len(box) <= MAX_KEPT
+            and sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way) < MAX_OPENING
+        ):
             self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
     def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
         """Steps that end in the load of a box, of which nothing is believed before."""
-        self.kept += len(box)
-        try:
-            signed = functools.partial(self._check_signature, peer)
-            load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
-        finally:
-            self.kept -= len(box)
+        signed = functools.partial(self._check_signature, peer)
+        load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
         self.peers.sender = sender
         return self.peers.authenticate(peer, load, now)
 
@@ -4167,7 +4171,7 @@ class MasterProtocol:
                 return self._answer(asked._replace(steps=result), now)
         except StopIteration as end:
             if request is OPENING:
-                return self._dispatch(asked.envelope, asked.message, peer, end.value, now)
+                return self._dispatch(asked.envelope, asked.message | {"load": b""}, peer, end.value, now)
             result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
             if request is OPENING:
@@ -4293,8 +4297,8 @@ class MasterProtocol:
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
-# (publications, held requests, long requests) or by another process (large returns), and what had to take longer is told
-# at the log level debug. One piece is to write and sync the lines of a batch, which waits for the disk.
+# (publications, held requests, long requests) or by another process (large returns), and what had to take longer is
+# told at the log level debug. One piece is to write and sync the lines of a batch, which waits for the disk.
 
 
 class Master:

@@ -110,21 +110,37 @@ def test_parts_of_a_request_that_is_opened_at_once(site, more, later):
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
-def test_large_requests_of_one_minion_that_wait(site, more):
+def test_large_requests_of_one_minion_that_wait(site, monkeypatch, more):
+    monkeypatch.setattr(saltlite, "MAX_OPENING", most := 6)
     minion, other = site.joined("m"), site.joined("other", 1)
     submit(site)
     large = LOAD | {"return": "x" * 200_000}
-    most = saltlite.MAX_OPENING
     for number in range(most + more):
         assert site.master.receive(number, minion.request(large, site.now), site.now) is None
     assert site.master.receive("other", other.request(large, site.now), site.now) is None
     assert 200_000 * (min(most, most + more) + 1) < site.master.kept < 201_000 * (most + 1)
-    assert len(APART.RUNNING) <= APART.MAX_APART
     replies = finished(site)
     assert {reply.envelope for reply in replies} == {*range(min(most, most + more)), "other"}
     assert site.master.kept == 0 and not APART.RUNNING
     site.jobs.flush()
     assert sorted(line["id"] for line in returned(site)) == ["m", "other"]
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_bytes_of_large_requests_that_wait(site, monkeypatch, more):
+    """Until a return is written: it may have been opened long before."""
+    minion = site.joined("m")
+    submit(site)
+    requests = [minion.request(LOAD | {"return": "x" * 200_000}, site.now) for _ in range(2)]
+    size = sum(len(saltlite.unpack_envelope(request)["load"]) for request in requests)
+    monkeypatch.setattr(saltlite, "MAX_KEPT", size - more)
+    assert [site.master.receive(number, request, site.now) for number, request in enumerate(requests)] == [None, None]
+    assert site.master.kept == (size if more < 1 else size // 2)
+    while not site.jobs.writing:
+        time.sleep(site.master.pause)
+        site.master.go_on(site.now)
+        assert site.master.kept >= 200_000
+    assert len(finished(site)) == (2 if more < 1 else 1) and site.master.kept == 0
 
 
 def test_what_its_key_did_not_seal_costs_no_process(site, monkeypatch):
@@ -283,13 +299,14 @@ def test_members_that_go_with_a_line_are_small(size):
     assert APART.is_small(None) and APART.is_small(2**60) and not APART.is_small([])
 
 
+@pytest.mark.parametrize("standing", [ZEROMQ.PROVEN, ZEROMQ.ASKING])
 @pytest.mark.parametrize("more", [-1, 0, 1])
-def test_bytes_that_wait_to_be_opened_keep_others_from_being_read(more):
+def test_bytes_that_wait_to_be_opened_keep_others_from_being_read(more, standing):
     incoming = ZEROMQ.Incoming()
-    connection = type("Proven", (), {"standing": ZEROMQ.PROVEN, "counted": ZEROMQ.LARGE + 1, "believed": "m"})()
+    connection = type("Proven", (), {"standing": standing, "counted": ZEROMQ.SMALL + 1, "believed": "m"})()
     incoming.kept = ZEROMQ.MAX_KEPT + more
     assert incoming.has_turn(connection) == (more < 1)
-    connection.counted = ZEROMQ.LARGE
+    connection.counted = ZEROMQ.SMALL
     assert incoming.has_turn(connection)
 
 

@@ -18,6 +18,7 @@ from saltlite import Failure, write_all
 
 PAUSE = 0.01  # seconds between two looks at a process
 NICE = 5  # the loop goes first
+KILLED: set[int] = set()  # which may be long in ending, if the disk is: they are asked for when the next begins
 
 
 def apart(function: Callable[[], bytes], seconds: float, running: set[int], most: int) -> Generator[float, None, bytes]:
@@ -27,6 +28,7 @@ def apart(function: Callable[[], bytes], seconds: float, running: set[int], most
     more than so many seconds, fails, or ends before its time."""
     while len(running) >= most:
         yield PAUSE
+    KILLED.difference_update({pid for pid in KILLED if os.waitpid(pid, os.WNOHANG)[0]})
     said = os.memfd_create("apart", os.MFD_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -60,7 +62,11 @@ def end_with_programs(pid: int) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    for _ in range(20):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return
+        time.sleep(0.001)
+    KILLED.add(pid)
 
 
 WELL, FAILED, CUT = 10, 11, 12  # how it ends: all is said, a sentence is, or not even that

@@ -301,8 +301,7 @@ MAX_TTL = 120.0  # seconds after which a peer that wants to be missed is missed,
 
 SMALL = 16 << 10  # bytes: a message up to this makes room only where there are no larger ones
 BUDGET_UNPROVEN = 64 << 20  # bytes of all messages of the unproven that are on their way; beyond it one of them goes
-LARGE = 128 << 10  # bytes of a message from which on it waits to be read while many wait to be opened:
-MAX_KEPT = 64 << 20  # bytes of these
+MAX_KEPT = 64 << 20  # bytes of messages that wait to be opened; beyond it only small ones are read
 BUDGET = 256 << 20  # bytes of all messages of the proven that are on their way; beyond it they wait their turn
 MAX_UNSENT = 32 << 20  # bytes that wait for one peer to take them, beyond the one message that it is taking
 MAX_TOPICS = 2  # that a subscriber may have: `broadcast`, its own, and none besides that could match
@@ -363,7 +362,7 @@ class Incoming:
         self.bytes = {True: 0, False: 0}
         self.holds: collections.Counter[str] = collections.Counter()
         self.paused: dict[Connection, None] = {}
-        self.kept = 0  # bytes of large messages that came whole and are not open yet
+        self.kept = 0  # bytes of messages that came whole and are not open yet
 
     def count(self, connection: Connection, size: int, now: float) -> None:
         """A connection holds so many bytes now, under what it has proven by now."""
@@ -387,11 +386,9 @@ class Incoming:
     def has_turn(self, connection: Connection) -> bool:
         """Whether more of what a connection is sending may be read: there is room, or its minion holds no more than its
         share, or it is the oldest, so that there is always one that can come to its end."""
-        if connection.standing != PROVEN:
-            return True
-        if self.kept > MAX_KEPT and connection.counted > LARGE:
+        if self.kept > MAX_KEPT and connection.counted > SMALL:
             return False
-        if self.bytes[True] <= BUDGET:
+        if connection.standing != PROVEN or self.bytes[True] <= BUDGET:
             return True
         if self.holds[connection.believed] <= BUDGET // len(self.holds):
             return True
@@ -707,7 +704,7 @@ class Listener:
             self._resume()
 
     def keep(self, size: int) -> None:
-        """So many bytes of large messages wait to be opened; beyond MAX_KEPT the rest of others is not read."""
+        """So many bytes of messages wait to be opened; beyond MAX_KEPT the rest of others is not read."""
         fewer, self.incoming.kept = size < self.incoming.kept, size
         if fewer:
             self._resume()
