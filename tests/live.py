@@ -29,9 +29,10 @@ import saltlite
 SCRIPT = Path(saltlite.__file__).resolve()
 # As a module, and with a place for byte code, the script is not compiled anew for each of some 200 processes.
 PROGRAM = [sys.executable, "-m", "saltlite"]
-BYTE_CODE = tempfile.TemporaryDirectory(prefix="saltlite-pyc-")
+PLACE = tempfile.TemporaryDirectory(prefix="saltlite-pyc-")
+BYTE_CODE = sys.pycache_prefix or PLACE.name
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-ENVIRONMENT |= {"PYTHONPATH": str(SCRIPT.parent), "PYTHONPYCACHEPREFIX": BYTE_CODE.name, "NO_COLOR": "1"}
+ENVIRONMENT |= {"PYTHONPATH": str(SCRIPT.parent), "PYTHONPYCACHEPREFIX": BYTE_CODE, "NO_COLOR": "1"}
 # Waits that a test would sit through are short; all else is as a user has it.
 MASTER_CONFIG = {"interface": "127.0.0.1", "timeout": 2, "gather_job_timeout": 2}
 MINION_CONFIG = {
@@ -51,11 +52,14 @@ def until(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> 
     """The first true value of `condition`; AssertionError when `seconds` have passed without one."""
     end = time.monotonic() + seconds
     while True:
-        late = time.monotonic() > end
+        began = time.monotonic()
         if value := condition():
             return value
-        assert not late, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.005)
+        now = time.monotonic()
+        assert began <= end, f"not within {seconds} s: {what or condition}"
+        time.sleep(
+            min(max(0.005, 2 * (now - began)), 0.3)
+        )  # a condition that starts a process is not asked all the time
 
 
 @functools.cache
