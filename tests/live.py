@@ -57,9 +57,7 @@ def until(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> 
             return value
         now = time.monotonic()
         assert began <= end, f"not within {seconds} s: {what or condition}"
-        time.sleep(
-            min(max(0.005, 2 * (now - began)), 0.3)
-        )  # a condition that starts a process is not asked all the time
+        time.sleep(min(max(0.005, 2 * (now - began)), 0.3))  # longer if asking starts a process
 
 
 @functools.cache
