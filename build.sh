@@ -219,7 +219,10 @@ test_all() {
   unset PYTHONDONTWRITEBYTECODE
   export PYTHONPYCACHEPREFIX=$PWD/.build/pyc
   rm -rf "$PYTHONPYCACHEPREFIX${TMPDIR:-/tmp}" # of files that earlier tests wrote
-  pytest -n 4 --dist loadfile "${@:-tests}" || status=1 # test_*.py; the others have verbs of their own
+  # at first one process compiles the tests, for four would do it four times
+  [ -d "$PYTHONPYCACHEPREFIX" ] || pytest --collect-only -qq tests >/dev/null || true
+  # test_*.py, in the order of tests/conftest.py; the others have verbs of their own
+  pytest -n 4 --dist loadfile --no-loadscope-reorder "${@:-tests}" || status=1
   wait $! || lint_status=1
   cat .build/lint.log >&2
   return $((status | lint_status))
