@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import random
@@ -44,6 +45,8 @@ MINION_CONFIG = {
     "recon_max": 200,
     "loop_interval": 0.05,
 }
+
+BROUGHT = itertools.cycle(range(10, 16))  # the numbers of keys that no test makes itself
 
 T = TypeVar("T")
 
@@ -128,6 +131,18 @@ class Daemon:
         with self.log.open("wb") as log:
             null = subprocess.DEVNULL
             self.process = subprocess.Popen(words, stdin=null, stdout=log, stderr=log, env=ENVIRONMENT)
+
+    def bring_key(self) -> None:
+        """Put a key pair where there is none: to make one takes half of a first start. It is one of a few, and another
+        than the neighbours have."""
+        place = self.pki / f"{self.role}.pem"
+        if place.exists() or {"key_pass", "keysize", "pki_dir", "root_dir"} & self.options.keys():
+            return
+        number = next(BROUGHT)
+        self.pki.mkdir(0o700, parents=True, exist_ok=True)
+        place.write_bytes(pem(number))
+        place.chmod(0o400)
+        place.with_suffix(".pub").write_text(public(number) + "\n")
 
     def text(self) -> str:
         """What the process has logged since it was started."""
@@ -289,6 +304,7 @@ def running_master(
     """A master with its configuration in ROOT/NAME, ready; it has to end well, too."""
     master = Master(root / name, options or {})
     master.program = program
+    master.bring_key()
     try:
         master.start()
         yield master
@@ -309,6 +325,7 @@ def running_minion(
     """A minion of `master` with its configuration beside it; `ready`: accepted, connected and known."""
     minion = Minion(master.root.parent / name, master, {"id": name} | (options or {}))
     minion.program = program
+    minion.bring_key()
     try:
         minion.start()
         if ready:
