@@ -41,9 +41,9 @@ def test_a_running_master_decrypts_and_runs_programs(tmp_path):
 
 def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
     slow = "#!yaml\na: 1\n"
-    with running_master(
-        tmp_path, {"ext_pillar": [{"cmd_yaml": "[ %s = web1 ] && sleep 1.2; echo 'ext: %s'"}]}
-    ) as master:
+    go = tmp_path / "go"
+    program = f"while [ %s = web1 ] && [ ! -e {go} ]; do sleep 0.05; done; echo 'ext: %s'"
+    with running_master(tmp_path, {"ext_pillar": [{"cmd_yaml": program}]}) as master:
         write(tmp_path / "master/srv/pillar", {"top.sls": TOP, "a.sls": slow, "b.sls": "b: 2\n"})
         with running_minion(master, "web2"), running_minion(master, "web1", ready=False):
             master.accept("web1")
@@ -51,6 +51,7 @@ def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
             assert master.returns("web2", "test.ping") == {"web2": True}
             assert master.returns("web2", "pillar.items") == {"web2": {"a": 1, "b": 2, "ext": "web2"}}
             assert programs(master.process.pid)
+            go.touch()
             until(lambda: master.up("web1"))
             assert master.returns("web1", "pillar.items") == {"web1": {"a": 1, "b": 2, "ext": "web1"}}
             assert not programs(master.process.pid)
