@@ -440,7 +440,7 @@ def test_a_template_ends_and_stays_small(compiled, payload):
 
 
 def test_calls_that_call_are_counted(compiled, monkeypatch):
-    """A deep tree of calls, by fewer steps than there are: each takes a hundred times as long as a round of a loop."""
+    """A deep tree of calls, with fewer steps than there are: a call takes ten times as long as a round of a loop."""
     monkeypatch.setattr(saltlite.packed_leaf("pillars", "sandbox"), "MAX_STEPS", 100_000)
     text = "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}"
     assert compiled({"top.sls": TOP, "a.sls": f"a: {text}\n"}) == {"_errors": [SAFE.format("a")]}
