@@ -756,7 +756,7 @@ class PrivateKey:
         if phrase and not closed:
             raise AuthError("the private key is not encrypted, and a pass phrase is given (openssl pkey -aes256)")
         word = phrase.encode() or None
-        try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_sound` takes 3
+        try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_tok` takes 3
             key = serialization.load_pem_private_key(pem, word, unsafe_skip_rsa_key_validation=True)
         except Exception:
             why = "; its pass phrase is missing or another one" if closed else ""
@@ -766,19 +766,21 @@ class PrivateKey:
         self._key = key
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         self.public = PublicKey(key.public_key().public_bytes(serialization.Encoding.PEM, form).decode())
-        if not self._sound():
+        self.tok = self._tok()
+        if not self.tok:
             raise AuthError("the private key is damaged: its numbers do not belong together")
 
     def __repr__(self) -> str:
         return "PrivateKey(…)"
 
-    def _sound(self) -> bool:
-        """Whether all of p, q, dmp1, dmq1, iqmp belong to the public key: a signature made with a wrong one of them
-        would betray the others."""
+    def _tok(self) -> bytes:
+        """What requests prove their sender with; b"" if not all of p, q, dmp1, dmq1, iqmp belong to the public key: a
+        signature made with a wrong one of them would betray the others."""
         try:
-            return self.public.recover(self.private_encrypt(b"salt")) == b"salt"
+            tok = self.private_encrypt(b"salt")
+            return tok if self.public.recover(tok) == b"salt" else b""
         except (AuthError, ValueError, OverflowError, ArithmeticError):
-            return False
+            return b""
 
     @staticmethod
     def generate(bits: int, phrase: str = "") -> bytes:
@@ -4845,7 +4847,7 @@ class MinionProtocol:
         self.why = ""
         self.master = tree.master_key()
         self.publish_port = 0
-        self.tok = key.private_encrypt(b"salt")
+        self.tok = key.tok
         self.session: Crypticle | None = None
         self.aes: Crypticle | None = None
         self._serial = 0

@@ -27,6 +27,11 @@ def compiled(tmp_path):
     return compiled
 
 
+def pytest_collection_modifyitems(items):
+    """Files whose tests start daemons come first: these wait now and then, and the last of all should be short."""
+    items.sort(key=lambda item: not hasattr(item.module, "running_master"))
+
+
 def pytest_terminal_summary(terminalreporter):
     """What came of each promise: promises.py."""
     if lines := table(terminalreporter.stats):

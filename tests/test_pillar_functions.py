@@ -110,7 +110,7 @@ range(9999)|map('string')|map('list')|list|unique
 ('a' * 4000)|check_whitelist_blacklist('(a+)+b')
 '%99999d'|strftime
 0|strftime('%99999d')
-('x' * 9999999)|yaml_dquote|yaml_dquote|yaml_dquote
+[('x' * 16700000)|upper|length, ('x' * 99999)|yaml_dquote|length]
 """.strip().splitlines()
 
 
@@ -543,7 +543,8 @@ def test_what_does_not_fit_together_is_an_error(compiled, call, good):
     assert ("_errors" in compiled(sls(f"salt.{call}"))) is not good
 
 
-def test_what_is_put_together_is_counted(compiled, caplog):
+def test_what_is_put_together_is_counted(compiled, caplog, monkeypatch):
+    monkeypatch.setattr(SANDBOX, "MAX_STEPS", 100_000)
     text = "{% set ns = namespace(d={}) %}{% for n in range(40) %}{% set ns.d = salt['slsutil.merge']({'a': ns.d}, "
     text += "{'b': ns.d}) %}{% endfor %}a: {{ ns.d.a|length }}\n"
     assert compiled({"top.sls": TOP, "a.sls": text}) == {"_errors": [SAFE]}
