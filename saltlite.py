@@ -914,6 +914,15 @@ def too_deep(text: str) -> bool:
     return False
 
 
+def none_twice(nodes: Iterable[Any], keys: Iterable[Any]) -> None:
+    """YAMLError names the line of a key that stands twice in a map."""
+    known: set[Any] = set()
+    for node, key in zip(nodes, keys, strict=True):
+        if key in known:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key {str(key)[:100]!r} appears twice")
+        known.add(key)
+
+
 @functools.cache
 def yaml_loader() -> Any:
     """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice, and !!binary
@@ -954,8 +963,7 @@ def yaml_loader() -> Any:
             """A key twice is a mistake, of which YAML itself would silently take the last."""
             keys = [key for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
             found = super().construct_mapping(node, deep)  # which refuses a list as a key
-            if len({self.construct_object(key) for key in keys}) < len(keys):
-                raise yaml.YAMLError("a key appears twice")
+            none_twice(keys, map(self.construct_object, keys))
             return found
 
         def construct_yaml_binary(self, node: Any) -> Any:

@@ -41,6 +41,17 @@ def told(path, role, **files):
     return [(logging.getLevelName(level), sentence) for level, sentence in opts["__warnings__"]]
 
 
+def test_a_kind_of_ext_pillar_that_is_not_here_is_an_error_at_the_start(tmp_path):
+    text = "ext_pillar:\n  - git: ['main https://example.com/pillar.git']\n  - cmd_yaml: 'true'\n"
+    ((level, sentence),) = told(tmp_path, "master", master=text)
+    assert level == "ERROR" and "no kind 'git'" in sentence and "Keep a checkout" in sentence
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    with pytest.raises(saltlite.Failure, match="line 3: the key 'user' appears twice"):
+        told(tmp_path, "master", master="user: root\nid: a\nuser: salt\n")
+
+
 # Which files count
 
 
