@@ -914,15 +914,6 @@ def too_deep(text: str) -> bool:
     return False
 
 
-def none_twice(nodes: Iterable[Any], keys: Iterable[Any]) -> None:
-    """YAMLError names the line of a key that stands twice in a map."""
-    known: set[Any] = set()
-    for node, key in zip(nodes, keys, strict=True):
-        if key in known:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key {str(key)[:100]!r} appears twice")
-        known.add(key)
-
-
 @functools.cache
 def yaml_loader() -> Any:
     """PyYAML's safe loader with Salt's changes: dates stay text, 010 is ten, a key may not appear twice, and !!binary
@@ -933,8 +924,7 @@ def yaml_loader() -> Any:
             if too_deep(stream):
                 raise yaml.YAMLError("it is nested too deeply")
             super().__init__(stream)
-            self.merged = 0
-            self.merging: set[int] = set()
+            self.merged, self.merging = 0, set[int]()
 
         def flatten_mapping(self, node: Any) -> None:
             """`<<: [*a, *a]`, thirty times over, would be a thousand million keys: count before they are made."""
@@ -962,8 +952,10 @@ def yaml_loader() -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """A key twice is a mistake, of which YAML itself would silently take the last."""
             keys = [key for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
-            found = super().construct_mapping(node, deep)  # which refuses a list as a key
-            none_twice(keys, map(self.construct_object, keys))
+            found, first = super().construct_mapping(node, deep), dict[Any, Any]()  # super refuses a list as a key
+            for key in keys:
+                if first.setdefault(self.construct_object(key), key) is not key:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} appears twice")
             return found
 
         def construct_yaml_binary(self, node: Any) -> Any:
@@ -4127,6 +4119,10 @@ class MasterProtocol:
             message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
             version = message.get("version", 0)
             if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
+                asks = as_text(message.get("load")) if len(data) <= MAX_CLEAR else None
+                who = asks.get("id") if isinstance(asks, dict) else message.get("id")
+                log.warning("%.260r at %s speaks an older protocol (%.20r, not %s): it needs a newer Salt", who,
+                            self.peers.sender.address or "?", version, PROTOCOL_VERSION)  # fmt: skip
                 raise PayloadError("an older protocol")
             if message.get("enc") == "clear":
                 if len(data) > MAX_CLEAR:
