@@ -222,7 +222,7 @@ class Report:
 
     def _ask_for_unknown(self, line: dict[str, Any]) -> None:
         if self._target and self._fleet:
-            self.unknown = self._fleet.without_key(targets.unknown(self._target, line["minions"]))
+            self.unknown = self._fleet.without_key(targets.unknown(self._fleet.wire(self._target), line["minions"]))
 
     def _new(self, line: dict[str, Any]) -> None:
         self._ask_for_unknown(line)
