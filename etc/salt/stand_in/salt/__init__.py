@@ -16,7 +16,7 @@ def part(package: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         if name[:2] == "__" or error.name != wanted:
             raise AttributeError(f"module {package!r} has no attribute {name!r}") from error
-        raise AttributeError(f"there is no {wanted} here: it needs Salt on this machine") from None
+        raise AttributeError(f"there is no {wanted} here, for Salt is not installed on this machine") from None
 
 
 def __getattr__(name: str) -> Any:
