@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 import inspect
 import re
@@ -154,7 +153,7 @@ def format_call(
     if spec.keywords:
         made["kwargs"].update(extra)
     elif extra:
-        *others, last = (f"'{name}'" for name in copy.copy(extra))
+        *others, last = (f"'{name}'" for name in extra)
         names = f"{', '.join(others)} and {last} are invalid keyword arguments" if others else ""
         full = made.get("full", f"{fun.__module__}.{fun.__name__}")
         raise SaltInvocationError(f"{names or f'{last} is an invalid keyword argument'} for '{full}'")

@@ -135,8 +135,14 @@ class _Lock:
             raise FileLockError("path must be a string")
         self.file, self.timeout = lock_fn or f"{path}.w", timeout
         self.start = time.time() if time_start is None else time_start
-        if os.path.lexists(self.file) and os.path.exists(self.file) and not os.path.isfile(self.file):
-            raise self.error(f"lock_fn {self.file} exists and is not a file")
+        try:
+            if not stat.S_ISREG(os.stat(self.file).st_mode):
+                raise self.error(f"lock_fn {self.file} exists and is not a file")
+        except FileNotFoundError:
+            pass
+        except OSError as why:
+            sentence = f"Error {why.errno} encountered checking file lock {self.file}: {why.strerror}"
+            raise self.error(sentence) from None
 
     def error(self, sentence: str) -> FileLockError:
         return FileLockError(sentence, time_start=self.start)

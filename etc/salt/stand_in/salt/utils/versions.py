@@ -7,7 +7,6 @@ from __future__ import annotations
 import collections
 import datetime
 import importlib
-import inspect
 import logging
 import operator
 import os
@@ -175,6 +174,12 @@ def _formatted(release: tuple[int, ...]) -> str:
     return f"{text} ({NAMES[RELEASES.index(wanted)]})" if wanted in RELEASES else text
 
 
+def _place(level: int) -> str:
+    """Who has called the function that asks, so many levels above it."""
+    caller = sys._getframe(level)
+    return f"filename '{caller.f_code.co_filename}', line number {caller.f_lineno}"
+
+
 def _told(overdue: str, message: str, category: Any, stacklevel: int, silent: bool) -> None:
     """A warning, and on stderr that it has outlived itself (RAISE_DEPRECATIONS_RUNTIME_ERRORS=1: a RuntimeError)."""
     if overdue and os.environ.get("RAISE_DEPRECATIONS_RUNTIME_ERRORS", "0") == "1":
@@ -196,14 +201,12 @@ def warn_until(
     """A warning of something that goes away with a release, whose name `{version}` is in the message."""
     level = stacklevel or 2
     release, current = _numbers(version), tuple(_version_info_ or map(int, SALT_VERSION.split(".")))
-    caller = inspect.getframeinfo(sys._getframe(level - 1))
-    overdue = (
-        f"The warning triggered on filename '{caller.filename}', line number {caller.lineno}, is supposed to be shown "
-        f"until version {_formatted(release)} is released. Current version is now {_formatted(current)}. Please remove "
-        "the warning."
+    overdue = current >= release and (
+        f"The warning triggered on {_place(level)}, is supposed to be shown until version {_formatted(release)} is "
+        f"released. Current version is now {_formatted(current)}. Please remove the warning."
     )
     message = message.format(version=_formatted(release))
-    _told(overdue if current >= release else "", message, category, level, _dont_call_warnings)
+    _told(overdue or "", message, category, level, _dont_call_warnings)
 
 
 def warn_until_date(
@@ -222,14 +225,12 @@ def warn_until_date(
     day = day.date() if isinstance(day, datetime.datetime) else day
     today = _current_date or datetime.datetime.now(datetime.timezone.utc).date()
     level = stacklevel or 2
-    caller = inspect.getframeinfo(sys._getframe(level - 1))
     message = message.format(date=day.isoformat(), today=today.isoformat())
-    overdue = (
-        f"{message} This warning(now exception) triggered on filename '{caller.filename}', line number "
-        f"{caller.lineno}, is supposed to be shown until {day.isoformat()}. Today is {today.isoformat()}. Please "
-        "remove the warning."
+    overdue = today >= day and (
+        f"{message} This warning(now exception) triggered on {_place(level)}, is supposed to be shown until "
+        f"{day.isoformat()}. Today is {today.isoformat()}. Please remove the warning."
     )
-    _told(overdue if today >= day else "", message, category, level, _dont_call_warnings)
+    _told(overdue or "", message, category, level, _dont_call_warnings)
 
 
 def kwargs_warn_until(
