@@ -936,8 +936,7 @@ def yaml_loader() -> Any:
             if too_deep(stream):
                 raise yaml.YAMLError("it is nested too deeply")
             super().__init__(stream)
-            self.merged = 0
-            self.merging: set[int] = set()
+            self.merged, self.merging = 0, set[int]()
 
         def flatten_mapping(self, node: Any) -> None:
             """`<<: [*a, *a]`, thirty times over, would be a thousand million keys: count before they are made."""
@@ -965,9 +964,10 @@ def yaml_loader() -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """A key twice is a mistake, of which YAML itself would silently take the last."""
             keys = [key for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
-            found = super().construct_mapping(node, deep)  # which refuses a list as a key
-            if len({self.construct_object(key) for key in keys}) < len(keys):
-                raise yaml.YAMLError("a key appears twice")
+            found, first = super().construct_mapping(node, deep), dict[Any, Any]()  # super refuses a list as a key
+            for key in keys:
+                if first.setdefault(self.construct_object(key), key) is not key:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} appears twice")
             return found
 
         def construct_yaml_binary(self, node: Any) -> Any:
@@ -4097,6 +4097,10 @@ class MasterProtocol:
             message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
             version = message.get("version", 0)
             if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
+                asks = as_text(message.get("load")) if len(data) <= MAX_CLEAR else None
+                who = asks.get("id") if isinstance(asks, dict) else message.get("id")
+                log.warning("%.260r at %s speaks an older protocol (%.20r, not %s): it needs a newer Salt", who,
+                            self.peers.sender.address or "?", version, PROTOCOL_VERSION)  # fmt: skip
                 raise PayloadError("an older protocol")
             if message.get("enc") == "clear":
                 if len(data) > MAX_CLEAR:

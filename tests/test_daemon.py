@@ -69,6 +69,14 @@ def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tm
     done = command("master", "-c", conf, "-d")
     assert done.returncode == 1 and "192.0.2.77" in done.stderr, done.stderr
     assert command("master", "-c", conf, "--check").returncode == 0
+    for text, sentence in (
+        ("id: x\nstartup_states: sls\n", "sls_list says, which is empty"),
+        ("id_function: {x.y: {}}\n", "id_function is not supported"),
+        ("id: a/b\n", "which cannot be a minion's id"),
+    ):
+        (conf / "minion").write_text(text)
+        done = command("minion", "-c", conf, "--check")
+        assert done.returncode == 1 and sentence in done.stderr, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")

@@ -56,6 +56,25 @@ def test_what_no_file_has_salt_answers_with_its_retcode(minion):
     assert (made["return"], made["retcode"], made["success"]) == (["napalm.cli", '"a"'], 0, True)
 
 
+VALUES = [
+    {80: "http", None: {True: 0.5}, "a": [b"\xff", b"text"], b"key": ("x", {3, 1, 2}), (1, 2): {}},
+    {"__map__": [[1, 2]], "__bytes__": "YQ=="},
+    {"__bytes__": "YQ=="},
+    {"__map__": [[1, 2]]},
+    "ä\ud800",
+    [],
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_salt_call_prints_keeps_the_types_of_keys_and_bytes(minion, value):
+    text = f"{SALT_CALL.OUTPUTTER.read_text()}\nprint(output({{'local': {value!r}}}))\n"
+    program(Path(minion.opts["salt_call"]), text.partition('"""\n')[2])
+    over_the_wire = saltlite.from_json(saltlite.to_json(value))
+    assert minion("napalm.cli") == over_the_wire and (VALUES[0] is not value or 80 in over_the_wire)
+    assert Path(minion.cache, "salt-call/output/typed_json.py").read_text() == SALT_CALL.OUTPUTTER.read_text()
+
+
 def test_sys_doc_asks_salt_for_what_is_not_here(minion):
     assert minion("sys.doc", "napalm.cli") == {"napalm.cli": "What Salt says."}
     assert list(minion("sys.doc", "test.ping", "test.echo")) == ["test.ping", "test.echo"]

@@ -40,10 +40,7 @@ CHOICES = [
     ("signing_algorithm", ("PKCS1v15-SHA1", "PKCS1v15-SHA224")),
     ("key_watch", ("auto", "inotify", "polling", "none")),
     ("master_type", ("str", "standard", "failover")),
-    ("state_output", ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id")),
-    ("pillar_source_merging_strategy", ("smart", "recurse", "aggregate", "overwrite", "none")),
     ("hash_type", ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")),
-    ("top_file_merging_strategy", ("merge", "same", "merge_all")),
     ("log_level", ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all")),
 ]
 

@@ -251,9 +251,9 @@ def _fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any
     raise CommandExecutionError(f"salt://{path} came three times with another hash than the master says.")
 
 
-def _download(url: str) -> Iterator[bytes]:
-    """What is at an http or https address, in pieces; certificates are always verified, and no redirection leaves
-    https, or these two."""
+def _download(url: str, verify: bool = True) -> Iterator[bytes]:
+    """What is at an http or https address, in pieces; `verify`: certificates are. No redirection leaves https, or
+    these two."""
     import http.client
     import ssl
     import urllib.parse
@@ -275,7 +275,10 @@ def _download(url: str) -> Iterator[bytes]:
         request.add_unredirected_header(
             "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode()
         )
-    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(request, timeout=60) as response:
             left = int(response.headers.get("Content-Length") or -1)
@@ -288,7 +291,7 @@ def _download(url: str) -> Iterator[bytes]:
         raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
 
 
-def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None) -> str:
+def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None, verify: bool) -> str:
     """Bring what is at an http or https address to `dest` or `place`; gives where it is."""
     wanted = str(source_hash or "").rpartition("=")[2].lower()
     if wanted and len(wanted) not in HASHES:
@@ -297,7 +300,7 @@ def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash:
         return dest or str(place)
     with _in_a_sentence(f"{dest or place} cannot be written"), _open_part(minion, url) as (fd, part):
         os.ftruncate(fd, 0)
-        for chunk in _download(url):
+        for chunk in _download(url, verify):
             write_all(fd, chunk)
         if wanted and _file_hash(part, HASHES[len(wanted)]) != wanted:
             part.unlink()
@@ -332,7 +335,13 @@ def _content(minion: Execution, path: str) -> Any:
 
 
 def _get_url(
-    minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
+    minion: Execution,
+    path: str,
+    dest: str | None,
+    saltenv: str | None,
+    makedirs: Any,
+    source_hash: Any,
+    verify: bool = True,
 ) -> Any:
     """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
     scheme, colon, rest = str(path).partition("://")
@@ -353,7 +362,7 @@ def _get_url(
         return _kept(minion, _download(path))
     if (target := _destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
         return ""
-    return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash)
+    return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash, verify)
 
 
 def _asked(minion: Execution, load: dict[str, Any]) -> dict[str, Any]:
@@ -533,13 +542,11 @@ def cache_dest(minion: Execution, url, saltenv=None):
 
 @with_minion
 def cache_file(minion: Execution, path, saltenv=None, source_hash=None, verify_ssl=True, use_etag=False):
-    """Bring one file into the cache; gives where it is, False if there is none. Certificates are always verified, and
-    no file is taken for another because of its etag.
+    """Bring one file into the cache; gives where it is, False if there is none. With verify_ssl=False any certificate
+    will do; no file is taken for another because of its etag.
 
     CLI Example: salt '*' cp.cache_file salt://path/to/file"""
-    if not verify_ssl:
-        raise CommandExecutionError("Certificates are always verified: leave verify_ssl out, or use an http address.")
-    return _get_url(minion, path, "", saltenv, True, source_hash)
+    return _get_url(minion, path, "", saltenv, True, source_hash, bool(verify_ssl))
 
 
 @with_minion

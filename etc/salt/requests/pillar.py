@@ -367,6 +367,7 @@ class Pillar:
         self.errors: list[str] = []
         self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
         self.meter = [sandbox.MAX_STEPS, MAX_PILLAR]  # the steps and bytes that are left to its templates
+        self.nested = 0  # files that slsutil.renderer has in hand
         self.known: dict[Any, Any] = {}  # the pillar so far, as templates see it
         self.used: set[str] = set()  # the files that this pillar is made of
         self.outside: list[str] = []  # what commands and file trees have given, for ext_pillar
@@ -523,13 +524,13 @@ class Pillar:
 
     # SLS files
 
-    def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
+    def rendered(self, sls: Sls, defaults: Mapping[str, Any], default: str = "") -> Any:
         """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
         self.used.add(sls.path)
         data: Any = self.files.text(sls.path)
         if not data.strip():
             return {}
-        for name, words in render_pipe(data, self.opts["renderer"]):
+        for name, words in render_pipe(data, default or self.opts["renderer"]):
             data = packed_leaf("renderers", name).render(self, sls, data, words, defaults)
         return data
 
@@ -723,11 +724,6 @@ class Requests:
         self.apart: set[str] = set()  # whose pillar needs programs
         if opts.get("pillar_py"):
             log.warning("pillar_py: True: who may write into pillar_roots runs programs as the user of this master")
-        for kind, _ in externals(opts.get("ext_pillar", [])):
-            try:
-                external_leaf(kind)
-            except Failure as failure:
-                log.error("%s", failure)
         self.machines = Machines(tree)
         self.commands = {"_pillar": Request(self.pillar, PRIVATE)}
 

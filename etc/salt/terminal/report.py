@@ -222,7 +222,7 @@ class Report:
 
     def _ask_for_unknown(self, line: dict[str, Any]) -> None:
         if self._target and self._fleet:
-            self.unknown = self._fleet.without_key(targets.unknown(self._target, line["minions"]))
+            self.unknown = self._fleet.without_key(targets.unknown(self._fleet.wire(self._target), line["minions"]))
 
     def _new(self, line: dict[str, Any]) -> None:
         self._ask_for_unknown(line)
@@ -431,15 +431,17 @@ class Report:
 
     def _silences(self) -> dict[str, Any]:
         """What is printed for those that did not return, by name; for people who group, by what is to be said."""
-        facts = self.facts
+        facts, silent = self.facts, self.facts.silent
         if not self.args.show_timeout:
             return {}
+        if not self.people:  # a program finds every name that it has asked for; people are told of these at the end
+            silent = silent | dict.fromkeys(sorted(self.unknown), {"why": "No accepted key has this name"})
         if self.args.full_return:
             keys = ("since", "answered")
             none = {"ret": None, "retcode": None, "success": False, "jid": self.jid, "silent": True}
-            return {name: none | {key: line.get(key) for key in keys} for name, line in facts.silent.items()}
+            return {name: none | {key: line.get(key) for key in keys} for name, line in silent.items()}
         if not self._grouped():
-            return {name: silence(line, name in facts.running) for name, line in facts.silent.items()}
+            return {name: silence(line, name in facts.running) for name, line in silent.items()}
         found: dict[str, list[str]] = {}
         for minion_id, line in facts.silent.items():
             found.setdefault(silence(line, minion_id in facts.running, 16), []).append(minion_id)
