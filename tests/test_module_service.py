@@ -165,7 +165,7 @@ def openrc(tmp_path, monkeypatch):
         "rc-service": f"""case "$1 $2" in
             "web start"|"web zap") touch {tmp_path}/up ;;
             "web status") [ -e {tmp_path}/up ] || exit 3 ;;
-            *) echo ' * Starting'; printf ' * no luck\\n      [ !! ]\\n * ERROR: %s failed to start\\n' $1 >&2; exit 1 ;;
+            *) printf ' * no luck\\n      [ !! ]\\n * ERROR: %s failed to start\\n' $1 >&2; exit 1 ;;
             esac""",
     }
     for name, text in texts.items():
