@@ -743,7 +743,7 @@ def _options(row: Manager, given: Mapping[str, Any], **defaults: Any) -> list[st
     if unknown:
         names = ", ".join(sorted(unknown))
         own = ", ".join(sorted({name.lstrip("-") for name in row.options}))
-        raise SaltInvocationError(f"pkg has no keyword {names}; of {row.programs[0]} it knows: {own}")
+        raise SaltInvocationError(f"pkg has no keyword {names}; of {_program(row) or row.programs[0]} it knows: {own}")
     words: list[str] = []
     everything = {**defaults, **given}
     for name in dict.fromkeys([key.lstrip("-") for key in row.options]):
@@ -977,6 +977,7 @@ RPM_KNOWN = {  # what Salt calls it -> rpm's tag, "" of what is not there
     "build_host": "%{BUILDHOST}",
     "source": "%{SOURCERPM}",
     "relocations": "%|PREFIXES?{[%{PREFIXES} ]}:{(not relocatable)}|",
+    "signature": "%|DSAHEADER?{%{DSAHEADER:pgpsig}}:{%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{(none)}|}|",
     "description": "%{DESCRIPTION}",
 }
 BETWEEN, BEHIND = "\x1f", "\x1e"  # between the fields of a package, and behind it
@@ -1568,3 +1569,11 @@ def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):
     CLI Example: salt '*' pkg.version_cmp 0.2-001 0.2.0.1-002"""
     pair = [str(each).split(":", 1)[-1] if _true(ignore_epoch) else str(each) for each in (pkg1, pkg2)]
     return _manager().compare(*pair)
+
+
+def which(path):
+    """Returns the package that a file came with, None if none, False for what is no absolute path of a file that is
+    there; pkg.owner takes several, and files that are gone.
+
+    CLI Example: salt '*' pkg.which /bin/ls"""
+    return (owner(path) or None) if os.path.isabs(str(path)) and os.path.exists(str(path)) else False
