@@ -458,7 +458,7 @@ def mod_hostname(hostname, test=False):
     Returns True; with test=True a sentence.
 
     CLI Example: salt '*' network.mod_hostname web1.example.com"""
-    name, old = str(hostname), socket.gethostname()
+    name, old = "" if hostname is None else str(hostname), socket.gethostname()
     if not HOSTNAME.fullmatch(name):
         raise CommandExecutionError(f"{name!r} is no name of a machine")
     lines = Path(HOSTS_FILE).read_text(errors="surrogateescape").split("\n") if os.path.exists(HOSTS_FILE) else []
@@ -745,7 +745,22 @@ def ip_neighs6():
     return _neighbours(":")
 
 
-ipneighs, ipneighs6 = ip_neighs, ip_neighs6
+def ipneighs():
+    """The same as network.ip_neighs, under its older name.
+
+    Returns {hardware address: address}.
+
+    CLI Example: salt '*' network.ipneighs"""
+    return ip_neighs()
+
+
+def ipneighs6():
+    """The same as network.ip_neighs6, under its older name.
+
+    Returns {hardware address: address}.
+
+    CLI Example: salt '*' network.ipneighs6"""
+    return ip_neighs6()
 
 
 def arp():
