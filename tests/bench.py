@@ -1198,7 +1198,7 @@ class Saltlite(Master):
     name = "saltlite"
     rekey = True
     program: ClassVar[list[str]] = []
-    bare: ClassVar[list[str]] = []  # the same without modules, once it was made
+    bare: list[str] | None = None  # the same without modules, once it was made
 
     def argv(self, command: str) -> list[str]:
         return [*self.program, command]
@@ -1373,13 +1373,14 @@ def row_modules(bench: Bench, master: Master) -> None:
     if not isinstance(master, Saltlite):
         return
     master.ensure()
-    if not master.bare:
-        master.bare = without_modules(master.program, master.root)
-        with fresh_minion(bench, master, master.bare):
+    bare = master.bare
+    if not bare:
+        bare = master.bare = without_modules(master.program, master.root)
+        with fresh_minion(bench, master, bare):
             pass  # it is unpacked, and compiled
     starts, sizes = dict[bool, float](), dict[bool, float]()
     for full in (False, True) if bench.serial() % 2 else (True, False):
-        program = master.program if full else master.bare
+        program = master.program if full else bare
         with fresh_minion(bench, master, program) as (id_, pid):
             time.sleep(3)
             starts[full], sizes[full] = cpu_seconds(pid), pss(pid, "Pss_Anon")[0]

@@ -107,11 +107,11 @@ def _decoded(line: bytes) -> str:
         return line.decode("latin-1")
 
 
-def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes], *names: str) -> str:
+def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes], name: str = "", other: str = "") -> str:
     """A unified diff of lines, with names if there are some."""
     import difflib
 
-    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new), *names))
+    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new), name, other))
 
 
 def _is_text(data: bytes) -> bool:

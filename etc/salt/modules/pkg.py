@@ -1018,14 +1018,16 @@ def _rpm_known(names: Sequence[str]) -> tuple[dict[str, Any], str]:
         name = name.rpartition("\n")[2]  # before it may stand which package is not installed
         fields: dict[str, Any] = dict(zip(RPM_KNOWN, values, strict=True))
         for kind in ("build", "install"):
-            seconds = fields[f"{kind}_date_time_t"]
-            fields |= {f"{kind}_date": _isoformat(seconds), f"{kind}_date_time_t": int(seconds)}
+            if (seconds := fields.pop(f"{kind}_date_time_t")).isdigit():
+                fields |= {f"{kind}_date": _isoformat(seconds), f"{kind}_date_time_t": int(seconds)}
         fields["edition"] = f"{fields['epoch']}:".lstrip(":") + f"{fields['version']}-{fields['release']}"
         if name != "gpg-pubkey":
             known = {key: value for key, value in fields.items() if value or key == "description"}
             found.setdefault(name, []).append(known)
-    newest = functools.cmp_to_key(lambda one, other: _rpm_compare(other["edition"], one["edition"]))
-    return {name: sorted(each, key=newest) for name, each in found.items()}, err
+    newest = functools.cmp_to_key(_rpm_compare)
+    for each in found.values():
+        each.sort(key=lambda known: newest(known["edition"]), reverse=True)
+    return found, err
 
 
 # The functions
