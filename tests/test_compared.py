@@ -36,13 +36,17 @@ def test_each_daily_function_is_compared_or_said_not_to_be(minion, module):
     assert set(compared.differs) <= calls, "a difference is of a call that is made"
 
 
+SHAPE = re.compile(r"(?i)\b(returns?|true|false|none|map|lists?|text|numbers?|float|raises|bytes|shape)\b|[\[{`]")
+
+
 @pytest.mark.parametrize("module", [name for name in daily_modules() if name != "test"])
-def test_each_daily_function_says_what_it_does_with_an_example(minion, module):
+def test_each_daily_function_says_what_it_does_and_gives_with_an_example(minion, module):
     for name in named(minion, module):
         if name in saltlite.INSTANT:
             continue
         doc = minion.execution.functions[name].__doc__ or ""
         assert re.match(r"\S.{9,}?[.:]", doc, re.DOTALL) and f"salt '*' {name}" in doc, name
+        assert SHAPE.search(doc.partition("CLI Example")[0]), f"{name} does not say what it gives"
 
 
 def test_values_are_compared_with_their_types_and_the_place_of_a_difference_is_named():

@@ -2346,7 +2346,7 @@ def rmdir(path, recurse=False, verbose=False, older_than=None, test=False):
 
 
 def basename(path):
-    """The last part of a path.
+    """The last part of a path: text.
 
     path
         a path
@@ -2356,7 +2356,7 @@ def basename(path):
 
 
 def dirname(path):
-    """A path without its last part.
+    """A path without its last part: text.
 
     path
         a path
@@ -2366,7 +2366,7 @@ def dirname(path):
 
 
 def join(*args):
-    """The parts of a path, put together.
+    """The parts of a path, put together: text.
 
     args
         the parts; an absolute one drops those before it

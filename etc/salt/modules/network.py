@@ -171,7 +171,7 @@ def hw_addr(iface):
 
 
 def hwaddr(iface):
-    """The hardware address of an interface: another name of network.hw_addr.
+    """The hardware address of an interface: another name of network.hw_addr. Returns text.
 
     CLI Example: salt '*' network.hwaddr eth0"""
     return hw_addr(iface)
@@ -238,7 +238,7 @@ def ip_addrs(interface=None, include_loopback=False, cidr=None, type=None):
 
 
 def ipaddrs(interface=None, include_loopback=False, cidr=None, type=None):
-    """The IPv4 addresses of this machine: another name of network.ip_addrs.
+    """The IPv4 addresses of this machine: another name of network.ip_addrs. Returns [address].
 
     CLI Example: salt '*' network.ipaddrs"""
     return ip_addrs(interface, include_loopback, cidr, type)
@@ -258,7 +258,7 @@ def ip_addrs6(interface=None, include_loopback=False, cidr=None):
 
 
 def ipaddrs6(interface=None, include_loopback=False, cidr=None):
-    """The IPv6 addresses of this machine: another name of network.ip_addrs6.
+    """The IPv6 addresses of this machine: another name of network.ip_addrs6. Returns [address].
 
     CLI Example: salt '*' network.ipaddrs6"""
     return ip_addrs6(interface, include_loopback, cidr)
