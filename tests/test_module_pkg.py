@@ -244,7 +244,7 @@ def test_what_rpm_knows_is_sorted_by_version_and_what_is_not_there_left_out(tmp_
     own = module("RedHat")
     found = own.info_installed("nosuch", "lid", attr="version,description,edition,build_date")
     assert found == {"lid": {"version": "1.10", "description": "two\nlines", "build_date": "1970-01-01T00:00:07Z"}}
-    several = own.info_installed("lid", all_versions=True, attr="edition")
+    several = own.info_installed("lid", all_versions=True, attr=["edition"], errors="ignore")
     assert several == {"lid": [{"edition": "1.10-1"}, {"edition": "1.9-1"}]}
 
 
@@ -296,6 +296,8 @@ def test_sources_are_listed_as_salt_lists_them(debian, tmp_path):
     assert debian("pkg.get_repo", "deb http://a.example/x/ stable contrib") == found["http://a.example/x"][0]
     assert debian("pkg.get_repo", "deb http://a.example/x stable other") == {}
     assert "not a well formatted definition" in debian.error("pkg.get_repo", "rubbish")
+    for fun in ("pkg.list_repos", "pkg.info_installed"):
+        assert "pkg has no keyword colour" in debian.error(fun, colour="red")
 
 
 def test_repositories_of_rpm_are_maps(tmp_path, monkeypatch):

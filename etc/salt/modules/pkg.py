@@ -596,9 +596,7 @@ APK = Manager(
 )
 MANAGERS = (APT, DNF, ZYPPER, PACMAN, APK)
 PROGRESS = re.compile(r"(?m)^(?:Updating and loading repositories:|Repositories loaded\.| .*\| +\d+m\d+s)\n")  # dnf5's
-WAITS = re.compile(
-    rb"(?s)Waiting for a lock.{,2000}to bypass the lock\.\s*$"
-)  # what dnf5 says last, which does so for ever
+WAITS = re.compile(rb"(?s)Waiting for a lock.*to bypass the lock\.\s*$")  # what dnf5 says, which does so for ever
 DO_NOT_WAIT = dict.fromkeys(("dnf", "yum"), ("--setopt=exit_on_lock=True",))  # they would wait for ever; we do that
 # Salt's keywords that change nothing here: what they ask for is done anyway, or states alone use them
 WITHOUT_EFFECT = {"normalize", "split_arch", "use_context", "saltenv", "hold", "update_holds", "attr", "diff_attr"}
@@ -1086,7 +1084,7 @@ def get_repo(repo, basedir=None, **kwargs):
     CLI Example:
         salt '*' pkg.get_repo 'deb http://deb.debian.org/debian bookworm main'
         salt '*' pkg.get_repo epel"""
-    repos = list_repos(basedir)
+    repos = list_repos(basedir, **kwargs)
     if _manager() is not APT:
         found = repos.get(str(repo), {})
         return {key: value for key, value in found.items() if key != "file"}
@@ -1171,11 +1169,13 @@ def info_installed(*names, failhard=True, attr=None, all_versions=False, **kwarg
     row = _manager()
     if row not in (APT, DNF, ZYPPER):
         raise CommandExecutionError(f"{_program(row)} is asked for versions alone: pkg.version, pkg.list_pkgs")
+    _options(row, {name: value for name, value in kwargs.items() if name != "errors"})  # zypper's: none is one
     wanted = [_named(name) for name in names]
     found, err = (_dpkg_known if row is APT else _rpm_known)(wanted)
     if _true(failhard) and row is APT and err.strip() and wanted:
         raise CommandExecutionError(f"Error getting packages information: {err.strip()[-SAID:]}")
-    chosen, several = str(attr or "").split(","), _true(all_versions) and row is not APT
+    chosen = attr if isinstance(attr, list) else str(attr or "").split(",")
+    several = _true(all_versions) and row is not APT
     for name, each in found.items():
         rows = [{key: one[key] for key in one if not attr or key in chosen} for one in each]
         found[name] = rows if several else {key: value for key, value in rows[0].items() if key != "edition"}
@@ -1404,6 +1404,7 @@ def list_repos(basedir=None, **kwargs):
 
     CLI Example: salt '*' pkg.list_repos"""
     row = _manager()
+    _options(row, {name: value for name, value in kwargs.items() if name != "strict_config"})  # none is, ever
     if row is APT:
         return _apt_repos()
     if row.family not in REPO_PLACES:
