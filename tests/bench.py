@@ -1368,8 +1368,8 @@ def fresh_minion(bench: Bench, master: Master, program: Sequence[str]) -> Iterat
 @row(rounds=7)
 def row_modules(bench: Bench, master: Master) -> None:
     """What the files of execution modules add to a minion: it starts with all of them, and without any. Processor time
-    and memory that no file backs are compared, for nothing else that runs here changes them. Then the first job that
-    needs one of them, from its publication to its return as the master has taken them down."""
+    and memory that no file backs are compared, which what else runs here disturbs least. Then the first job that needs
+    one of them, from its publication to its return as the master has taken them down."""
     if not isinstance(master, Saltlite):
         return
     master.ensure()
