@@ -503,3 +503,36 @@ def test_edits_go_on_where_nothing_matches(minion, home):
     time.sleep(0.01)
     assert minion("file.line", str(path), "host = a", mode="ensure", after="port") is False
     assert path.stat().st_mtime_ns == stamp
+
+
+def test_files_are_told_apart(minion, home):
+    put(home / "a", "one\ntwo\n")
+    put(home / "b", "one\n2\n")
+    put(home / "c", "a\0b")
+    a, b, c = (str(home / name) for name in "abc")
+    assert minion("file.get_diff", a, a) == ""
+    assert minion("file.get_diff", a, b) == f"--- {a}\n+++ {b}\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+    assert minion("file.get_diff", a, b, show_filenames=False).startswith("--- \n+++ \n")
+    assert minion("file.get_diff", a, b, show_changes=False) == "<show_changes=False>"
+    assert minion("file.get_diff", a, c) == "Replace text file with binary file"
+    minion.opts["obfuscate_templates"] = True
+    assert "No such file" in minion.error("file.get_diff", a, str(home / "none"))
+
+
+def test_attributes_are_given_and_taken(minion, home, monkeypatch):
+    """With a program `chattr` that takes its words down: not every file system has attributes."""
+    put(home / "x", "x\n")
+    (home / "chattr").write_text(f'#!/bin/sh\necho "$@" > {home}/said; [ ! -e {home}/fails ] || echo no >&2\n')
+    (home / "chattr").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    give = {"operator": "add", "attributes": "ai", "flags": "R", "version": 2}
+    assert minion("file.chattr", "-x", test=True, **give) == "Would run: chattr +ai -R -v 2 -- -x"
+    assert not (home / "said").exists()
+    assert minion("file.chattr", str(home / "x"), **give) is True
+    assert (home / "said").read_text() == f"+ai -R -v 2 -- {home}/x\n"
+    put(home / "fails", "")
+    assert minion.run("file.chattr", str(home / "x"), operator="remove", attributes="i")[:2] == (False, 1)
+    for wrong in ({"operator": "add"}, {"operator": "x", "attributes": "i"}, {"operator": "add", "attributes": "i -R"}):
+        assert "Need " in minion.error("file.chattr", str(home / "x"), **wrong)
+    assert "Need files" in minion.error("file.chattr", str(home / "x"), **give | {"flags": "R -v"})
+    assert "does not exist" in minion.error("file.lsattr", str(home / "none"))

@@ -33,6 +33,7 @@ STARTS_OURS = re.compile(rb"\bsaltlite(?:\.pyz?)?(?![\w/.-])")  # the program, a
 OURS = re.compile(rb"^\s*(?:from|import) saltlite\b", re.MULTILINE)
 FUN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 OUTPUTTER = PACKED / "elsewhere" / "output" / "typed_json.py"
+WARNING = re.compile(r"(?m)^\S+\.py:\d+: \w+Warning: .*\n(?:  .*\n)?")  # and the line that it is about
 ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
 
 
@@ -144,6 +145,14 @@ def _configuration(minion: Execution) -> Path:
     return home / "conf"
 
 
+def _last_words(said: str) -> str:
+    """What salt-call has said, without Python's warnings; of a traceback what stands behind it: the error."""
+    lines = WARNING.sub("", said.strip() + "\n").strip().splitlines()
+    if any(line.lstrip().startswith('File "') for line in lines):
+        lines = lines[max(number for number, line in enumerate(lines) if line[:1] == " ") + 1 :] or lines[-1:]
+    return "\n".join(lines)
+
+
 def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The return of one function of salt-call, whose retcode becomes the job's; CommandExecutionError if it gives
     none."""
@@ -165,7 +174,7 @@ def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwarg
             if len(output) > most:
                 made.kill()
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - MAX_SAID))
-        said = (errors.read() or output[-MAX_SAID:]).decode(errors="replace").strip()
+        said = _last_words((errors.read() or output[-MAX_SAID:]).decode(errors="replace"))
     if len(output) > most:
         raise CommandExecutionError(f"{program} printed more than {most} bytes, for a max_return_size that is smaller.")
     try:
@@ -203,10 +212,13 @@ def function(minion: Execution, fun: str) -> Callable[..., Any]:
         raise CommandExecutionError(unavailable + _hint(minion, fun, why) + missing)
 
     def elsewhere(*args: Any, **kwargs: Any) -> Any:
+        said = f"'{fun}' is not available."
         try:
-            return call(minion, program, fun, args, kwargs)
+            ret = call(minion, program, fun, args, kwargs)
+            if not isinstance(ret, dict) or ret.get(fun) != said:  # with the documentation of functions of such names
+                return ret
         except CommandExecutionError as error:
-            if not str(error).endswith(f"'{fun}' is not available."):
+            if not str(error).endswith(said):
                 raise
         raise CommandExecutionError(f"{unavailable} Neither a file here nor {program} has it.{_hint(minion, fun, why)}")
 

@@ -104,11 +104,19 @@ def _split(text: str) -> list[str]:
     return re.findall("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+", text)
 
 
-def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes]) -> str:
-    """A unified diff of lines, without names."""
+def _decoded(line: bytes) -> str:
+    """A line in whatever encoding, as Salt shows it."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes], name: str = "", other: str = "") -> str:
+    """A unified diff of lines, with names if there are some."""
     import difflib
 
-    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new)))
+    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new), name, other))
 
 
 def _is_text(data: bytes) -> bool:
@@ -379,6 +387,89 @@ def stats(path, hash_type=None, follow_symlinks=True):
     found |= {"sum": get_hash(path, hash_type)} if hash_type else {}
     target = os.path.realpath(path) if follow_symlinks else os.path.abspath(path)
     return found | {"type": KINDS.get(stat.S_IFMT(info.st_mode), "file"), "target": target}
+
+
+ATTRIBUTES = "aAcCdDeijPsStTu"  # of files, as lsattr writes them
+
+
+def _attributes_of(*argv: str) -> tuple[str, str]:
+    """What a program of e2fsprogs says, and its errors. CommandExecutionError if it is not installed."""
+    import subprocess
+
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise CommandExecutionError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    return _as_text(done.stdout), _as_shown([done.stderr])[0].strip()
+
+
+def lsattr(path):
+    """The attributes of a file, of a directory those of what is in it: a map of paths to lists of letters; None if
+    `lsattr` is not installed. What a file system does not tell is left out.
+
+    path
+        the file
+
+    CLI Example: salt '*' file.lsattr /etc/resolv.conf"""
+    import shutil
+
+    path = _expanded(path)
+    if not shutil.which("lsattr"):
+        return None
+    if not os.path.exists(path):
+        raise SaltInvocationError(f"File or directory does not exist: {path}")
+    found = {}
+    for line in _attributes_of("lsattr", "--", path)[0].splitlines():
+        letters, _, name = line.partition(" ")
+        found[name.lstrip()] = [letter for letter in letters if letter in ATTRIBUTES]
+    return found
+
+
+def chattr(*files, operator=None, attributes=None, flags=None, version=None, test=False):
+    """Give attributes to files, or take them away: True, or False with a retcode if that failed for one of them.
+
+    operator
+        `add` or `remove`
+    attributes
+        letters of aAcCdDeijPsStTu; i, say: nobody can change the file
+    flags
+        letters of R, all below a directory, and V, f
+    version
+        a number for the files
+    test
+        True: say what would be run
+
+    CLI Example: salt '*' file.chattr /etc/resolv.conf operator=add attributes=i"""
+    if operator not in ("add", "remove"):
+        raise SaltInvocationError("Need an operator: 'add' or 'remove' to modify attributes.")
+    if not attributes or set(str(attributes)) - set(ATTRIBUTES):
+        raise SaltInvocationError(f"Need attributes: [{ATTRIBUTES}]")
+    if not files or set(str(flags or "")) - set("RVf"):
+        raise SaltInvocationError("Need files, and of flags R, V and f alone")
+    argv = ["chattr", f"{'+' if operator == 'add' else '-'}{attributes}", *([f"-{flags}"] if flags else [])]
+    argv += ["-v", str(int(version))] if version is not None else []
+    argv += ["--", *map(_expanded, files)]
+    if test:
+        return f"Would run: {' '.join(argv)}"
+    _, said = _attributes_of(*argv)
+    if said:
+        log.error("%s", said)
+        __context__["retcode"] = 1
+    return not said
+
+
+def get_selinux_context(path):
+    """The SELinux context of a file, or a sentence that says that it has none.
+
+    path
+        the file; a link is not followed
+
+    CLI Example: salt '*' file.get_selinux_context /etc/hosts"""
+    try:
+        context = os.getxattr(_expanded(path), "security.selinux", follow_symlinks=False)
+    except OSError:
+        return f"No selinux context information is available for {path}"
+    return _as_text(context).rstrip("\0")
 
 
 def lstat(path):
@@ -1857,6 +1948,52 @@ def _block_put(lines: list[str], whole: list[str], end: str, where: dict[str, An
     return [*lines[:at], *whole, *lines[at:]]
 
 
+def get_diff(
+    file1,
+    file2,
+    saltenv="base",
+    show_filenames=True,
+    show_changes=True,
+    template=False,
+    source_hash_file1=None,
+    source_hash_file2=None,
+):
+    """A unified diff of two files, empty if they are the same. What is no text is named, and not shown.
+
+    file1, file2
+        paths, or salt://…, http://…
+    saltenv
+        where files of the master's come from
+    show_filenames
+        False: without the names of the files
+    show_changes
+        False: `<show_changes=False>` in place of the diff
+    template
+        True: where the option obfuscate_templates is set, `<Obfuscated Template>` in place of the diff
+    source_hash_file1, source_hash_file2
+        hashes that what is fetched must have
+
+    CLI Example: salt '*' file.get_diff /etc/motd salt://motd"""
+    paths = []
+    for name, digest in ((file1, source_hash_file1), (file2, source_hash_file2)):
+        path = _expanded(name)
+        if "://" in path and not (path := __salt__["cp.cache_file"](path, saltenv, source_hash=digest)):
+            raise CommandExecutionError(f"File {name} not found")
+        paths.append(path)
+    old, new = map(_contents, paths)
+    if old == new:
+        return ""
+    if template and __salt__["config.option"]("obfuscate_templates"):
+        return "<Obfuscated Template>"
+    if not show_changes:
+        return "<show_changes=False>"
+    kinds = tuple("text" if _is_text(data) else "binary" for data in (old, new))
+    if "binary" in kinds:
+        return "Replace binary file" if len(set(kinds)) == 1 else f"Replace {kinds[0]} file with {kinds[1]} file"
+    lines = [[_decoded(line) for line in data.splitlines(True)] for data in (old, new)]
+    return _diff(lines[0], lines[1], *(paths if show_filenames else ()))
+
+
 def blockreplace(
     path,
     marker_start="#-- start managed zone --",
@@ -2242,7 +2379,7 @@ def rmdir(path, recurse=False, verbose=False, older_than=None, test=False):
 
 
 def basename(path):
-    """The last part of a path.
+    """The last part of a path: text.
 
     path
         a path
@@ -2252,7 +2389,7 @@ def basename(path):
 
 
 def dirname(path):
-    """A path without its last part.
+    """A path without its last part: text.
 
     path
         a path
@@ -2262,7 +2399,7 @@ def dirname(path):
 
 
 def join(*args):
-    """The parts of a path, put together.
+    """The parts of a path, put together: text.
 
     args
         the parts; an absolute one drops those before it

@@ -138,7 +138,7 @@ def base64_decodestring(instr):
 
 
 def base64_encodefile(fname):
-    """What a file holds as base64, in lines of 76 characters.
+    """What a file holds as base64: text in lines of 76 characters.
 
     fname
         the file

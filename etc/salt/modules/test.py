@@ -242,7 +242,7 @@ def versions_report():
     return "\n".join(lines)
 
 
-versions = versions_report
+versions = versions_information = versions_report
 
 
 def echo(text):
