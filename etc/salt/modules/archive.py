@@ -279,7 +279,7 @@ def zip_(zip_file, sources, template=None, cwd=None, runas=None, zip64=False, te
         members = [member for path in paths for member in _members(path, top)]
         if test:
             return [name for name, _ in members]
-        target = os.path.realpath(zip_file)
+        target = os.path.join(os.path.realpath(os.path.dirname(zip_file)), os.path.basename(zip_file))  # a link goes
         beside = f"{target}.{secrets.token_hex(4)}"
         try:
             with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED, bool(zip64)) as archive:
