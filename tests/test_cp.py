@@ -208,7 +208,9 @@ def test_what_salt_cp_sends_follows_no_link_of_somebody_either(minion, tmp_path)
     assert minion("cp.recv_chunked", str(mine), chunk, compressed=False, mode=0o600) is True
     assert minion("cp.recv_chunked", str(mine), chunk, append=True, compressed=False) is True
     assert (tmp_path / "own").read_text() == "newnew" and mine.is_symlink()
-    assert minion("cp.recv", {"x": "again"}, str(mine)) == {str(mine): True} and (tmp_path / "own").read_text() == "again"
+    assert (
+        minion("cp.recv", {"x": "again"}, str(mine)) == {str(mine): True} and (tmp_path / "own").read_text() == "again"
+    )
 
 
 def test_destination_that_is_no_file_is_left_alone(minion, master, tmp_path):

@@ -123,7 +123,9 @@ def test_events_are_told_in_steps_and_few_wait(tmp_path, count, told):
     protocol, jobs = types.SimpleNamespace(events=events[:half]), types.SimpleNamespace(events=events[half:])
     master = saltlite.Master.__new__(saltlite.Master)
     vars(master).update(untold=collections.deque(), protocol=protocol, jobs=jobs, loop=loop, watchers=[watcher])
-    vars(master).update(tree=types.SimpleNamespace(cache=tmp_path), opts={"max_event_size": 1 << 20}, EVENTS=3, UNTOLD=10)
+    vars(master).update(
+        tree=types.SimpleNamespace(cache=tmp_path), opts={"max_event_size": 1 << 20}, EVENTS=3, UNTOLD=10
+    )
     master.write_events()
     assert heard == events[:told] and not protocol.events and not jobs.events and bool(waits) is (count > told)
     while master.untold:

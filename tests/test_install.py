@@ -189,7 +189,7 @@ def test_systemd_takes_the_units(machine):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_daemons_of_root_run_no_interpreter_that_others_may_change(tmp_path, monkeypatch):
-    """Each link counts: where a virtual environment's python leads to is the system's, but its owner may change that."""
+    """Each link counts: a virtual environment's python leads to the system's, but its owner may change that."""
     real = Path(os.path.realpath("/bin/sh"))
     venv = tmp_path / "venv"
     venv.mkdir()

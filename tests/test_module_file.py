@@ -168,7 +168,6 @@ def test_a_link_that_another_user_has_put_into_an_open_directory_is_not_followed
     (home / "tmp/theirs").symlink_to(path)
     os.chown(home / "tmp/theirs", NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
 
-
     def state():
         info = path.stat()
         return path.read_text(), info.st_mode, info.st_uid, info.st_mtime

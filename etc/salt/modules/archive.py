@@ -413,7 +413,8 @@ def unzip(
                 names = [name for name in archive.namelist() if name not in excluded]
                 links = _checked(archive, names, dest, key)
                 for name in [] if test else names:
-                    _unpack(archive, archive.getinfo(name), dest, links.get(posixpath.normpath(name)), key, extract_perms)
+                    link = links.get(posixpath.normpath(name))
+                    _unpack(archive, archive.getinfo(name), dest, link, key, extract_perms)
         except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
             raise CommandExecutionError(f"{problem}: {error}") from None
     return _trimmed(names, trim_output)

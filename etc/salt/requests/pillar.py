@@ -730,8 +730,8 @@ class Requests:
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer. One
-        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of large
-        grains, for a template that goes through them goes on for as long as the minion likes.
+        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of
+        large grains, for a template that goes through them goes on for as long as the minion likes.
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
