@@ -1588,7 +1588,7 @@ def sweep(directory: Path) -> None:
                     os.unlink(directory / name)
 
 
-def append(path: Path, text: str, sync: bool = True, create: bool = False) -> int:
+def append(path: Path, text: bytes | str, sync: bool = True, create: bool = False) -> int:
     """Append to a file that is there, or with `create` may not be: the whole text or, when the disk is full, nothing.
     Gives how long the file was before. Raises OSError."""
     make = os.O_CREAT if create else 0
@@ -1596,7 +1596,7 @@ def append(path: Path, text: str, sync: bool = True, create: bool = False) -> in
     try:
         size = os.fstat(fd).st_size
         try:
-            write_all(fd, text.encode("utf-8", "surrogateescape"))
+            write_all(fd, text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
             if sync:
                 os.fsync(fd)
         except OSError:
@@ -1698,7 +1698,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
-    "watchers": "",  # Watcher: a class of what follows from a master's events: hooks, the audit
+    "watchers": "",  # Watcher: a class of what follows from a master's events: events.jsonl, hooks, the audit
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
@@ -2348,7 +2348,7 @@ class Prepared(dict[str, Any]):
     """The load of a large return, of which its line, but for what was returned, and the text of the whole line have
     been made already. What was returned is not in it."""
 
-    def __init__(self, load: Mapping[str, Any], line: dict[str, Any], text: str) -> None:
+    def __init__(self, load: Mapping[str, Any], line: dict[str, Any], text: memoryview) -> None:
         super().__init__(load)
         self.line, self.text = line, text
 
@@ -2399,7 +2399,7 @@ class Job:
         self.probe = ""  # the jid of the find_job under way
         self.started = min(header.get("time", now), now)
         self.deadline = now + max(1, header["timeout"])
-        self.lines: list[str] = []
+        self.lines: list[bytes | memoryview] = []
         self.unwritten: list[str] = []  # ids whose return is in `lines`
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
@@ -2899,7 +2899,7 @@ class MasterTree:
 # cancels the job, does not remove what was returned.
 
 MAX_REQUEST = 16 << 20
-REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
+REMEMBERED = 500  # finished jobs of which something is kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 
 
@@ -2989,11 +2989,12 @@ class Returns:
         self.active: dict[str, Job] = {}
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
-        self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
+        self.unsynced: Path | None = None  # what was written of the last large return
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
-        self.quota = packed_leaf("returns", "master").Quota(opts)
+        returns = packed_leaf("returns", "master")
+        self.quota, self.late = returns.Quota(opts), returns.Late()
         self.events = self.quota.events
 
     def new_jid(self, now: float) -> str:
@@ -3028,12 +3029,13 @@ class Returns:
             self._add(job, minion_id, load, now)
             return jid
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self._late(jid, minion_id, load, now)
+            self.unsynced = self.late.take(self, jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line, text = self.quota.line(minion_id, load, now)
-                self.quota.keep_own(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
+                where = self.tree.jobs, jid if near else self.new_jid(now)
+                self.unsynced = self.quota.keep_own(*where, load, line, text)
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
@@ -3058,33 +3060,17 @@ class Returns:
             if not job.counts[ASKED]:
                 job.deadline = min(job.deadline, max(now, job.asked + AWAY_SECONDS) if job.counts[AWAY] else now)
 
-    def _late(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
-        """Append a return that came after the job's end to its file; raises OSError."""
-        path = self.path(jid, "done")
-        with open(path, "rb") as file:
-            header = from_json(file.readline())
-        if not addressed(header, minion_id, self.tree.data.grains):
-            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-            return
-        if jid not in self.ended:
-            self._remember(jid, self.quota.returned(path))
-        if minion_id in self.ended[jid]:
-            return
-        append(path, self.quota.line(minion_id, load, now)[1].removesuffix("}") + ', "late": true}\n')
-        self.ended[jid].add(minion_id)
-        self.queue.done(minion_id, jid)
-        self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
-
     def progress(self, minion_id: str, jid: str, data: Any, now: float) -> bool:
         """Take down what a minion tells of a job while it runs, up to MAX_PROGRESS bytes; whether it was a step of a
         state run, which is an event too."""
         job, line = self.active.get(jid), progress_line(minion_id, data, now)
         if line is None or job is None or job.parts.get(minion_id) in (None, RETURNED):
             return False
-        before, text = job.told[minion_id], to_json(line)
+        before, text = job.told[minion_id], to_json(line).encode()
         job.told[minion_id] += len(text)
         if before <= MAX_PROGRESS < job.told[minion_id]:
-            text = to_json(line | {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]})
+            line |= {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]}
+            text = to_json(line).encode()
         if before <= MAX_PROGRESS and self.quota.may_tell(minion_id, len(text), now):
             job.lines.append(text)
             self.dirty.add(job)
@@ -3093,21 +3079,37 @@ class Returns:
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
         returns are forgotten again, must not be acknowledged, and will come once more."""
-        failed = set()
-        for job in self.dirty:
-            try:
-                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
-            except FileNotFoundError:
-                pass  # both its names are gone: the job is cancelled, `look` says so
-            except OSError as error:
-                log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
-                failed.add(job.jid)
-                for minion_id in job.unwritten:
-                    job.step(minion_id, UNWRITTEN)
-                    job.failed.discard(minion_id)
-            job.lines, job.unwritten = [], []
+        failed = {job.jid for job in self.dirty if not self._write(job, bool(job.unwritten))}
         self.dirty.clear()
         return failed
+
+    def _write(self, job: Job, sync: bool) -> bool:
+        """Write the lines of a job; whether that was possible."""
+        lines, ids, job.lines, job.unwritten = job.lines, job.unwritten, [], []
+        try:
+            append(self.path(job.jid, "kept"), b"\n".join([*lines, b""]), sync)
+        except FileNotFoundError:
+            pass  # both its names are gone: the job is cancelled, `look` says so
+        except OSError as error:
+            log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
+            for minion_id in ids:
+                job.step(minion_id, UNWRITTEN)
+                job.failed.discard(minion_id)
+            return False
+        return True
+
+    def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
+        """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
+        may be long in it, and nobody else needs to wait."""
+        self.unsynced, waits = None, set(self.dirty)
+        jid = self.ret(minion_id, load, now)
+        job = self.active.get(jid)
+        if job in self.dirty - waits:
+            self.dirty.discard(job)
+            if not self._write(job, sync=False):
+                raise OSError(errno.EIO, "not written", jid)
+            return "", self.path(jid, "kept")
+        return jid, self.unsynced
 
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
@@ -3116,12 +3118,6 @@ class Returns:
         if len(self.passed) > REMEMBERED:
             del self.passed[next(iter(self.passed))]
         return jid
-
-    def _remember(self, jid: str, ids: set[str]) -> None:
-        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
-        self.ended[jid] = ids
-        if len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
 
 
 class Jobs(Returns):
@@ -3246,7 +3242,7 @@ class Jobs(Returns):
 
     def _note(self, job: Job, *lines: dict[str, Any]) -> None:
         """Write lines to a job's file."""
-        job.lines += [to_json(line) for line in lines]
+        job.lines += [to_json(line).encode() for line in lines]
         self.dirty.add(job)
         self.flush()
 
@@ -3348,7 +3344,7 @@ class Jobs(Returns):
         self.finished += self.active.pop(job.jid, None) is not None
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
-        self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
+        self.late.remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
 
     def cancel(self, job: Job, now: float) -> None:
         """The operator has taken the file away: keep what there is of it, and publish saltutil.kill_job to those the
@@ -3407,7 +3403,7 @@ def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
         for minion_id in left:
             job.step(minion_id, REVOKED)
             line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
-            job.lines.append(to_json(line | {"revoked": True, "time": now}))
+            job.lines.append(to_json(line | {"revoked": True, "time": now}).encode())
         jobs.dirty |= {job} if left else set()
     jobs.flush()
 
@@ -4010,6 +4006,9 @@ class Admission:
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
 # each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
 # there holds nothing but its request until its turn has come.
+#
+# What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
+# back. So what a request asks, and whether it is true, is known later than that it is there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -4213,11 +4212,19 @@ class MasterProtocol:
 
     def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
         """A minion's return; the jid that must be flushed before the ack."""
-        if not isinstance(load, Prepared):
-            if "return" not in load or "jid" not in load:
-                raise PayloadError("a return without jid or return")
-            self._check_signature(peer, load)
+        if isinstance(load, Prepared):
+            return self._ret_large(peer, load, now)
+        if "return" not in load or "jid" not in load:
+            raise PayloadError("a return without jid or return")
+        self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
+
+    def _ret_large(self, peer: Peer, load: Prepared, now: float) -> Generator[float, None, str]:
+        """The same in steps."""
+        jid, written = self.jobs.ret_large(peer.id, load, now)
+        if written:
+            yield from packed_leaf("apart", "master").synced(written)
+        return jid
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
         """AuthError if a return is not signed, or signed wrongly, and the options refuse that."""
@@ -4295,22 +4302,8 @@ class MasterProtocol:
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
-# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What is one
-# piece cannot be cut: to open a message of many MB is one step, and to write and sync it another; max_message_size
-# bounds both.
-
-
-def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:
-    """Append to events.jsonl, one JSON object a line: {"tag", "time": seconds since the epoch, "data"}. From `most`
-    bytes on it is renamed to events.jsonl.1, and the next events begin another.
-
-    Events are told, not kept safe: what cannot be written is said in the log, and lost."""
-    text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
-    try:
-        if text and append(path, text, sync=False, create=True) + len(text) > most:  # JSON is ASCII
-            os.rename(path, path.with_name("events.jsonl.1"))
-    except OSError as error:
-        log.warning("events cannot be written: %s", error)
+# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What waits
+# for the disk is one piece: to write and sync the lines of a batch, of which a large one is at most 64 MB.
 
 
 class Master:
@@ -4320,7 +4313,7 @@ class Master:
     slices."""
 
     BATCH = 500  # requests handled before their returns are written and they are answered
-    BATCH_SECONDS = 0.05
+    BATCH_SECONDS = 0.03
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step
@@ -4375,9 +4368,9 @@ class Master:
         self.jobs.recover(time.time())
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
-        self.write_events()
+        self.tell_events()
         while self.untold:
-            self.write_events()
+            self.tell_events()
         for watcher in self.watchers:
             watcher.stop()
         self.save()
@@ -4476,7 +4469,7 @@ class Master:
         self.jobs.tick(now)
         self.publish(now)
         if (self.protocol.events or self.jobs.events) and not self.loop.waits("events"):
-            self.loop.at("events", 0.1, self.write_events)  # nobody waits for them
+            self.loop.at("events", 0.1, self.tell_events)  # nobody waits for them
         deadline = self.jobs.deadline()
         if deadline is None:
             self.loop.cancel("jobs")
@@ -4503,22 +4496,22 @@ class Master:
         self.doorbell.listen()
         self.look()
 
-    def write_events(self) -> None:
-        """Write what has been told since the last time, in steps: a thousand events are one request of a minion."""
+    def tell_events(self) -> None:
+        """Give the watchers what has been told since the last time, in steps: one request of a minion may
+        be a thousand events."""
         self.untold += self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
         until = time.monotonic() + self.EVENTS_SECONDS
         while self.untold and (time.monotonic() < until or len(self.untold) > self.UNTOLD):
             events = [self.untold.popleft() for _ in range(min(self.EVENTS, len(self.untold)))]
-            write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
             for watcher in self.watchers:
                 try:
                     watcher.told(events)
                 except Exception:  # what follows from events harms nothing else
                     log.exception("%s fails", type(watcher).__module__)
         if self.untold and self.loop.running:
-            self.loop.at("events", 0, self.write_events)
+            self.loop.at("events", 0, self.tell_events)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""

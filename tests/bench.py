@@ -66,6 +66,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 HERE = Path(__file__).resolve().parent
 LOOPBACK = "127.0.0.1"
+IP_BIND_ADDRESS_NO_PORT = 24  # of Linux: the port is chosen with the peer, so that few addresses have enough of them
+BEHIND_ONE = 500  # simulated minions with one address
 ACCEPTANCE_WAIT = 10.0  # seconds a real minion sleeps after a "pending" reply (acceptance_wait_time)
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
 
@@ -196,9 +198,15 @@ class Connection:
     """One ZMTP 3.0 connection to the master that comes back by itself until it is closed."""
 
     def __init__(
-        self, loop: Loop, port: int, socket_type: bytes, message: Callable[[bytes], None], up: Callable[[], None]
+        self,
+        loop: Loop,
+        port: int,
+        socket_type: bytes,
+        message: Callable[[bytes], None],
+        up: Callable[[], None],
+        source: str = LOOPBACK,
     ) -> None:
-        self.loop, self.port, self.hello = loop, port, hello(socket_type)
+        self.loop, self.port, self.hello, self.source = loop, port, hello(socket_type), source
         self.subscription = frame(b"\x01") if socket_type == b"SUB" else b""  # to everything
         self.message, self.came_up = message, up
         self.retry = (0.05, 0.25)
@@ -214,6 +222,8 @@ class Connection:
         self.sock = socket.socket()
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        self.sock.bind((self.source, 0))
         self.sock.connect_ex((LOOPBACK, self.port))
         self.loop.watch(self.sock.fileno(), self.ready, select.EPOLLIN | select.EPOLLOUT)
 
@@ -363,10 +373,11 @@ class Minion:
         self.held: dict[str, dict[str, Any]] = {}  # jid -> load of jobs that "run" until the bench says otherwise
         self.done: set[str] = set()
         self.retries: Iterator[tuple[bytes, bytes]] = iter(())
-        self.req = Connection(sims.loop, sims.settings.ret_port, b"REQ", self.reply, self.resend)
+        source = f"127.0.0.{1 + len(sims.minions) // BEHIND_ONE}"
+        self.req = Connection(sims.loop, sims.settings.ret_port, b"REQ", self.reply, self.resend, source)
         self.sub: Connection | None = None
         if subscribe:
-            self.sub = Connection(sims.loop, sims.settings.publish_port, b"SUB", self.publication, lambda: None)
+            self.sub = Connection(sims.loop, sims.settings.publish_port, b"SUB", self.publication, lambda: None, source)
 
     @property
     def up(self) -> bool:

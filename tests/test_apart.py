@@ -56,8 +56,10 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("retcode", [0, 3, {"f": 1}, "x" * 100_000])
-@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+RETCODES = [0, 3, {"f": 1}, 0, "x" * 100_000, 0]
+
+
+@pytest.mark.parametrize("value, retcode", list(zip(VALUES, RETCODES, strict=True)), ids=range(len(VALUES)))
 def test_the_line_of_a_large_return_is_the_one_that_is_made_at_once(tmp_path, monkeypatch, value, retcode):
     load = LOAD | {"return": value, "retcode": retcode, "fun_args": ["a", {"b": 1}], "out": "nested"}
     found, job = [], []
@@ -75,7 +77,7 @@ def test_the_line_of_a_large_return_is_the_one_that_is_made_at_once(tmp_path, mo
         if apart:
             site.now = 1000.0
             (reply,) = finished(site)
-        assert minion.reply(reply.data) is None and reply.jid == JID and site.jobs.flush() == set()
+        assert minion.reply(reply.data) is None and site.jobs.flush() == set()
         found.append((returned(site), site.jobs.events, site.peers.taken[-1].split()[0]))
         job.append({name: getattr(site.jobs.active[JID], name) for name in ("parts", "failed", "counts")})
     assert found[0] == found[1] and job[0] == job[1]
@@ -151,6 +153,23 @@ def test_a_large_return_of_who_is_accepted_no_more_is_not_taken(site):
     site.move("m", "minions", "minions_rejected")
     site.look()
     assert finished(site) == [] and site.master.kept == 0 and not APART.RUNNING
+
+
+def test_a_large_return_for_which_there_is_no_room_comes_again(tmp_path):
+    site = Site(tmp_path, keep_free=1 << 60)
+    minion = site.joined("m")
+    submit(site)
+    assert site.master.receive(1, minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
+    assert finished(site) == [] and returned(site) == []
+    site.opts["keep_free"] = 0
+    assert site.ask(minion, LOAD | {"return": "x" * 200_000}) is None and len(returned(site)) == 1
+
+
+def test_a_large_return_that_cannot_be_synced_is_not_acknowledged(site):
+    with pytest.raises(OSError, match="cannot be synced .*FileNotFoundError"):
+        for _ in APART.synced(site.path / "none/file"):
+            time.sleep(0.01)
+    assert not APART.SYNCING
 
 
 @pytest.mark.parametrize("signs", ["well", "wrongly", "not"])

@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 
 import pytest
-from leaves import EventReader
+from leaves import WRITER, EventReader
 from live import ENVIRONMENT, MINION_CONFIG, PROGRAM, command, running_master, until, write_config
 
 import saltlite
@@ -122,14 +122,14 @@ def test_events_are_told_in_steps_and_few_wait(tmp_path, count, told):
     half = count // 2
     protocol, jobs = types.SimpleNamespace(events=events[:half]), types.SimpleNamespace(events=events[half:])
     master = saltlite.Master.__new__(saltlite.Master)
-    vars(master).update(untold=collections.deque(), protocol=protocol, jobs=jobs, loop=loop, watchers=[watcher])
-    vars(master).update(
-        tree=types.SimpleNamespace(cache=tmp_path), opts={"max_event_size": 1 << 20}, EVENTS=3, UNTOLD=10
-    )
-    master.write_events()
+    told_to = types.SimpleNamespace(tree=types.SimpleNamespace(cache=tmp_path), opts={"max_event_size": 1 << 20})
+    watchers = [WRITER.Watcher(told_to), watcher]
+    vars(master).update(untold=collections.deque(), protocol=protocol, jobs=jobs, loop=loop, watchers=watchers)
+    vars(master).update(EVENTS=3, UNTOLD=10)
+    master.tell_events()
     assert heard == events[:told] and not protocol.events and not jobs.events and bool(waits) is (count > told)
     while master.untold:
-        master.write_events()
+        master.tell_events()
     assert heard == events
     kept = [json.loads(line)["tag"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert kept == [tag for tag, _ in events]
@@ -139,7 +139,7 @@ def test_events_are_told_in_steps_and_few_wait(tmp_path, count, told):
 
 
 def write(path, *tags, most=10_000_000):
-    saltlite.write_events(path, [(tag, {"id": "m1"}) for tag in tags], 1.5, most)
+    WRITER.write(path, [(tag, {"id": "m1"}) for tag in tags], 1.5, most)
 
 
 def tags(reader):

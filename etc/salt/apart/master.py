@@ -6,12 +6,15 @@ own opens it and makes the line, and gives back the line with the small members 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 from saltlite import (
     MAX_TOLD,
+    Failure,
     PayloadError,
     Prepared,
     from_json,
@@ -27,10 +30,12 @@ MAX_APART = max(1, min(4, (os.cpu_count() or 2) - 1))  # processes at once; who 
 MAX_SECONDS = 20.0  # of one
 CHECKED = 4 << 20  # bytes of a box whose MAC is computed in one step
 MAX_LINE = 64 << 20  # bytes of a return's line: it is written in one step
-MAX_OTHER = 2 << 20  # bytes of a request that is no return: events and mine have their bounds below it
+MAX_OTHER = 4 << 20  # bytes of a request that is no return: events and mine have their bounds below it
 MAX_OTHER_CONTAINERS = 10_000  # maps and lists in it, with five times as many members
 KEPT = ("cmd", "id", "jid", "nonce", "tok", "ts")  # of a return's members, besides those that its line has
 RUNNING: set[int] = set()
+MAX_SYNCING, MAX_SYNC_SECONDS = 8, 60.0  # processes at once that wait for the disk, and seconds of one
+SYNCING: set[int] = set()
 
 
 def opened(
@@ -47,9 +52,10 @@ def opened(
         if len(box) > MAX_OTHER:
             raise PayloadError(f"a request of {len(box)} bytes that is no return")
         return unpack(crypticle.bare(box), MAX_OTHER_CONTAINERS)
-    head, _, text = found.partition(b"\n")
-    load, line = from_json(head)
-    return Prepared(load, line, text.decode())
+    yield 0.0  # to copy what is large takes some milliseconds each time
+    end = found.index(b"\n") + 1
+    load, line = from_json(found[:end])
+    return Prepared(load, line, memoryview(found)[end:])
 
 
 def prepared(data: bytes, check: Callable[[dict[str, Any]], None], now: float) -> bytes:
@@ -78,3 +84,19 @@ def prepared(data: bytes, check: Callable[[dict[str, Any]], None], now: float) -
 def is_small(value: Any) -> bool:
     """Whether a member is what it should be: a short text, a number, nothing."""
     return len(value) <= 1024 if isinstance(value, str | bytes) else value is None or isinstance(value, int)
+
+
+def synced(path: Path) -> Generator[float, None, None]:
+    """Have the disk keep what was written to a file, and that it is there. OSError."""
+
+    def sync() -> bytes:
+        for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
+            fd = os.open(each, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+            os.fsync(fd)
+            os.close(fd)
+        return b""
+
+    try:
+        yield from own.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING)
+    except Failure as failure:
+        raise OSError(errno.EIO, f"cannot be synced ({failure})", str(path)) from None

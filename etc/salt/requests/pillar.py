@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import fnmatch
 import functools
+import importlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +50,7 @@ weigh: Callable[..., int] = sandbox.weigh
 LARGE_GRAINS = 1 << 15  # bytes: a machine's own are 10,000, and with a hundred network interfaces three times as many
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
+IMPORTED = ("yaml", "jinja2.sandbox")  # which the first pillar of all needs, each in a step of its own
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 SAID = 32  # characters of a PGP message that a minion may know of it, at most
 OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
@@ -739,6 +742,10 @@ class Requests:
         if wrong := [name for name, size in sizes.items() if size > MAX_GRAINS]:
             raise PayloadError(f"its {wrong[0]} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
         large = max(sizes.values()) > LARGE_GRAINS
+        for module in IMPORTED:
+            if module not in sys.modules:
+                importlib.import_module(module)
+                yield 0.0
         keep = self.opts["minion_data_cache"]
         if grains and keep:
             before = (self.tree.data.grains(peer.id) or {}).get("machine_id")

@@ -9,7 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saltlite import Prepared, jid_of, log, make_day, put, return_line, sha256, to_json
+import saltlite
+from saltlite import (
+    Prepared,
+    Returns,
+    addressed,
+    append,
+    from_json,
+    jid_of,
+    log,
+    make_day,
+    put,
+    return_line,
+    sha256,
+    to_json,
+)
 
 PIECE = 1 << 20  # bytes of a job's file that are looked at at once
 RETURN = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, in JSON
@@ -24,31 +38,21 @@ class Quota:
         self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
         self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
 
-    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], str]:
+    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], bytes | memoryview]:
         """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
         in the place of what was returned, and the return has failed: it is not lost without a word."""
         self._begin(now)
         line = load.line if isinstance(load, Prepared) else return_line(minion_id, load, now)
-        text, most = load.text if isinstance(load, Prepared) else to_json(line), self.opts["return_quota"]
+        text = load.text if isinstance(load, Prepared) else to_json(line).encode()
+        most = self.opts["return_quota"]
         self._bytes[minion_id] += len(text)
         if self._bytes[minion_id] > most > 0:
             why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
             log.warning("a return for job %s is %s", load.get("jid"), why)
             self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
             line |= {"return": why, "retcode": 1, "success": False}
-            text = to_json(line)
+            text = to_json(line).encode()
         return line, text
-
-    def returned(self, path: Path) -> set[str]:
-        """Who has returned to a finished job, by how the lines of its file begin: to make data of ten thousand returns
-        would keep all others waiting."""
-        found, rest = set[bytes](), b"\n"
-        with open(path, "rb") as file:
-            while piece := file.read(PIECE):
-                text = rest + piece
-                found.update(RETURN.findall(text))
-                rest = text[-MAX_START:]
-        return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
 
     def may_tell(self, minion_id: str, size: int, now: float) -> bool:
         """Whether there is room for so many bytes of progress today, which counts as returns do."""
@@ -70,13 +74,61 @@ class Quota:
         if self._day != jid_of(now)[:8]:
             self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
 
-    def keep_own(self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: str) -> None:
+    def keep_own(
+        self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: bytes | memoryview
+    ) -> Path:
         """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
-        finished job. One that is there already stays as it is."""
+        finished job, and give its path. One that is there already stays as it is; a large one is not synced."""
         minion_id = line["id"]
         header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
         if not path.exists():
-            put(path, f"{to_json(header)}\n{text}\n")
+            put(path, b"\n".join([to_json(header).encode(), text, b""]), sync=not isinstance(load, Prepared))
+        return path
+
+
+class Late:
+    """Returns that come after their job has ended. `ended`: jid -> who has returned; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, set[str]] = {}
+
+    def remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice."""
+        self.ended[jid] = ids
+        if len(self.ended) > saltlite.REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+
+    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
+        """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
+        not synced."""
+        path = jobs.path(jid, "done")
+        with open(path, "rb") as file:
+            header = from_json(file.readline())
+        if not addressed(header, minion_id, jobs.tree.data.grains):
+            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
+            return None
+        if jid not in self.ended:
+            self.remember(jid, returned(path))
+        if minion_id in self.ended[jid]:
+            return None
+        text = bytes(jobs.quota.line(minion_id, load, now)[1][:-1])  # without its last bracket
+        append(path, text + b', "late": true}\n', sync=not isinstance(load, Prepared))
+        self.ended[jid].add(minion_id)
+        jobs.queue.done(minion_id, jid)
+        jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+        return path
+
+
+def returned(path: Path) -> set[str]:
+    """Who has returned to a finished job, by how the lines of its file begin: to make data of ten thousand returns
+    would keep all others waiting."""
+    found, rest = set[bytes](), b"\n"
+    with open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            text = rest + piece
+            found.update(RETURN.findall(text))
+            rest = text[-MAX_START:]
+    return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
