@@ -219,6 +219,21 @@ def checked(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         install.interpreter(args)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_no_unit_runs_a_program_that_others_may_change():
+    with tempfile.TemporaryDirectory(prefix="saltlite-prefix-") as home:
+        local = Path(home, "local")
+        (local / "lib").mkdir(parents=True)
+        install.check_place(install.Place("/", str(local)))
+        for path in (local, local / "lib"):
+            for change in (lambda path: path.chmod(0o775), lambda path: os.chown(path, 65534, 0)):
+                change(path)
+                with pytest.raises(saltlite.Failure, match=f"{path} could be changed by others"):
+                    install.check_place(install.Place("/", str(local)))
+                path.chmod(0o755)
+                os.chown(path, 0, 0)
+
+
 # what is installed is told in one place
 
 
