@@ -766,10 +766,13 @@ class Requests:
             if not large:
                 self.apart.add(peer.id)
             pillar = yield from process.apart(compiled)
+            yield 0.0  # what is large is read, kept and sealed in steps of their own
         if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
             sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."
             log.error("pillar of %s: %s", peer.id, sentence)
             return pillar | {"_errors": [*pillar.get("_errors", []), sentence]}
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
+        if large:
+            yield 0.0
         return pillar
