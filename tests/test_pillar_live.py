@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -83,6 +84,23 @@ def test_what_a_process_apart_may_do(how, monkeypatch):
         for pause in steps:
             time.sleep(pause)
     assert not process.APART
+
+
+def test_what_a_process_apart_logs_is_in_the_log_and_nowhere_else(tmp_path, monkeypatch):
+    """The next file that is opened would have had the log's descriptor."""
+    logger = logging.getLogger("saltlite")
+    handler = saltlite.packed_leaf("terminal", "log").to_file(tmp_path / "log", "info", "")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    def function():
+        with open(tmp_path / "next", "w"):
+            saltlite.log.error("said apart")
+
+    for pause in PROCESS.apart(function):
+        time.sleep(pause)
+    handler.stream.close()
+    assert "said apart" in (tmp_path / "log").read_text() and (tmp_path / "next").read_text() == ""
 
 
 def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
