@@ -255,6 +255,8 @@ def hostile_requests(chance: random.Random) -> dict[str, dict[str, object]]:
         "the mine, by a compound of 200 words": mine | {"tgt": " or ".join(["x*"] * 200), "tgt_type": "compound"},
         "grains, 90 levels deep": mine | {"tgt": ":".join("a" * 40) + ":*", "tgt_type": "grain"},
         "1,000 events": {"cmd": "_minion_event", "events": [{"tag": "x", "data": nest}] * 1000},
+        "30,000 events": {"cmd": "_minion_event", "events": [{"tag": f"x{at}", "data": at} for at in range(1000)]},
+        "pillar of 20,000 grains": {"cmd": "_pillar", "grains": {f"x{number}": number for number in range(20_000)}},
         "a return of 8 MB": own | {"return": "x" * (8 << 20)},
         "a return of 32 MB": own | {"return": "x" * (31 << 20)},
         "a return that is written as 180 MB": own | {"return": "\0" * (30 << 20)},
@@ -284,7 +286,14 @@ def an_accepted_minion(chance, seconds):
             path.touch()
         with (roots / "large").open("wb") as file:
             file.truncate(1 << 30)
-        with running_master(Path(directory), {"file_roots": {"base": [str(roots)]}}) as master:
+        pillar = Path(directory, "pillar")
+        pillar.mkdir()
+        (pillar / "top.sls").write_text("base: {'*': [a]}\n")
+        (pillar / "a.sls").write_text(
+            "{% for name, value in grains.items() %}\n{{ name }}: {{ value|yaml }}{% endfor %}\n"
+        )
+        options = {"file_roots": {"base": [str(roots)]}, "pillar_roots": {"base": [str(pillar)]}}
+        with running_master(Path(directory), options) as master:
             with joined(master, "witness") as minion, joined(master, "hostile") as hostile:
                 for number in range(100):
                     (master.pki / f"minions/m{number}").write_text(public(1))
@@ -292,7 +301,7 @@ def an_accepted_minion(chance, seconds):
                 for what, load in hostile_requests(chance).items():
                     with Witness(minion) as witness:
                         time.sleep(0.1)
-                        for _ in range(3):
+                        for _ in range(30 if "30," in what else 3):
                             with contextlib.suppress(AuthError):
                                 hostile.ask(**load)
                         time.sleep(0.1)

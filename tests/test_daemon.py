@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -80,26 +81,29 @@ def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tm
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
-def test_root_opens_the_log_of_another_user_nowhere_where_that_user_could_not(tmp_path):
+def test_root_opens_the_log_of_another_user_nowhere_where_that_user_could_not():
     """A master that was taken over, and is no root, could put a link where root opens its log at the next start."""
-    for part in tmp_path.parents:
-        part.chmod(part.stat().st_mode | 0o011)
-    tmp_path.chmod(0o711)
-    secret = tmp_path / "secret"
+    with tempfile.TemporaryDirectory(prefix="saltlite-log-") as home:  # through which others can pass
+        Path(home).chmod(0o755)
+        as_that_user(Path(home))
+
+
+def as_that_user(home: Path) -> None:
+    secret = home / "secret"
     secret.write_text("root's\n")
     secret.chmod(0o600)
-    logs = tmp_path / "logs"
+    logs = home / "logs"
     (logs / "deep").mkdir(parents=True)
     (logs / "master").symlink_to(secret)
-    (logs / "away").symlink_to(tmp_path)
-    (tmp_path / "mine").symlink_to(logs / "made")
+    (logs / "away").symlink_to(home)
+    (home / "mine").symlink_to(logs / "made")
 
     def opened(path):
         handler = log_to.to_file(path, "info", "nobody")
         handler.stream.close()
         return path.stat().st_uid
 
-    assert opened(logs / "deep/root") == opened(tmp_path / "mine") == 65534, "root alone could put a link there"
+    assert opened(logs / "deep/root") == opened(home / "mine") == 65534, "root alone could put a link there"
     os.chown(logs, 65534, 65534)
     for path in (logs / "master", logs / "away/secret"):
         with pytest.raises(saltlite.Failure, match="cannot be opened by nobody: Permission denied"):

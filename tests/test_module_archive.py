@@ -137,6 +137,23 @@ def test_an_archive_is_there_whole_or_not_at_all(minion, home):
     assert sorted(os.listdir(home / "d")) == ["in.zip", "pipe", "x"]
 
 
+@as_root
+def test_nothing_is_written_behind_a_link_of_somebody_in_a_directory_of_everybody(minion, home):
+    """The kernel would not follow it; to look first where it leads must not go round that."""
+    (home / "secret").write_text("old")
+    (home / "tmp").mkdir()
+    (home / "tmp").chmod(0o1777)
+    for name in ("zip", "decoded"):
+        (home / "tmp" / name).symlink_to(home / "secret")
+        os.chown(home / "tmp" / name, 65534, 65534, follow_symlinks=False)
+    minion("archive.zip", str(home / "tmp/zip"), str(home / "secret"))
+    assert zipfile.is_zipfile(home / "tmp/zip") and not (home / "tmp/zip").is_symlink()
+    assert "another user's link" in minion.error(
+        "hashutil.base64_decodefile", instr="AP8=", outfile=str(home / "tmp/decoded")
+    )
+    assert (home / "secret").read_text() == "old"
+
+
 def test_a_file_is_never_taken_for_an_option_of_tar(minion, home):
     for name in ("x", "--checkpoint=1", "--checkpoint-action=exec=touch pwned"):
         (home / name).write_text("x")

@@ -440,6 +440,28 @@ def test_what_root_lays_down_for_a_master_of_another_user_lies_where_it_was_made
     assert (tmp_path / "secret").stat().st_uid == 0
 
 
+@root_only
+def test_a_job_of_root_lies_in_the_directory_that_was_looked_at(fleet, tmp_path, monkeypatch):
+    """It becomes the master's user's, who may put a link in the place of jobs/new meanwhile."""
+    client = saltlite.LocalClient(str(fleet.conf))
+    new, secret, put_file = tmp_path / "jobs/new", tmp_path / "secret", client._new_file
+    new.mkdir(parents=True)
+    secret.mkdir()
+    os.chown(new, 65534, 65534)
+
+    def and_a_link(*given):
+        new.rename(tmp_path / "moved")
+        new.symlink_to(secret)
+        return put_file(*given)
+
+    monkeypatch.setattr(client, "check_master", lambda: None)
+    monkeypatch.setattr(client, "jobs", tmp_path / "jobs")
+    monkeypatch.setattr(client, "_new_file", and_a_link)
+    jid = client.submit("*", "test.ping", [], {})
+    assert os.listdir(secret) == [] and os.listdir(tmp_path / "moved") == [jid]
+    assert (tmp_path / "moved" / jid).stat().st_uid == 65534
+
+
 def test_what_arrives_goes_through_no_link_and_costs_no_more_than_was_asked_for(tmp_path):
     stage, out = tmp_path / "stage", tmp_path / "out"
     stage.mkdir()

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -86,6 +87,23 @@ def test_what_a_process_apart_may_do(how, monkeypatch):
     assert not process.APART
 
 
+def test_what_a_process_apart_logs_is_in_the_log_and_nowhere_else(tmp_path, monkeypatch):
+    """The next file that is opened would have had the log's descriptor."""
+    logger = logging.getLogger("saltlite")
+    handler = saltlite.packed_leaf("terminal", "log").to_file(tmp_path / "log", "info", "")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    def function():
+        with open(tmp_path / "next", "w"):
+            saltlite.log.error("said apart")
+
+    for pause in PROCESS.apart(function):
+        time.sleep(pause)
+    handler.stream.close()
+    assert "said apart" in (tmp_path / "log").read_text() and (tmp_path / "next").read_text() == ""
+
+
 def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
     """Who has asked for pillar is accepted no more, say: nobody goes on."""
     steps = PROCESS.apart(lambda: PROCESS.run("ours", f"sleep 60 & echo $$ $! > {tmp_path}/pids; wait"))
@@ -105,11 +123,19 @@ def test_pillar_of_large_grains_keeps_nobody_waiting(site, what, more):
     value["a"] = "x" * (pillars.LARGE_GRAINS - pillars.weigh(value) + more)
     assert pillars.weigh(value) == pillars.LARGE_GRAINS + more
     minion = site.joined("m")
-    reply = site.master.receive("to", minion.request({"cmd": "_pillar", what: value}, site.now), site.now)
-    assert (reply is None) is (more > 0)
-    while site.master.under_way:
-        time.sleep(0.01)
-        reply = next(iter(site.master.go_on(site.now)), reply)
+
+    def asked(load):
+        """The reply, and whether it was there at once."""
+        reply = site.master.receive("to", minion.request({"cmd": "_pillar"} | load, site.now), site.now)
+        at_once = reply is not None
+        while site.master.under_way:
+            time.sleep(0.01)
+            reply = next(iter(site.master.go_on(site.now)), reply)
+        return reply, at_once
+
+    asked({})  # the first one of a process has modules to import
+    reply, at_once = asked({what: value})
+    assert at_once is (more <= 0)
     assert minion.reply(reply.data) == (value if what == "pillar_override" else {})
 
 

@@ -100,8 +100,8 @@ def in_child(function: Callable[[], bytes], seconds: float, said: int) -> None:
 
 
 def log_files() -> Iterator[int]:
-    """The descriptors that the log is written to."""
-    for handler in logging.root.handlers:
+    """The descriptors that the log is written to: what is logged must not go into what is opened next."""
+    for handler in (*logging.root.handlers, *logging.getLogger("saltlite").handlers):
         with contextlib.suppress(AttributeError, OSError, ValueError):
             yield handler.stream.fileno()  # type: ignore[attr-defined]
 

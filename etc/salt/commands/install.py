@@ -9,6 +9,7 @@ it. A file that is not in it, or has been changed since, is not ours: it is neve
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -115,6 +116,17 @@ def interpreter(args: argparse.Namespace) -> str:
                 "--python."
             )
     return python
+
+
+def check_place(place: Place) -> None:
+    """Failure if others than root could put another program where the units look for this one."""
+    for path in ways.way_to(str(place.at(place.lib))):
+        with contextlib.suppress(FileNotFoundError):  # it will be made
+            if ways.loose(path):
+                raise Failure(
+                    f"{path} could be changed by others than root, and root's daemons would run what lies below it: "
+                    "chown it to root and `chmod go-w` it, or name another --prefix."
+                )
 
 
 def items_of(place: Place, roles: Iterable[str], python: str, source: bytes, master: str | None) -> list[Item]:
@@ -231,6 +243,8 @@ def main(args: argparse.Namespace) -> int:
     place, python = Place(args.root, args.prefix), interpreter(args)
     manifest = place.read()
     roles = sorted({*args.roles, *manifest["roles"]})
+    if roles and args.root == "/":
+        check_place(place)
     items = items_of(place, roles, python, Path(source).read_bytes(), args.master)
     todo = standing(place, items, manifest)
     would = "would be " if args.dry_run else ""

@@ -279,7 +279,7 @@ def zip_(zip_file, sources, template=None, cwd=None, runas=None, zip64=False, te
         members = [member for path in paths for member in _members(path, top)]
         if test:
             return [name for name, _ in members]
-        target = os.path.realpath(zip_file)
+        target = os.path.join(os.path.realpath(os.path.dirname(zip_file)), os.path.basename(zip_file))  # a link goes
         beside = f"{target}.{secrets.token_hex(4)}"
         try:
             with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED, bool(zip64)) as archive:
@@ -413,9 +413,8 @@ def unzip(
                 names = [name for name in archive.namelist() if name not in excluded]
                 links = _checked(archive, names, dest, key)
                 for name in [] if test else names:
-                    _unpack(
-                        archive, archive.getinfo(name), dest, links.get(posixpath.normpath(name)), key, extract_perms
-                    )
+                    link = links.get(posixpath.normpath(name))
+                    _unpack(archive, archive.getinfo(name), dest, link, key, extract_perms)
         except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
             raise CommandExecutionError(f"{problem}: {error}") from None
     return _trimmed(names, trim_output)

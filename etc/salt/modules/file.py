@@ -100,7 +100,7 @@ def _as_shown(lines: Iterable[str | bytes]) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    """The lines of a text with their ends: \\n, \\r\\n or \\r. No other letter ends one, whatever str.splitlines says."""
+    """The lines of a text with their ends: \\n, \\r\\n or \\r. No other letter ends one."""
     return re.findall("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+", text)
 
 

@@ -729,8 +729,8 @@ class Requests:
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer. One
-        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of large
-        grains, for a template that goes through them goes on for as long as the minion likes.
+        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of
+        large grains, for a template that goes through them goes on for as long as the minion likes.
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
@@ -762,10 +762,13 @@ class Requests:
             if not large:
                 self.apart.add(peer.id)
             pillar = yield from process.apart(compiled)
+            yield 0.0  # what is large is read, kept and sealed in steps of their own
         if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
             sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."
             log.error("pillar of %s: %s", peer.id, sentence)
             return pillar | {"_errors": [*pillar.get("_errors", []), sentence]}
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
+        if large:
+            yield 0.0
         return pillar

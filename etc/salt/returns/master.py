@@ -33,7 +33,7 @@ from saltlite import (
 )
 
 PIECE = 1 << 20  # bytes of a job's file that are looked at at once
-LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, and to_json writes
+LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, in JSON
 MAX_START = 300  # bytes of that
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
