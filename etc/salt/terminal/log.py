@@ -86,13 +86,18 @@ def to_stderr(level: str) -> logging.Handler:
 
 
 def to_file(path: Path, level: str, user: str) -> logging.Handler:
-    """What writes to a file, which is made if it is not there, and is `user`'s if root makes it. Raises Failure."""
+    """What writes to a file, which is made if it is not there, and is `user`'s if root makes it, as is a directory made
+    for it: there he makes the next one, when logrotate has renamed this. Raises Failure."""
     try:
+        made = not path.parent.exists()
         make_parents(path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
         if user and os.geteuid() == 0:
             with contextlib.suppress(KeyError):  # `become` says that there is no such user
-                os.fchown(fd, pwd.getpwnam(user).pw_uid, -1)
+                owner = pwd.getpwnam(user).pw_uid
+                os.fchown(fd, owner, -1)
+                if made:
+                    os.chown(path.parent, owner, -1)
         stream = open(fd, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise Failure(f"log_file: {path} cannot be opened: {error.strerror}.") from None
