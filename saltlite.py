@@ -2295,19 +2295,21 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 
 UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
+DROPPED = "dropped"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
-AWAY, LEFT, REVOKED = "away", "left", "revoked"
+AWAY, LEFT, BACK, REVOKED = "away", "left", "back", "revoked"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
-    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
+    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED, REVOKED: DROPPED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
     ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
-    # no connection: an answer has AWAY_SECONDS
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT, REVOKED: SILENT},
+    # no connection: an answer has AWAY_SECONDS; BACK: heard since, it was started again, and its job may have gone on
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
     # its return may be under way, so it is not silent at once
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
+    DROPPED: {RETURN: RETURNED, JUDGED: DROPPED},  # its key was not accepted any more when it was its turn
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
@@ -2413,17 +2415,6 @@ class Job:
         if not self.rollout:
             return self.deadline
         return min(self.deadline, self.rollout.again) if self.going() else self.rollout.again
-
-    def start(self, number: int, now: float) -> list[str]:
-        """Let the next so many minions of a roll-out start; gives their ids."""
-        waiting = (minion_id for minion_id, state in self.parts.items() if state == UNSTARTED)
-        ids = list(itertools.islice(waiting, number))
-        if not self.going():
-            self.deadline = now + max(1, self.header["timeout"])
-        for minion_id in ids:
-            self.step(minion_id, STARTED)
-            self.since[minion_id] = now
-        return ids
 
     def overdue(self, now: float) -> list[str]:
         """Who is waited for since the timeout, sorted."""
@@ -3268,9 +3259,12 @@ class Jobs(Returns):
         if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
             self.halt(job, "stopped", why, now)
         number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
-        if number and (ids := job.start(number, now)):
+        ids, lost = rollout.turn(job, number, self.tree.key_stat, now) if number else ([], [])
+        if ids:
             self._note(job, {"event": "batch", "minions": ids, "time": now})
             self.outgoing.append(job.load() | {"tgt": ids})
+        if lost:
+            self._note(job, *(revoked_line(self, minion_id, now) for minion_id in lost))
 
     def halt(self, job: Job, event: str, why: str, now: float) -> None:
         """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
@@ -3344,6 +3338,8 @@ class Jobs(Returns):
         job.deadline = now + max(1, job.header["timeout"])
         lines: list[dict[str, Any]] = []
         for minion_id in sorted(job.parts):
+            if job.parts[minion_id] == AWAY and self.heard(minion_id) > job.asked:
+                job.step(minion_id, BACK)
             before = job.step(minion_id, JUDGED)
             if before == ALIVE and minion_id not in job.told_running:
                 job.told_running.add(minion_id)
@@ -3360,7 +3356,8 @@ class Jobs(Returns):
     def end(self, job: Job, now: float) -> None:
         """Write the last line and move the file to done/; where that fails it is tried again in 5 s."""
         end = {"event": "end", "returned": job.counts[RETURNED], "failed": len(job.failed)}
-        end |= {"silent": job.counts[SILENT], "seconds": round(now - job.started, 3), "time": now}
+        silent = job.counts[SILENT] + job.counts[DROPPED]
+        end |= {"silent": silent, "seconds": round(now - job.started, 3), "time": now}
         end |= {"not_started": job.counts[UNSTARTED]} if job.rollout else {}
         active = self.path(job.jid, "active")
         try:
@@ -3435,14 +3432,19 @@ class Jobs(Returns):
                 self.outgoing.append(job.load())
 
 
+def revoked_line(jobs: Jobs, minion_id: str, now: float) -> dict[str, Any]:
+    """The line of a minion whose key was taken away."""
+    line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
+    return line | {"revoked": True, "time": now}
+
+
 def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
     """Wait no longer for minions whose key was taken away: what they return is refused."""
     for job in jobs.active.values():
         left = [each for each in sorted(ids) if job.parts.get(each) in OPEN]
         for minion_id in left:
             job.step(minion_id, REVOKED)
-            line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
-            job.lines.append(to_json(line | {"revoked": True, "time": now}))
+            job.lines.append(to_json(revoked_line(jobs, minion_id, now)))
         jobs.dirty |= {job} if left else set()
     jobs.flush()
 
