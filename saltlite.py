@@ -1838,7 +1838,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     Salt's modules ask for it."""
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
-        raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.")
+        raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.", EX_USAGE)
     told: list[tuple[int, str]] = []
     opts, others = merge_options(options_of(role), packed_leaf("configuration", role).documents(conf, told))
     opts.update(overrides or {})
@@ -3213,8 +3213,8 @@ class Jobs(Returns):
         else:
             self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
+        what = (jid, header["fun"], header["tgt"], len(job.parts), header["user"])
+        log.info("job %s: %s for %s (minions: %s), by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
 
     # time
 
@@ -3259,12 +3259,12 @@ class Jobs(Returns):
         if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
             self.halt(job, "stopped", why, now)
         number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
-        ids, lost = rollout.turn(job, number, self.tree.key_stat, now) if number else ([], [])
+        ids, lines = rollout.turn(job, number, self.tree.key_stat, now) if number else ([], [])
         if ids:
             self._note(job, {"event": "batch", "minions": ids, "time": now})
             self.outgoing.append(job.load() | {"tgt": ids})
-        if lost:
-            self._note(job, *(revoked_line(self, minion_id, now) for minion_id in lost))
+        if lines:
+            self._note(job, *lines)
 
     def halt(self, job: Job, event: str, why: str, now: float) -> None:
         """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
@@ -3432,19 +3432,14 @@ class Jobs(Returns):
                 self.outgoing.append(job.load())
 
 
-def revoked_line(jobs: Jobs, minion_id: str, now: float) -> dict[str, Any]:
-    """The line of a minion whose key was taken away."""
-    line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
-    return line | {"revoked": True, "time": now}
-
-
 def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
     """Wait no longer for minions whose key was taken away: what they return is refused."""
     for job in jobs.active.values():
         left = [each for each in sorted(ids) if job.parts.get(each) in OPEN]
         for minion_id in left:
             job.step(minion_id, REVOKED)
-            job.lines.append(to_json(revoked_line(jobs, minion_id, now)))
+            line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
+            job.lines.append(to_json(line | {"revoked": True, "time": now}))
         jobs.dirty |= {job} if left else set()
     jobs.flush()
 
@@ -3885,7 +3880,7 @@ class Admission:
         if rule.act == "accept":
             tree.use_autosign_stub(minion_id)
         self.events.append(("salt/auth", {"result": rule.result, "act": rule.act, "id": minion_id, "pub": key.pem}))
-        log.info("%s: key %s (%s)", minion_id, rule.act, fingerprint(key.pem))
+        log.info("%s: its key is %s (%s)", minion_id, rule.becomes, fingerprint(key.pem))
         if rule.becomes == DENIED:
             log.warning("%s came with another key than the %s one: see minions_denied", minion_id, state)
         else:  # our own rename is no move of the operator's; what he has done since, even with this file, still shows
@@ -4387,7 +4382,7 @@ class Master:
         """Hang up the doorbell, look at what came before it rang, and say that all is ready."""
         tree, opts = self.tree, self.opts
         self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
-        log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
+        log.info("ready: publications on port %s, requests on port %s of %s; accepted keys: %s; trees watched by %s",
                  opts["publish_port"], opts["ret_port"], opts["interface"], len(self.tree.accepted()),
                  self.doorbell.kind)  # fmt: skip
         self.look()
@@ -6413,8 +6408,11 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            self.print_usage(sys.stderr)
-            self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
+            if message.startswith("unrecognized arguments: -"):
+                word = message.split()[2]
+                message = f"there is no option {word}{nearest(word, self._option_string_actions)}"
+            end = "" if message.endswith("?") else "."
+            self.exit(EX_USAGE, f"{words}   ({program} --help tells more)\nsaltlite: {message}{end}\n")
 
     how: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     examples = "examples:" + row.examples.rstrip().replace("\n", "\n  ") if row.examples else None
@@ -6423,6 +6421,10 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
     parser.set_defaults(check=lambda args: None)
     for add in row.arguments:
         add(parser)
+    # what an error shows of all this; made now, for parse_intermixed_args takes the positional words away meanwhile
+    short = argparse.HelpFormatter(f"{program} [OPTION ...]", width=1000)
+    short.add_usage(None, parser._get_positional_actions(), [])
+    words = short.format_help().strip()
     return parser
 
 
@@ -6443,9 +6445,9 @@ def usage(argv: list[str], program: str) -> int:
     lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {name:11}{row.help}" for name in leaf_files("commands") if (row := command(name)).help]
     if argv and argv[0] not in ("-h", "--help", "help"):
-        behind = "; options come behind the command"
+        behind = "; options come behind the command."
         hint = behind if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))
-        print(f"saltlite: {argv[0]!r} is no command{hint}.", *lines, sep="\n", file=sys.stderr)
+        print(*lines, f"\nsaltlite: {argv[0]!r} is no command{hint or '.'}", sep="\n", file=sys.stderr)
         return EX_USAGE
     say("\n".join(lines))
     return EX_OK if argv else EX_USAGE

@@ -79,7 +79,10 @@ class LocalClient:
 
     def __init__(self, conf_dir: str = "/etc/salt") -> None:
         path = Path(conf_dir)
-        self.opts = load_opts("master", str(path.parent if path.name == "master" and path.is_file() else path))
+        try:
+            self.opts = load_opts("master", str(path.parent if path.name == "master" and path.is_file() else path))
+        except Failure as failure:  # no job has failed
+            raise Failure(str(failure), EX_USAGE) from None
         self.cache = Path(self.opts["cachedir"])
         self.jobs = self.cache / "jobs"
 
@@ -257,7 +260,7 @@ class LocalClient:
                 runs = alive(self.cache / ".alive")
         except OSError:
             who = "run this as the master's user, or have publisher_acl name you"
-            raise Failure(f"{self.cache} is closed to you: {who}.") from None
+            raise Failure(f"{self.cache} is closed to you: {who}.", EX_USAGE) from None
         if runs:
             return
         start = f"start one with `saltlite master -c {self.opts['conf_dir']}`"

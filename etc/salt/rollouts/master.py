@@ -63,9 +63,9 @@ class Rollout:
 
     def turn(
         self, job: Job, number: int, accepted: Callable[[str], Any], now: float
-    ) -> tuple[list[str], list[str]]:
-        """Let the next so many minions of the job start: their ids, and those before them whose key is not accepted any
-        more; these are dropped, and no failure."""
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Let the next so many minions of the job start: their ids, and lines for those before them whose key is not
+        accepted any more; these are dropped, and no failure."""
         ids, lost = list[str](), list[str]()
         for minion_id in [minion_id for minion_id, state in job.parts.items() if state == UNSTARTED]:
             if len(ids) == number:
@@ -77,7 +77,8 @@ class Rollout:
             for minion_id in those:
                 job.step(minion_id, event)
         job.since |= dict.fromkeys(ids, now)
-        return ids, lost
+        line = {"event": "silent", "since": None, "answered": False, "revoked": True, "time": now}
+        return ids, [line | {"id": minion_id} for minion_id in lost]
 
     def told(self, event: str, why: str) -> None:
         """`paused`, `resumed` or `stopped` has happened: by the operator, by `verdict`, or as the job's file says."""
