@@ -3214,7 +3214,7 @@ class Jobs(Returns):
             self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
         what = (jid, header["fun"], header["tgt"], len(job.parts), header["user"])
-        log.info("job %s: %s for %s (minions: %s), by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
+        log.info("job %s: %s for %.200s (minions: %s), by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
 
     # time
 

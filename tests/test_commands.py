@@ -730,7 +730,9 @@ def test_a_wrong_command_or_option_shows_what_there_is():
 def test_an_unknown_option_before_the_target_is_named(option, said):
     done = command("salt", option, "*", "test.ping")
     usage = r"usage: .* salt \[OPTION \.\.\.\] TARGET \[FUNCTION\] \[ARG \.\.\.\]   \(.* salt --help tells more\)\n"
-    assert done.returncode == 64 and re.fullmatch(usage + re.escape(f"saltlite: there is no option {said}\n"), done.stderr)
+    assert done.returncode == 64 and re.fullmatch(
+        usage + re.escape(f"saltlite: there is no option {said}\n"), done.stderr
+    )
 
 
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
