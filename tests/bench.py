@@ -330,8 +330,8 @@ class Settings:
 
 
 class Ask:
-    """A request: `load` is sealed when it is sent, or `body` is ready (clear, or sealed with `nonce` in it). `done` gets
-    the object in the reply, or with `packed` the bytes that it is packed in."""
+    """A request: `load` is sealed when it is sent, or `body` is ready (clear, or sealed with `nonce` in it). `done`
+    gets the object in the reply, or with `packed` the bytes that it is packed in."""
 
     __slots__ = ("body", "done", "load", "nonce", "packed", "retry")
 
@@ -533,8 +533,8 @@ class Minion:
 
 
 class Fetch:
-    """A simulated minion's part in `saltlite cp`: it fetches part by part what is offered, checks the hash of each file,
-    and keeps nothing. Asked for the job meanwhile, it runs it."""
+    """A simulated minion's part in `saltlite cp`: it fetches part by part what is offered, checks the hash of each
+    file, and keeps nothing. Asked for the job meanwhile, it runs it."""
 
     def __init__(self, minion: Minion, load: dict[str, Any]) -> None:
         self.minion, self.load, self.jid = minion, load, load["jid"]

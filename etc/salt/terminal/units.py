@@ -25,7 +25,7 @@ UMask=0077
 Environment=SALTLITE_CACHE=/var/cache/saltlite
 
 # It begins as root to give its tree to its user; these are the rights for that, and none is left afterwards.
-# No RestrictSUIDSGID: with publisher_acl what users put into jobs/new has the group of that directory, by its setgid bit.
+# No RestrictSUIDSGID: with publisher_acl what users put into jobs/new has that directory's group, by its setgid bit.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_SETGID CAP_SETUID
 NoNewPrivileges=yes
 ProtectSystem=strict
