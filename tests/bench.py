@@ -1565,9 +1565,9 @@ def row_cp(bench: Bench, master: Master) -> None:
     cpu, begin, pings = cpu_seconds(master.pid), time.monotonic(), []
     argv = [*master.argv("cp"), "-c", str(master.conf), "-L", ",".join(ids), str(path), "/srv/"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=master.log, env=environment())
+    assert process.stdout
     while not select.select([process.stdout], [], [], 5)[0]:
         pings.append(master.ping(master.ids[-1], 1))
-    assert process.stdout
     text, (_, status, usage) = process.stdout.read().decode(), os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begin
