@@ -158,6 +158,8 @@ def test_what_is_said_of_names_that_no_accepted_key_has(fleet):
         ("we", "glob", "Ids begin with it: say 'we*'"),
         ("front", "glob", "nodegroup of this name"),
         ("WEB*", "glob", "another case"),
+        ("wbe*", "glob", "did you mean 'web*'?"),
+        ("mail*", "glob", ""),
         ("G@role:front", "glob", "say -C"),
         ("x* or y*", "glob", "say -C"),
         ("web1 db1", "glob", "say -L"),
