@@ -158,6 +158,7 @@ def test_what_is_said_of_names_that_no_accepted_key_has(fleet):
         ("we", "glob", "Ids begin with it: say 'we*'"),
         ("front", "glob", "nodegroup of this name"),
         ("WEB*", "glob", "another case"),
+        ("new1", "glob", "its key is pending"),
         ("wbe*", "glob", "did you mean 'web*'?"),
         ("mail*", "glob", ""),
         ("G@role:front", "glob", "say -C"),

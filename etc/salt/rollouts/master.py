@@ -92,5 +92,5 @@ class Rollout:
         if self.failhard and failed:
             return "a minion has failed, and failhard is on"
         if failed + silent > self.errors:
-            return f"{failed} minions have failed and {silent} are silent, and max_errors is {self.errors}"
+            return f"{failed} failed, {silent} silent, and max_errors is {self.errors}"
         return ""

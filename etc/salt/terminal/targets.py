@@ -242,6 +242,8 @@ def might_mean(target: Target, fleet: Fleet) -> str:
         return "No key is accepted yet: `saltlite key -L` shows who waits."
     if not isinstance(tgt, str):
         return ""
+    if target.tgt_type == "glob" and fleet.state_of(tgt) in (PENDING, REJECTED):
+        return complaints([tgt], fleet)[0]
     if target.tgt_type == "glob" and tgt and any(minion_id.startswith(tgt) for minion_id in accepted):
         return f"Ids begin with it: say '{tgt}*'."
     if target.tgt_type in ("glob", "list") and (close := nearest(tgt, accepted)):
