@@ -294,9 +294,10 @@ def test_a_node_set_is_a_target_of_cp_and_who_is_silent_is_named(fleet, tmp_path
     absent.write_text(public())
     try:
         (tmp_path / "file").write_text("text")
-        done = command("cp", "-c", fleet.conf, "-t", "1", "web1,gone1", tmp_path / "file", tmp_path / "there")
+        done = command("cp", "-c", fleet.conf, "-t", "1", "web1,gone1,wbe1", tmp_path / "file", tmp_path / "there")
     finally:
         absent.unlink()
+    assert done.stderr == "saltlite: no accepted key is named wbe1; did you mean 'web1'?\n"
     assert (tmp_path / "there").read_text() == "text"
     assert done.returncode == 1 and "gone1" in done.stdout and "Minion did not return. [" in done.stdout, done
 
