@@ -3213,7 +3213,8 @@ class Jobs(Returns):
         else:
             self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], header["tgt"], len(job.parts), header["user"])
+        typed = f"N@{request['tgt']}" if request.get("tgt_type") == "nodegroup" else request["tgt"]
+        what = (jid, header["fun"], typed, len(job.parts), header["user"])
         log.info("job %s: %s for %.200s (minions: %s), by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
 
     # time
