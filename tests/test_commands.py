@@ -636,7 +636,8 @@ def test_call_local_needs_no_master(tmp_path):
         "local"
     ]["args"] == [1]
     assert command("call", "-c", tmp_path, "--local", "cmd.run", "exit 7").returncode == 1
-    assert command("call", "-c", tmp_path, "--local", "--retcode-passthrough", "cmd.run", "exit 7").returncode == 7
+    done = command("call", "-c", tmp_path, "--local", "--retcode-passthrough", "cmd.run", "exit 7")
+    assert (done.returncode, done.stdout) == (7, "local (retcode 7):\n")
     unknown = command("call", "-c", tmp_path, "--local", "test.pingg")
     assert unknown.returncode == 1 and "is not available" in unknown.stdout + unknown.stderr
     assert not (tmp_path / "pki").exists(), "--local makes no keys"
