@@ -359,9 +359,9 @@ background() {
 }
 
 await() {
-  local tries=200
+  local tries=1200 # the first start unpacks, which takes its time on a small machine
   until eval "$2"; do
-    [ $((tries -= 1)) -gt 0 ] || { tail -n 20 ./*.log >&2; die "demo: waited 10 s for $1"; }
+    [ $((tries -= 1)) -gt 0 ] || { tail -n 20 ./*.log >&2; die "demo: waited a minute for $1"; }
     sleep 0.05
   done
 }

@@ -1852,7 +1852,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     Salt's modules ask for it."""
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
-        raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.")
+        raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.", EX_USAGE)
     told: list[tuple[int, str]] = []
     opts, others = merge_options(options_of(role), packed_leaf("configuration", role).documents(conf, told))
     opts.update(overrides or {})
@@ -2310,19 +2310,21 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 
 UNSTARTED, STARTED = "unstarted", "started"
 EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
+DROPPED = "dropped"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
-AWAY, LEFT, REVOKED = "away", "left", "revoked"
+AWAY, LEFT, BACK, REVOKED = "away", "left", "back", "revoked"
 PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
-    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED},  # for its turn in a roll-out
+    UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED, REVOKED: DROPPED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
     ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
-    # no connection: an answer has AWAY_SECONDS
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, JUDGED: SILENT, REVOKED: SILENT},
+    # no connection: an answer has AWAY_SECONDS; BACK: heard since, it was started again, and its job may have gone on
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
     # its return may be under way, so it is not silent at once
     ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
+    DROPPED: {RETURN: RETURNED, JUDGED: DROPPED},  # its key was not accepted any more when it was its turn
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
 OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
@@ -2437,17 +2439,6 @@ class Job:
         if not self.rollout:
             return self.deadline
         return min(self.deadline, self.rollout.again) if self.going() else self.rollout.again
-
-    def start(self, number: int, now: float) -> list[str]:
-        """Let the next so many minions of a roll-out start; gives their ids."""
-        waiting = (minion_id for minion_id, state in self.parts.items() if state == UNSTARTED)
-        ids = list(itertools.islice(waiting, number))
-        if not self.going():
-            self.deadline = now + max(1, self.header["timeout"])
-        for minion_id in ids:
-            self.step(minion_id, STARTED)
-            self.since[minion_id] = now
-        return ids
 
     def overdue(self, now: float) -> list[str]:
         """Who is waited for since the timeout, sorted."""
@@ -3182,8 +3173,9 @@ class Jobs(Returns):
         else:
             self.outgoing.append(job.load())
         self.events.append((f"salt/job/{jid}/new", {k: header[k] for k in ("fun", "tgt", "tgt_type", "user")}))
-        what = (jid, header["fun"], len(job.parts), header["tgt"], header["user"])
-        log.info("job %s: %s for %s minions of %s, by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
+        typed = f"N@{request['tgt']}" if request.get("tgt_type") == "nodegroup" else request["tgt"]
+        what = (jid, header["fun"], typed, len(job.parts), header["user"])
+        log.info("job %s: %s for %.200s (minions: %s), by %s%s", *what, f", jobs/new/{name}" if name != jid else "")
 
     # time
 
@@ -3228,9 +3220,12 @@ class Jobs(Returns):
         if not rollout.stopped and (why := rollout.verdict(len(job.failed), job.counts[SILENT])):
             self.halt(job, "stopped", why, now)
         number = rollout.may_start(job.going(), job.counts[RETURNED] + job.counts[SILENT], now)
-        if number and (ids := job.start(number, now)):
+        ids, lines = rollout.turn(job, number, self.tree.key_stat, now) if number else ([], [])
+        if ids:
             self._note(job, {"event": "batch", "minions": ids, "time": now})
             self.outgoing.append(job.load() | {"tgt": ids})
+        if lines:
+            self._note(job, *lines)
 
     def halt(self, job: Job, event: str, why: str, now: float) -> None:
         """`paused`, `resumed` or `stopped`: no more minions of a roll-out start, or again."""
@@ -3304,6 +3299,8 @@ class Jobs(Returns):
         job.deadline = now + max(1, job.header["timeout"])
         lines: list[dict[str, Any]] = []
         for minion_id in sorted(job.parts):
+            if job.parts[minion_id] == AWAY and self.heard(minion_id) > job.asked:
+                job.step(minion_id, BACK)
             before = job.step(minion_id, JUDGED)
             if before == ALIVE and minion_id not in job.told_running:
                 job.told_running.add(minion_id)
@@ -3320,7 +3317,8 @@ class Jobs(Returns):
     def end(self, job: Job, now: float) -> None:
         """Write the last line and move the file to done/; where that fails it is tried again in 5 s."""
         end = {"event": "end", "returned": job.counts[RETURNED], "failed": len(job.failed)}
-        end |= {"silent": job.counts[SILENT], "seconds": round(now - job.started, 3), "time": now}
+        silent = job.counts[SILENT] + job.counts[DROPPED]
+        end |= {"silent": silent, "seconds": round(now - job.started, 3), "time": now}
         end |= {"not_started": job.counts[UNSTARTED]} if job.rollout else {}
         active = self.path(job.jid, "active")
         try:
@@ -3846,7 +3844,7 @@ class Admission:
         if rule.act == "accept":
             tree.use_autosign_stub(minion_id)
         self.events.append(("salt/auth", {"result": rule.result, "act": rule.act, "id": minion_id, "pub": key.pem}))
-        log.info("%s: key %s (%s)", minion_id, rule.act, fingerprint(key.pem))
+        log.info("%s: its key is %s (%s)", minion_id, rule.becomes, fingerprint(key.pem))
         if rule.becomes == DENIED:
             log.warning("%s came with another key than the %s one: see minions_denied", minion_id, state)
         else:  # our own rename is no move of the operator's; what he has done since, even with this file, still shows
@@ -4385,7 +4383,7 @@ class Master:
         """Hang up the doorbell, look at what came before it rang, and say that all is ready."""
         tree, opts = self.tree, self.opts
         self.doorbell.start([(tree.pki, True), (tree.jobs / "new", False), (tree.jobs / "active", False)])
-        log.info("ready: publications on port %s, requests on port %s of %s; %s keys accepted; trees watched by %s",
+        log.info("ready: publications on port %s, requests on port %s of %s; accepted keys: %s; trees watched by %s",
                  opts["publish_port"], opts["ret_port"], opts["interface"], len(self.tree.accepted()),
                  self.doorbell.kind)  # fmt: skip
         self.look()
@@ -6420,8 +6418,11 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            self.print_usage(sys.stderr)
-            self.exit(EX_USAGE, f"{self.prog}: error: {message}\n")
+            if message.startswith("unrecognized arguments: -"):
+                word = message.split()[2]
+                message = f"there is no option {word}{nearest(word, self._option_string_actions)}"
+            end = "" if message.endswith("?") else "."
+            self.exit(EX_USAGE, f"{words}   ({program} --help tells more)\nsaltlite: {message}{end}\n")
 
     how: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     examples = "examples:" + row.examples.rstrip().replace("\n", "\n  ") if row.examples else None
@@ -6430,6 +6431,10 @@ def parser_of(row: Command, program: str) -> argparse.ArgumentParser:
     parser.set_defaults(check=lambda args: None)
     for add in row.arguments:
         add(parser)
+    # what an error shows of all this; made now, for parse_intermixed_args takes the positional words away meanwhile
+    short = argparse.HelpFormatter(f"{program} [OPTION ...]", width=1000)
+    short.add_usage(None, parser._get_positional_actions(), [])
+    words = short.format_help().strip()
     return parser
 
 
@@ -6450,9 +6455,9 @@ def usage(argv: list[str], program: str) -> int:
     lines = [f"usage: {program} COMMAND ...   ({program} COMMAND --help tells more)", ""]
     lines += [f"  {name:11}{row.help}" for name in leaf_files("commands") if (row := command(name)).help]
     if argv and argv[0] not in ("-h", "--help", "help"):
-        behind = "; options come behind the command"
+        behind = "; options come behind the command."
         hint = behind if argv[0].startswith("-") else nearest(argv[0], leaf_files("commands"))
-        print(f"saltlite: {argv[0]!r} is no command{hint}.", *lines, sep="\n", file=sys.stderr)
+        print(*lines, f"\nsaltlite: {argv[0]!r} is no command{hint or '.'}", sep="\n", file=sys.stderr)
         return EX_USAGE
     say("\n".join(lines))
     return EX_OK if argv else EX_USAGE

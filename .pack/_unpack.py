@@ -197,6 +197,8 @@ def unpack_for_this_run(archive: str, copy_name: str, refusal: Refusal) -> str:
 
 def unpack(archive: str, copy_name: str, places: list[str], refusal: Refusal) -> str:
     """Path of a copy, newly made in the first place that allows it, or for this run only."""
+    if not os.geteuid():
+        os.umask(0o022)  # everybody runs root's copy, also one that a daemon makes, whose files are closed to others
     with zipfile.ZipFile(archive) as pack:
         choose(json.loads(pack.read("wheels.json")), copy_name.partition("-")[2])
     problems: list[str] = []

@@ -27,6 +27,7 @@ import base64
 import collections
 import contextlib
 import dataclasses
+import fcntl
 import fnmatch
 import functools
 import gc
@@ -340,9 +341,10 @@ class Settings:
 
 
 class Ask:
-    """A request: `load` is sealed when it is sent, or `body` is ready (clear, or sealed with `nonce` in it)."""
+    """A request: `load` is sealed when it is sent, or `body` is ready (clear, or sealed with `nonce` in it). `done`
+    gets the object in the reply, or with `packed` the bytes that it is packed in."""
 
-    __slots__ = ("body", "done", "load", "nonce", "retry")
+    __slots__ = ("body", "done", "load", "nonce", "packed", "retry")
 
     def __init__(
         self,
@@ -351,8 +353,10 @@ class Ask:
         body: bytes = b"",
         nonce: bytes = b"",
         retry: bool = True,
+        packed: bool = False,
     ) -> None:
         self.done, self.load, self.body, self.nonce, self.retry = done, load, body, nonce, retry
+        self.packed = packed
 
 
 class Refused:
@@ -431,7 +435,7 @@ class Minion:
             plain = self.session.open(msgpack.unpackb(body, raw=True))
             if plain is None or plain[8:40] != ask.nonce:
                 raise WireError(f"{self.id}: reply does not open or has a foreign nonce: {body[:60]!r}")
-            ask.done(unpack(plain[40:]))
+            ask.done(plain[40:] if ask.packed else unpack(plain[40:]))
         if self.queue and not self.waiting:
             self.send(self.queue.popleft())
 
@@ -507,6 +511,9 @@ class Minion:
                 meant = False
         if not meant or jid in self.done or jid in self.held:
             return
+        if fun == "cp.recv_files":
+            Fetch(self, load)
+            return
         if fun in HELD:
             self.held[jid] = load
             self.sims.count["held"] += 1
@@ -535,6 +542,64 @@ class Minion:
             "user": load.get("user", "root"),
             "_stamp": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
         }
+
+
+class Fetch:
+    """A simulated minion's part in `saltlite cp`: it fetches part by part what is offered, checks the hash of each
+    file, and keeps nothing. Asked for the job meanwhile, it runs it."""
+
+    def __init__(self, minion: Minion, load: dict[str, Any]) -> None:
+        self.minion, self.load, self.jid = minion, load, load["jid"]
+        self.offer, wanted, self.dest = load["arg"][:3]
+        minion.held[self.jid] = load
+        self.queue = collections.deque([("manifest", wanted)])
+        self.files, self.bytes, self.failed = 0, 0, dict[str, str]()
+        self.begin()
+
+    def begin(self) -> None:
+        """The next file, or the end."""
+        if not self.queue:
+            self.minion.held.pop(self.jid)
+            self.minion.done.add(self.jid)
+            result = {
+                "dest": self.dest,
+                "inside": True,
+                "files": self.files,
+                "bytes": self.bytes,
+                "failed": self.failed,
+            }
+            load = self.minion.ret(self.load, result, not self.failed)
+            self.minion.ask(Ask(self.minion.sims.acknowledged, load))
+            return
+        self.name, self.wanted = self.queue.popleft()
+        self.loc, self.digest, self.list = 0, hashlib.sha256(), b""
+        self.ask()
+
+    def ask(self) -> None:
+        load = {"cmd": "_offered", "name": self.offer, "file": self.name, "loc": self.loc, "jid": self.jid}
+        ask = Ask(self.part, load, packed=True)
+        if self.minion.queue:  # an answer to find_job waits there, and must not wait for the whole file
+            self.minion.queue.append(ask)
+        else:
+            self.minion.ask(ask)
+
+    def part(self, reply: Any) -> None:
+        """A part of the file, or nothing at its end."""
+        data = b"" if reply is Refused else msgpack.unpackb(reply, raw=True).get(b"data", b"")
+        self.digest.update(data)
+        self.loc += len(data)
+        self.list += data if self.name == "manifest" else b""
+        if data:
+            self.ask()
+            return
+        if self.digest.hexdigest() != self.wanted:
+            self.failed[self.name] = "what came has another hash"
+        elif self.name == "manifest":
+            entries = map(json.loads, self.list.splitlines())
+            self.queue.extend((entry["file"], entry["hash"]) for entry in entries if "hash" in entry)
+        else:
+            self.files, self.bytes = self.files + 1, self.bytes + self.loc
+        self.begin()
 
 
 HELD = ("test.sleep", "cmd.run")
@@ -1274,18 +1339,20 @@ max_open_files: 16384
 
 
 class Row:
-    """One measurement: `round` is called for each master in turn, `rounds` times."""
+    """One measurement: `round` is called for each master in turn, `rounds` times; `asked`: only where -k names it."""
 
-    def __init__(self, name: str, rounds: int, round_: Callable[[Bench, Master], None]) -> None:
-        self.name, self.rounds, self.round = name, rounds, round_
+    def __init__(self, name: str, rounds: int, round_: Callable[[Bench, Master], None], asked: bool) -> None:
+        self.name, self.rounds, self.round, self.asked = name, rounds, round_, asked
 
 
 ROWS: list[Row] = []
 
 
-def row(rounds: int) -> Callable[[Callable[[Bench, Master], None]], Callable[[Bench, Master], None]]:
+def row(
+    rounds: int, asked: bool = False
+) -> Callable[[Callable[[Bench, Master], None]], Callable[[Bench, Master], None]]:
     def register(function: Callable[[Bench, Master], None]) -> Callable[[Bench, Master], None]:
-        ROWS.append(Row(function.__name__.removeprefix("row_"), rounds, function))
+        ROWS.append(Row(function.__name__.removeprefix("row_"), rounds, function, asked))
         return function
 
     return register
@@ -1508,6 +1575,109 @@ def row_grouped(bench: Bench, master: Master) -> None:
         raise WireError("the returns are not grouped")
 
 
+def timed(argv: Sequence[str], log: Any, code: int = 0) -> tuple[float, str]:
+    """Run a command; (seconds from start to end, what it printed)."""
+    begin = time.monotonic()
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=log, env=environment(), check=False)
+    seconds = time.monotonic() - begin
+    if done.returncode != code:
+        raise WireError(f"{shlex.join(argv)} ended with {done.returncode}")
+    return seconds, done.stdout.decode()
+
+
+GRAINS = {f"a grain that is number {number}": "and has a value" * 3 for number in range(40)} | {"saltversion": "3008.3"}
+
+
+@row(rounds=5)
+def row_status(bench: Bench, master: Master) -> None:
+    """`saltlite status` of 10,000 minions, of whom 9,900 are connected: a tree as a master leaves it, whose lock is
+    held here."""
+    if not isinstance(master, Saltlite):
+        return
+    root = master.root / "fleet"
+    cache, ids, now = root / "var/cache/salt/master", [f"m{at:05d}" for at in range(10_000)], time.time()
+    if not root.exists():
+        keys = root / "etc/salt/pki/master/minions"
+        for directory in (keys, cache / "sessions", cache / "minions"):
+            directory.mkdir(parents=True)
+        (root / "etc/salt/master").touch()
+        (root / "key").write_text(master.pub)
+        for id_ in ids:
+            os.link(root / "key", keys / id_)
+            (cache / "minions" / id_).mkdir()
+            (cache / "minions" / id_ / "grains.json").write_text(json.dumps(GRAINS | {"id": id_, "machine_id": id_}))
+    heard = {id_: [now, now, [], "192.0.2.1"] for id_ in ids}
+    (cache / "sessions/.heard").write_text(json.dumps(heard))
+    present = {id_: {"address": "192.0.2.1", "since": now} for id_ in ids[:9900]}
+    (cache / "present.json").write_text(json.dumps({"time": now, "present": present, "pending": {}, "bad": {}}))
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seconds, text = timed([*master.argv("status"), "-c", str(root / "etc/salt")], master.log, 1)
+    bench.note(master, "status", seconds)
+    if "9900 up" not in text or "100 late" not in text:
+        raise WireError(f"status says {text[:200]}")
+
+
+@row(rounds=5)
+def row_jobs(bench: Bench, master: Master) -> None:
+    """`saltlite jobs --last 20` where 100,000 have finished, on ten days."""
+    if not isinstance(master, Saltlite):
+        return
+    root = master.root / "history"
+    if not root.exists():
+        (root / "etc/salt").mkdir(parents=True)
+        (root / "etc/salt/master").touch()
+        jobs = root / "var/cache/salt/master/jobs"
+        for directory in ("new", "active", "bad", "queued"):
+            (jobs / directory).mkdir(parents=True)
+        new = {"event": "new", "fun": "test.ping", "arg": [], "tgt": "*", "tgt_type": "glob", "user": "root", "time": 1}
+        ret = {"event": "ret", "id": "m00000", "fun": "test.ping", "return": True, "retcode": 0, "success": True}
+        end = {"event": "end", "returned": 1, "failed": 0, "silent": 0, "seconds": 0.1, "time": 2}
+        for at in range(100_000):
+            jid = f"202609{at // 10_000 + 10}{at % 10_000:012d}"
+            day = jobs / "done" / jid[:8]
+            day.mkdir(parents=True, exist_ok=True)
+            lines = [new | {"jid": jid, "minions": ["m00000"]}, ret, end]
+            (day / f"{jid}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    seconds, text = timed([*master.argv("jobs"), "--last", "20", "-c", str(root / "etc/salt")], master.log)
+    bench.note(master, "jobs", seconds)
+    if text.count("test.ping") != 20 or "20260919000000009999" not in text:
+        raise WireError(f"jobs says {text[:200]}")
+
+
+@row(rounds=1, asked=True)
+def row_cp(bench: Bench, master: Master) -> None:
+    """`saltlite cp` of one file to a hundred minions; the peak of memory of the master and of the command, and how long
+    others wait meanwhile."""
+    if not isinstance(master, Saltlite):
+        return
+    master.ensure_minions()
+    path, part, ids = master.root / "large", random.randbytes(1 << 20), master.ids[:100]
+    with path.open("wb") as file:
+        for number in range(bench.cp_size >> 20):
+            file.write(number.to_bytes(8, "big") + part[8:])
+    Path(f"/proc/{master.pid}/clear_refs").write_text("5")  # the peak begins anew
+    cpu, begin, pings = cpu_seconds(master.pid), time.monotonic(), []
+    argv = [*master.argv("cp"), "-c", str(master.conf), "-L", ",".join(ids), str(path), "/srv/"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=master.log, env=environment())
+    assert process.stdout
+    while not select.select([process.stdout], [], [], 5)[0]:
+        pings.append(master.ping(master.ids[-1], 1))
+    text, (_, status, usage) = process.stdout.read().decode(), os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begin
+    path.unlink()
+    if process.returncode or f"to {len(ids)} of {len(ids)} minions" not in text:
+        raise WireError(f"cp ended with {process.returncode}: {text[-300:]}")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{master.pid}/status").read_text())
+    bench.note(master, "cp", seconds)
+    bench.note(master, "cp_rate", bench.cp_size * len(ids) / seconds / 1e6)
+    bench.note(master, "cp_cpu", (cpu_seconds(master.pid) - cpu) / (bench.cp_size * len(ids) / 1e9))
+    bench.note(master, "cp_master", int(peak[1]) / 1024 if peak else None)
+    bench.note(master, "cp_command", usage.ru_maxrss / 1024)
+    bench.note(master, "cp_ping", max(pings, default=None))
+
+
 @row(rounds=3)
 def row_all(bench: Bench, master: Master) -> None:
     master.ensure_minions()
@@ -1722,6 +1892,14 @@ FIGURES = (
     Figure("ping_one", "salt ONE test.ping, start to end", "s", "<= 1/6 and <= 0.2 s", at_most(1 / 6, 0.2)),
     Figure("ping_terminal", "  the same on a terminal", "s", "<= 0.3 s", bound(0.3)),
     Figure("grouped", "10,000 returns shown grouped", "s", "<= 1 s", bound(1)),
+    Figure("status", "status of 10,000 minions", "s", "<= 0.5 s", bound(0.5)),
+    Figure("jobs", "the last 20 of 100,000 jobs", "s", "<= 0.2 s", bound(0.2)),
+    Figure("cp", "cp of one file to 100 minions", "s"),
+    Figure("cp_rate", "  together", "MB/s"),
+    Figure("cp_cpu", "  master CPU per GB that goes out", "s"),
+    Figure("cp_master", "  largest resident set of the master", "MB", "<= 250 MB", bound(250)),
+    Figure("cp_command", "  of the command", "MB", "<= 60 MB", bound(60)),
+    Figure("cp_ping", "  salt for another one meanwhile, the slowest", "s", "<= 1 s", bound(1)),
     Figure("auth", "authentications per second, first contact", "/s", ">= 3 x", at_least(3)),
     Figure("auth_core", "  per second of master CPU (on one core)", "/s", ">= 3 x", at_least(3)),
     Figure("auth_token", "authentications per second, with token", "/s", ">= 3 x", at_least(3)),
@@ -1773,8 +1951,8 @@ def show(value: float | None, unit: str = "") -> str:
 class Bench:
     """The run: masters, samples, report."""
 
-    def __init__(self, masters: Sequence[Master], quick: bool) -> None:
-        self.masters, self.quick = masters, quick
+    def __init__(self, masters: Sequence[Master], quick: bool, cp_size: int) -> None:
+        self.masters, self.quick, self.cp_size = masters, quick, cp_size
         self.samples: dict[str, dict[str, list[float]]] = {master.name: {} for master in masters}
         self.failures: list[str] = []
         self.serials = itertools.count()
@@ -1792,7 +1970,7 @@ class Bench:
 
     def run(self, wanted: str) -> None:
         for one in ROWS:
-            if wanted and one.name not in wanted.split(","):
+            if one.asked if not wanted else one.name not in wanted.split(","):
                 continue
             rounds = 1 if self.quick else one.rounds
             broken: set[str] = set()
@@ -1884,6 +2062,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-n", dest="number", type=int, default=1000, metavar="MINIONS")
     parser.add_argument("--quick", action="store_true", help="one round, fewer samples")
     parser.add_argument("-k", dest="row", default="", metavar="ROW", help="of " + ",".join(one.name for one in ROWS))
+    parser.add_argument("--cp-size", type=int, default=1000, metavar="MB", help="of the file of -k cp (1000)")
     parser.add_argument("-o", dest="output", type=Path, default=Path("bench.json"))
     parser.add_argument("--keep", action="store_true", help="leave the scratch directory")
     return parser.parse_args()
@@ -1923,7 +2102,7 @@ def main() -> int:
         for kind in kinds:
             masters.append(kind(scratch / kind.name[-4:], options.number, pem))
             stack.callback(masters[-1].close)
-        bench = Bench(masters, options.quick)
+        bench = Bench(masters, options.quick, options.cp_size << 20)
         try:
             bench.run(options.row)
         except KeyboardInterrupt as error:

@@ -34,6 +34,7 @@ class Screen:
         self._style = ""
         self.row = self.column = 0
         self.cursor = True  # whether it is shown
+        self._below: dict[str, object] = {}  # what the other screen, for programs that take the whole one, has covered
         self.colors = 0  # how many were set
 
     def feed(self, text: str) -> None:
@@ -74,6 +75,13 @@ class Screen:
             self._style = "" if plain else f"\x1b[{words}m"
         elif (words, letter) in (("?25", "l"), ("?25", "h")):
             self.cursor = letter == "h"
+        elif (words, letter) == ("?1049", "h"):
+            self._below = {name: getattr(self, name) for name in ("lines", "styles", "row", "column")}
+            self.lines, self.styles, self.row, self.column = [[]], {}, 0, 0
+        elif (words, letter) == ("?1049", "l"):
+            vars(self).update(self._below)
+        elif (words, letter) == ("", "H"):
+            self.row = self.column = 0
         elif letter == "A":
             self.row = max(0, self.row - int(words or 1))
         elif letter == "K":

@@ -636,7 +636,8 @@ def test_call_local_needs_no_master(tmp_path):
         "local"
     ]["args"] == [1]
     assert command("call", "-c", tmp_path, "--local", "cmd.run", "exit 7").returncode == 1
-    assert command("call", "-c", tmp_path, "--local", "--retcode-passthrough", "cmd.run", "exit 7").returncode == 7
+    done = command("call", "-c", tmp_path, "--local", "--retcode-passthrough", "cmd.run", "exit 7")
+    assert (done.returncode, done.stdout) == (7, "local (retcode 7):\n")
     unknown = command("call", "-c", tmp_path, "--local", "test.pingg")
     assert unknown.returncode == 1 and "is not available" in unknown.stdout + unknown.stderr
     assert not (tmp_path / "pki").exists(), "--local makes no keys"
@@ -723,16 +724,22 @@ def test_a_wrong_command_or_option_shows_what_there_is():
         assert command(name, "--help").returncode == 0
 
 
-@pytest.mark.parametrize("option", ["--frobnicate", "-Z", "--batchh"])
-def test_an_unknown_option_before_the_target_is_named(option):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--frobnicate", "--frobnicate."), ("-Z", "-Z."), ("--batchh", "--batchh; did you mean '--batch'?")],
+)
+def test_an_unknown_option_before_the_target_is_named(option, said):
     done = command("salt", option, "*", "test.ping")
-    assert done.returncode == 64 and done.stderr.endswith(f"unrecognized arguments: {option}\n")
+    usage = r"usage: .* salt \[OPTION \.\.\.\] TARGET \[FUNCTION\] \[ARG \.\.\.\]   \(.* salt --help tells more\)\n"
+    assert done.returncode == 64 and re.fullmatch(
+        usage + re.escape(f"saltlite: there is no option {said}\n"), done.stderr
+    )
 
 
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)
-    assert done.returncode == 64 and "usage: " in done.stderr
+    assert done.returncode == 64 and done.stderr.startswith("usage: ") and done.stderr.count("\n") == 2
 
 
 def test_docs_of_some_and_the_silence_of_others_are_both_shown(fleet):

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -245,13 +244,17 @@ def test_nobody_waits_for_a_minion_whose_key_was_taken_away(tmp_path, how):
 
 
 def test_a_request_of_any_name_is_tied_to_its_jid_in_the_log(tmp_path):
-    with running_master(tmp_path) as master, WireMinion(master, "web1") as minion:
+    groups = {"nodegroups": {"web": "web*"}}
+    with running_master(tmp_path, groups) as master, WireMinion(master, "web1") as minion:
         minion.pend()
         master.accept("web1")
         minion.told()
+        master.request("of-a-group", tgt="web", tgt_type="nodegroup", fun="test.ping")
+        assert "test.ping for N@web (" in master.says("jobs/new/of-a-group"), "as it was typed"
         master.request("deploy-of-today", tgt="*", fun="test.ping")
         line = master.says("jobs/new/deploy-of-today", "test.ping")
-        assert time.strftime("job %Y", time.gmtime()) in line or "job 2" in line
+        assert "test.ping for * (minions: 1), by " in line and "job 2" in line
+        assert "web1: its key is pending (" in master.text()
 
 
 def test_versions_report_and_help_name_what_there_is(conf):

@@ -126,6 +126,17 @@ def test_what_was_changed_is_kept_by_both(machine):
     }
 
 
+def test_a_program_that_was_replaced_in_its_place_is_ours_still(machine):
+    """As saltlite.update does it, or `cp`: the next version installs over it, and uninstall takes it away."""
+    machine.install("minion")
+    program = machine.root / "usr/local/lib/saltlite/saltlite.pyz"
+    program.write_bytes(program.read_bytes() + b"\n")
+    assert f"replaced: {program}\n" in machine.install("minion")
+    program.write_bytes(program.read_bytes() + b"\n")
+    machine.run("uninstall")
+    assert machine.tree() == {}
+
+
 def test_configuration_that_is_there_is_left(machine):
     put(machine.root / "etc/salt/minion", "id: web1\n")
     said = machine.install("minion", "--master", "192.0.2.1")
@@ -232,6 +243,23 @@ def test_no_unit_runs_a_program_that_others_may_change():
                     install.check_place(install.Place("/", str(local)))
                 path.chmod(0o755)
                 os.chown(path, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("program", "master", "minion", "said"),
+    [
+        ("make", "make", "make", "enable --now salt-master salt-minion"),
+        ("replace", "keep", "keep", "reload salt-master salt-minion"),
+        ("replace", "yours", "make", "reload salt-master && systemctl enable --now salt-minion"),
+        ("keep", "replace", "keep", "restart salt-master && systemctl enable --now salt-minion"),
+    ],
+)
+def test_what_to_type_next_starts_what_is_new_and_reloads_what_runs(program, master, minion, said):
+    todo = {"/p": program, "/etc/salt/minion": "keep"}
+    todo |= {"/etc/systemd/system/salt-master.service": master, "/etc/systemd/system/salt-minion.service": minion}
+    lines = install.next_lines(argparse.Namespace(root="/", master=None), ["master", "minion"], todo, "/p")
+    assert lines[-1].strip() == f"systemctl daemon-reload && systemctl {said}"
+    assert ("systemd-sysusers" in lines[1]) == (master == "make")
 
 
 # what is installed is told in one place

@@ -22,6 +22,8 @@ import yaml
 import zmq
 from leaves import MASTER_OPTIONS
 from live import (
+    ENVIRONMENT,
+    PROGRAM,
     Master,
     Minion,
     WireMinion,
@@ -518,9 +520,13 @@ def test_a_job_that_runs_while_the_master_is_killed_is_complete(pair):
     master, minion, _ = pair
     jid = master.submit("phoenix", "cmd.run", "sleep 2; echo x")
     until(lambda: minion.job_pid(jid), what="the job runs")
+    words = [*PROGRAM, "jobs", "follow", "-c", str(master.conf), jid]
+    viewer = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
     master.stop(signal.SIGKILL)
     assert minion.job_pid(jid), "the master was killed while the job ran"
+    time.sleep(1.2)  # who waits looks once a second whether a master runs
     master.start()
+    assert viewer.communicate(timeout=30) == ("phoenix:\n    x\n", "") and viewer.returncode == 0
     events = master.job(jid)
     returns = [line for line in events if line["event"] == "ret"]
     assert [(line["id"], line["return"], line["retcode"]) for line in returns] == [("phoenix", "x", 0)]

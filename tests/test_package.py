@@ -518,3 +518,13 @@ def test_user_has_a_cache_of_his_own(pyz: Path, work: Path, stranger_python: str
         os.chown(name, STRANGER, STRANGER)
         result = start([stranger_python, "-I", str(pyz)], env={"HOME": name}, **AS_STRANGER)
         assert (result.place, result.error) == (Path(name, ".cache/saltlite"), "")
+
+
+def test_root_with_a_strict_umask_makes_a_copy_that_everybody_can_run(
+    pyz: Path, work: Path, stranger_python: str
+) -> None:
+    """As a daemon does whose program was replaced: what it writes is closed to others."""
+    cache = work / "strict"
+    assert start(command(pyz), cache, umask=0o077).code == 7
+    result = start([stranger_python, "-I", str(pyz)], cache, **AS_STRANGER)
+    assert (result.place, result.error) == (cache, "")

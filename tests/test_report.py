@@ -177,8 +177,9 @@ def test_who_was_not_begun_is_named(show):
 
 def test_who_is_queued_is_no_failure(show):
     queued = {"event": "queued", "id": "b", "until": 1e9, "time": 3}
-    code, _, err = show("--queue 24h", ["a", "b"], ret("a"), queued)
+    code, out, err = show("--queue 24h", ["a", "b"], ret("a"), silent("b"), queued)
     assert code == 0 and "queued until 2001-09-" in err and err.splitlines()[1].endswith(": b")
+    assert "silent" not in err and "did not return" not in out
 
 
 def test_a_stream_is_shown_line_by_line_and_not_twice(show):

@@ -133,6 +133,34 @@ def test_max_errors(site, most, failed, goes_on):
     assert bool(started(site)) == goes_on
 
 
+def test_who_is_revoked_before_his_turn_is_named_and_the_others_go_on(site):
+    """He is neither started nor a failure, so a canary that allows no error goes on; who is back in time runs it."""
+    fleet(site, 4)
+    submit(site, canary=["1", "100%"])
+    assert started(site) == [["m0"]]
+    for minion_id in ("m1", "m2"):
+        site.move(minion_id, "minions", "minions_rejected")
+    site.move("m2", "minions_rejected", "minions")
+    back(site, "m0")
+    assert started(site) == [["m2", "m3"]]
+    (line,) = lines(site, "silent")
+    assert (line["id"], line["revoked"]) == ("m1", True)
+    back(site, "m2", "m3")
+    (end,) = lines(site, "end")
+    assert (end["returned"], end["silent"], end["not_started"], lines(site, "stopped")) == (3, 1, 0, [])
+
+
+def test_a_roll_out_of_which_only_revoked_ones_are_left_ends(site):
+    fleet(site, 3)
+    submit(site, batch=1)
+    for minion_id in ("m1", "m2"):
+        site.move(minion_id, "minions", "minions_rejected")
+    back(site, "m0")
+    state, found = site.lines(JID)
+    assert state == "done" and (found[-1]["returned"], found[-1]["silent"]) == (1, 2)
+    assert started(site) == [["m0"]]
+
+
 def test_the_silent_count_as_errors_and_leave_their_place(site):
     fleet(site, 4)
     submit(site, batch=1, max_errors=1)
@@ -250,6 +278,24 @@ def test_who_is_gone_and_runs_it_all_the_same_is_waited_for(tmp_path):
     site.jobs.ret("m0", {"jid": asked, "return": {"jid": JID}}, site.now)
     go(site, 3)
     assert site.lines(JID)[0] == "active" and lines(site, "running")
+
+
+def test_who_was_only_started_again_is_waited_for(tmp_path):
+    """As when a job upgrades the minion: it goes on, and find_job could not reach the new one in time."""
+    site = Site(tmp_path)
+    fleet(site, 1)
+    submit(site)
+    site.jobs.gone = {"m0"}
+    go(site, 1)
+    assert [load["fun"] for load in site.jobs.outgoing] == ["test.ping", "saltutil.find_job"]
+    site.jobs.heard = lambda minion_id, now=site.now: now
+    site.jobs.gone = set()
+    go(site, 1)
+    assert site.lines(JID)[0] == "active" and not lines(site, "silent")
+    go(site, site.opts["timeout"])
+    assert [load["fun"] for load in site.jobs.outgoing][2:] == ["saltutil.find_job"]
+    back(site, "m0")
+    assert site.lines(JID)[0] == "done"
 
 
 # the queue

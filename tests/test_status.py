@@ -11,6 +11,7 @@ import pytest
 from in_memory import KEYS
 from leaves import PILLAR, RETENTION
 from live import command, public, running_master, running_minion, until
+from screen import on_terminal
 
 import saltlite
 
@@ -264,3 +265,18 @@ def test_the_clock_of_a_minion_is_compared_with_ours(keys, tmp_path):
     entry = json.loads(command("status", "-c", tmp_path, "--out", "json").stdout)["minions"]["a"]
     assert (entry["clock_skew"], entry["address"], entry["last_heard"]) == (100, "192.0.2.1", NOW)
     assert "+100 s" in command("status", "-c", tmp_path, "--all").stdout
+
+
+def test_status_watched_on_a_terminal_changes_in_its_place_and_leaves_nothing(tmp_path):
+    with running_master(tmp_path) as master:
+        for name in ("web1", "web2"):
+            (master.pki / "minions_pre" / name).write_text(public())
+        with on_terminal("status", "-c", master.conf, "--watch") as terminal:
+            terminal.shows(lambda screen: "2 pending\n" in screen.text and "web2" in screen.text)
+            assert not terminal.screen.cursor and "Ctrl-C ends" in terminal.screen.text.splitlines()[0]
+            master.mv("web1", "minions_pre", "minions")
+            terminal.shows(lambda screen: "1 never seen, 1 pending\n" in screen.text)
+            assert terminal.screen.text.count("Ctrl-C ends") == 1 and terminal.screen.text.count("web1") == 1
+            terminal.type("\x03")
+            assert terminal.end() == 0
+            assert (terminal.screen.text.strip("^C"), terminal.screen.cursor) == ("", True)

@@ -60,6 +60,7 @@ def alive(pipe: Path) -> bool:
 
 
 CLOSED = 2.0  # seconds within which the master opens a job's file to whose job it is
+RESTART = 5.0  # seconds that a master may be away while somebody waits for a job: it is started again, most likely
 
 
 def returned(line: dict[str, Any], jid: str) -> dict[str, Any]:
@@ -78,7 +79,10 @@ class LocalClient:
 
     def __init__(self, conf_dir: str = "/etc/salt") -> None:
         path = Path(conf_dir)
-        self.opts = load_opts("master", str(path.parent if path.name == "master" and path.is_file() else path))
+        try:
+            self.opts = load_opts("master", str(path.parent if path.name == "master" and path.is_file() else path))
+        except Failure as failure:  # no job has failed
+            raise Failure(str(failure), EX_USAGE) from None
         self.cache = Path(self.opts["cachedir"])
         self.jobs = self.cache / "jobs"
 
@@ -256,7 +260,7 @@ class LocalClient:
                 runs = alive(self.cache / ".alive")
         except OSError:
             who = "run this as the master's user, or have publisher_acl name you"
-            raise Failure(f"{self.cache} is closed to you: {who}.") from None
+            raise Failure(f"{self.cache} is closed to you: {who}.", EX_USAGE) from None
         if runs:
             return
         start = f"start one with `saltlite master -c {self.opts['conf_dir']}`"
@@ -335,7 +339,7 @@ class LocalClient:
         rest = b""
         with self._wait(jid) as file:
             pause, checked = 0.002, time.monotonic()
-            told = checked
+            told = seen = checked
             while True:
                 chunk = file.read(1 << 20)
                 if not chunk:
@@ -348,7 +352,7 @@ class LocalClient:
                         yield None
                     if time.monotonic() - checked > 1:
                         checked = time.monotonic()
-                        self._check_job(jid)
+                        seen = self._check_job(jid, seen)
                     continue
                 pause = 0.002
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -361,12 +365,24 @@ class LocalClient:
     def _places(self, jid: str) -> list[Path]:
         return [self.jobs / "active" / f"{jid}.jsonl", self.jobs / "done" / jid[:8] / f"{jid}.jsonl"]
 
-    def _check_job(self, jid: str) -> None:
-        """Failure if nothing can come any more: the file was taken away, or the master is gone."""
+    def _seen(self, before: float) -> float:
+        """When a master was last seen to run: now, or `before`; Failure if that is longer ago than RESTART seconds."""
+        now = time.monotonic()
+        try:
+            self.check_master()
+        except Failure:
+            if now - before > RESTART:
+                raise
+            return before
+        return now
+
+    def _check_job(self, jid: str, seen: float) -> float:
+        """Failure if nothing can come any more: the file was taken away, or the master, last seen then, is gone. Gives
+        when it was seen."""
         if not any(place.exists() for place in self._places(jid)) and not self._places(jid)[1].exists():
             raise Failure(f"job {jid} was cancelled: its file was taken out of jobs/active.")
         try:
-            self.check_master()
+            return self._seen(seen)
         except Failure as failure:
             raise Failure(f"{failure} Job {jid} goes on when it does.", failure.exit_code) from None
 
@@ -374,7 +390,7 @@ class LocalClient:
         """The job's file, open, once the master has taken the request."""
         places = self._places(jid)
         why = self.jobs / "bad" / f"{jid}.why"
-        began = asked = time.monotonic()
+        began = asked = seen = time.monotonic()
         closed = float("inf")
         while True:
             try:
@@ -391,7 +407,7 @@ class LocalClient:
                     raise Failure(f"job {jid} is not yours to see: {error.filename} is closed to you.") from None
             if time.monotonic() - asked > 1:
                 asked = time.monotonic()
-                self.check_master()
+                seen = self._seen(seen)
             if time.monotonic() - began > 60:
                 raise Failure(f"the master does not take {self.jobs / 'new' / jid}; it stays there.")
             time.sleep(0.002 if time.monotonic() - began < 0.2 else 0.02)

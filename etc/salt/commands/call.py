@@ -249,7 +249,8 @@ def main(args: argparse.Namespace) -> int:
     execution.pillar = found if isinstance(found, dict) else {}
     made = execution.run_job()
     out = "docs" if args.fun == "sys.doc" else made.get("out")
-    show({"local": made["return"]}, args, out, made["retcode"])
+    name = words.reports.named("local", words.reports.retcode_of(made)) if terminal.for_people(args) else "local"
+    show({name: made["return"]}, args, out, made["retcode"])
     if conversation and not args.no_return_event:
         conversation.ask(made)
     if args.retcode_passthrough:

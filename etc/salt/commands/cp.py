@@ -153,7 +153,9 @@ class Copy:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.client = args, client_class("LocalClient")(args.config_dir)
-        self.target = targets.meant(args.tgt, args.tgt_type, targets.Fleet(self.client.opts, local_client.caller()))
+        self.fleet = targets.Fleet(self.client.opts, local_client.caller())
+        self.target = targets.meant(args.tgt, args.tgt_type, self.fleet)
+        self.unknown: list[str] = []  # names of the target that no accepted key has
         self.dest: str = args.dest
         self.results: dict[str, dict[str, Any]] = {}
         self.silent: dict[str, str] = {}
@@ -225,7 +227,9 @@ class Copy:
         jid = self.client.submit(tgt, fun, arg, kwarg, tgt_type, self.args.timeout)
         try:
             for line in self.client.follow(jid):
-                if line["event"] == "silent":
+                if line["event"] == "new" and tgt is self.target.tgt:
+                    self.unknown = self.fleet.without_key(targets.unknown(self.target, line["minions"]))
+                elif line["event"] == "silent":
                     self.silent[line["id"]] = report.silence(line)
                 elif line["event"] == "ret":
                     self.silent.pop(line["id"], None)
@@ -396,7 +400,9 @@ class Copy:
         """Print what came of it; the exit code."""
         if not self.wanted and not self.results:
             say("No minions matched the target. No command was sent, no jid was assigned.")
-            return EX_NO_MATCH
+            if hint := "" if self.unknown else targets.might_mean(self.target, self.fleet):
+                print(f"saltlite: {hint}", file=sys.stderr)
+            return self.name_unknown(EX_NO_MATCH)
         for minion_id, why in self.silent.items():
             self.results.setdefault(minion_id, {"": why})
         good = {each for each, answer in self.results.items() if all(said is True for said in answer.values())}
@@ -414,7 +420,13 @@ class Copy:
             minions = f"{len(good)} of {len(self.results)} minions"
             files = f"{self.files} file{'s' * (self.files != 1)}"
             say(f"{files}, {in_words(self.bytes)}, {way} {minions} in {took:.1f} s")
-        return EX_OK if len(good) == len(self.results) else EX_FAILED
+        return self.name_unknown(EX_OK if len(good) == len(self.results) else EX_FAILED)
+
+    def name_unknown(self, code: int) -> int:
+        """Say of each name in a list that no accepted key has it; the exit code is not 0 then."""
+        for sentence in targets.complaints(self.unknown, self.fleet) if self.unknown else ():
+            print(f"saltlite: {sentence}", file=sys.stderr)
+        return code or (EX_FAILED if self.unknown else EX_OK)
 
 
 def made(name: str, directory: int, owner: os.stat_result) -> int:

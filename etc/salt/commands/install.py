@@ -63,9 +63,18 @@ class Place:
         self.lib = f"{self.prefix}/lib/saltlite"
         self.manifest = f"{self.lib}/installed.json"
 
+    @property
+    def program(self) -> str:
+        return f"{self.lib}/saltlite.pyz"
+
     def at(self, path: str) -> Path:
         """The real path of one that is meant within the root."""
         return self.root / path.lstrip("/")
+
+    def ours(self, path: str, there: str, digests: list[str]) -> bool:
+        """Whether what is at a path is as it was installed; so is another program in its place: saltlite.update, or who
+        has copied a newer one there."""
+        return there in digests or path == self.program and bool(digests) and there.startswith("sha256:")
 
     def read(self) -> dict[str, Any]:
         """The manifest, an empty one if nothing is installed. Failure if it is none."""
@@ -131,7 +140,7 @@ def check_place(place: Place) -> None:
 
 def items_of(place: Place, roles: Iterable[str], python: str, source: bytes, master: str | None) -> list[Item]:
     """All that is to be there."""
-    program, share, binaries = f"{place.lib}/saltlite.pyz", f"{place.prefix}/share", f"{place.prefix}/bin"
+    program, share, binaries = place.program, f"{place.prefix}/share", f"{place.prefix}/bin"
     found = [Item(program, source, mode=0o755)]
     found += [Item(f"{binaries}/{name}", link="../lib/saltlite/saltlite.pyz") for name in shells.PROGRAMS]
     scripts = {
@@ -163,7 +172,7 @@ def standing(place: Place, items: list[Item], manifest: dict[str, Any]) -> dict[
             todo[item.path] = "make"
         elif there == item.digest() or item.kept:
             todo[item.path] = "keep"
-        elif there in ours:
+        elif place.ours(item.path, there, ours):
             todo[item.path] = "replace"
         elif ours and there != "?":
             todo[item.path] = "yours"
@@ -217,18 +226,25 @@ def carry_out(place: Place, items: list[Item], todo: dict[str, str], manifest: d
     place.write(manifest | {"files": files | {item.path: [item.digest()] for item in wanted}})
 
 
-def next_lines(args: argparse.Namespace, roles: list[str]) -> list[str]:
-    """What to type now."""
+def next_lines(args: argparse.Namespace, roles: list[str], todo: dict[str, str], program: str) -> list[str]:
+    """What to type now: start what is new, and have what runs take over a new program or unit."""
     if args.root != "/":
         return []
     if not roles:
         return ["No daemon was asked for: `install master` or `install minion` adds its unit."]
-    lines = ["systemd-sysusers saltlite.conf"] if "master" in roles else []
-    names = " ".join(f"salt-{role}" for role in roles)
-    lines.append(f"systemctl daemon-reload && systemctl enable --now {names}")
-    if "minion" in roles and not args.master:
-        lines.insert(0, "echo 'master: HOST' >> /etc/salt/minion      # unless it says so already")
-    return ["Next, type:", *(f"    {line}" for line in lines)]
+    verbs: dict[str, list[str]] = {}
+    for role in roles:
+        unit = todo[f"/etc/systemd/system/salt-{role}.service"]
+        verb = "restart" if unit == "replace" else "reload"
+        verb = "enable --now" if unit == "make" or verb == "reload" and todo[program] != "replace" else verb
+        verbs.setdefault(verb, []).append(f"salt-{role}")
+    lines = []
+    if "minion" in roles and not args.master and todo["/etc/salt/minion"] == "make":
+        lines.append("echo 'master: HOST' >> /etc/salt/minion")
+    if "salt-master" in verbs.get("enable --now", []):
+        lines.append("systemd-sysusers saltlite.conf")
+    commands = ["systemctl daemon-reload", *(f"systemctl {verb} {' '.join(names)}" for verb, names in verbs.items())]
+    return ["Next, type:", *(f"    {line}" for line in [*lines, " && ".join(commands)])]
 
 
 def main(args: argparse.Namespace) -> int:
@@ -265,7 +281,7 @@ def main(args: argparse.Namespace) -> int:
             raise Failure(f"{error.filename} cannot be written: run this as root.") from None
     if (found := shutil.which("python3")) and args.root == "/" and not os.path.samefile(found, python):
         say(f"The commands run `python3`, which is {found} here; the units run {python}.")
-    for line in next_lines(args, roles):
+    for line in next_lines(args, roles, todo, place.program):
         say(line)
     return EX_OK
 

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         for path, digests in sorted(manifest["files"].items(), reverse=True):
             there = install.digest_of(place.at(path))
-            if there in digests:
+            if place.ours(path, there, digests):
                 if not args.dry_run:
                     place.at(path).unlink()
                 say(f"{would}removed: {place.at(path)}")

@@ -1,12 +1,15 @@
 """A careful roll-out: how many minions of a job may run it at once, and when no more may.
 
-It only counts; the job's file says who has started, and the master does what `may_start` allows."""
+It only counts; the job's file says who has started, and the master does what `may_start` allows for those whose `turn`
+it is."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from saltlite import REVOKED, STARTED, UNSTARTED, Job
 
 
 def share(amount: int | float | str, whole: int) -> int:
@@ -58,6 +61,25 @@ class Rollout:
             self._last, self.again = now, min(self.again, now + pace)
         return max(0, number)
 
+    def turn(
+        self, job: Job, number: int, accepted: Callable[[str], Any], now: float
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Let the next so many minions of the job start: their ids, and lines for those before them whose key is not
+        accepted any more; these are dropped, and no failure."""
+        ids, lost = list[str](), list[str]()
+        for minion_id in [minion_id for minion_id, state in job.parts.items() if state == UNSTARTED]:
+            if len(ids) == number:
+                break
+            (ids if accepted(minion_id) else lost).append(minion_id)
+        if not job.going():
+            job.deadline = now + max(1, job.header["timeout"])
+        for event, those in ((STARTED, ids), (REVOKED, lost)):
+            for minion_id in those:
+                job.step(minion_id, event)
+        job.since |= dict.fromkeys(ids, now)
+        line = {"event": "silent", "since": None, "answered": False, "revoked": True, "time": now}
+        return ids, [line | {"id": minion_id} for minion_id in lost]
+
     def told(self, event: str, why: str) -> None:
         """`paused`, `resumed` or `stopped` has happened: by the operator, by `verdict`, or as the job's file says."""
         if event == "stopped":
@@ -70,5 +92,5 @@ class Rollout:
         if self.failhard and failed:
             return "a minion has failed, and failhard is on"
         if failed + silent > self.errors:
-            return f"{failed} minions have failed and {silent} are silent, and max_errors is {self.errors}"
+            return f"{failed} failed, {silent} silent, and max_errors is {self.errors}"
         return ""

@@ -117,9 +117,14 @@ def opened(path: Path, user: str) -> int:
 
 
 def to_file(path: Path, level: str, user: str) -> logging.Handler:
-    """What writes to a file, which is made if it is not there, and is `user`'s if root makes it. Raises Failure."""
+    """What writes to a file, which is made if it is not there, and is `user`'s if root makes it, as is a directory made
+    for it: there he makes the next one, when logrotate has renamed this. Raises Failure."""
     try:
+        made = not path.parent.exists()
         make_parents(path)
+        if made and user and os.geteuid() == 0:
+            with contextlib.suppress(KeyError):
+                os.chown(path.parent, pwd.getpwnam(user).pw_uid, -1)
         fd = opened(path, user)
         stream = open(fd, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:

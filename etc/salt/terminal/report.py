@@ -115,6 +115,7 @@ class Facts:
             self.progress.pop(minion_id, None)
         elif event == "queued":
             self.queued[minion_id] = line
+            self.silent.pop(minion_id, None)  # which it was said to be just before
         elif event == "running":
             self.running.add(minion_id)
         elif event == "progress" and "done" in line:

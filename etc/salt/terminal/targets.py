@@ -249,6 +249,8 @@ def might_mean(target: Target, fleet: Fleet) -> str:
         return "No key is accepted yet: `saltlite key -L` shows who waits."
     if not isinstance(tgt, str):
         return ""
+    if target.tgt_type == "glob" and fleet.state_of(tgt) in (PENDING, REJECTED):
+        return complaints([tgt], fleet)[0]
     if target.tgt_type == "glob" and tgt and any(minion_id.startswith(tgt) for minion_id in accepted):
         return f"Ids begin with it: say '{tgt}*'."
     if target.tgt_type in ("glob", "list") and (close := nearest(tgt, accepted)):
@@ -264,6 +266,8 @@ def might_mean(target: Target, fleet: Fleet) -> str:
             return f"There is a grain {grain}: say -G before it."
         if any(glob_match(minion_id.lower(), tgt.lower()) for minion_id in accepted):
             return "Ids match it in another case; case counts."
+        if close := near_glob(tgt, accepted):
+            return f"Of {len(accepted)} accepted minions none matches {tgt}; did you mean '{close}'?"
     if target.tgt_type == "nodegroup" and (close := nearest(tgt, groups)):
         return f"There is no nodegroup {tgt}{close}"
     if target.tgt_type in ("grain", "grain_pcre"):
@@ -272,6 +276,19 @@ def might_mean(target: Target, fleet: Fleet) -> str:
             known = {name for minion_id in accepted[:100] for name in fleet.tree.data.grains(minion_id) or {}}
             return ended(f"No accepted minion has a grain {grain}{nearest(grain, known)}")
     return ""
+
+
+def near_glob(tgt: str, accepted: Iterable[str]) -> str:
+    """`web*` for `wbe*`, where ids begin with that; '' if none is near."""
+    stem = tgt.rstrip("*")
+    if stem == tgt or not re.fullmatch(r"[\w.-]{2,}", stem):
+        return ""
+    import difflib
+
+    begins = {minion_id[: len(stem)] for minion_id in accepted} | {
+        minion_id.rstrip("0123456789") for minion_id in accepted
+    }
+    return next((f"{begin}*" for begin in difflib.get_close_matches(stem, sorted(begins), 1, 0.6)), "")
 
 
 def any_grain(grain: str, accepted: Iterable[str], fleet: Fleet) -> bool:

@@ -14,6 +14,7 @@ After=network-online.target time-sync.target
 
 [Service]
 Type=exec
+SyslogIdentifier=salt-master
 ExecStart=@PROGRAM@ master -u @USER@
 # takes over options, log file and a program that was replaced; the pid stays, and no job is lost
 ExecReload=+/bin/kill -HUP $MAINPID
@@ -24,6 +25,7 @@ UMask=0077
 Environment=SALTLITE_CACHE=/var/cache/saltlite
 
 # It begins as root to give its tree to its user; these are the rights for that, and none is left afterwards.
+# No RestrictSUIDSGID: with publisher_acl what users put into jobs/new has that directory's group, by its setgid bit.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_SETGID CAP_SETUID
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -43,7 +45,6 @@ MemoryDenyWriteExecute=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 
@@ -61,6 +62,7 @@ After=network-online.target time-sync.target
 
 [Service]
 Type=exec
+SyslogIdentifier=salt-minion
 ExecStart=@PROGRAM@ minion
 # takes over options, log file and a program that was replaced; the pid stays, and jobs go on
 ExecReload=/bin/kill -HUP $MAINPID
