@@ -2349,8 +2349,7 @@ def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, A
 
 
 class Prepared(dict[str, Any]):
-    """The load of a large return, of which its line, but for what was returned, and the text of the whole line have
-    been made already. What was returned is not in it."""
+    """The load of a large return, without it: its line, which lacks it too, and the text of the whole line."""
 
     def __init__(self, load: Mapping[str, Any], line: dict[str, Any], text: memoryview) -> None:
         super().__init__(load)
@@ -4127,10 +4126,8 @@ class MasterProtocol:
 
     def _later(self, asked: Asked, box: bytes, now: float) -> None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
-        if (
-            self.kept + len(box) <= MAX_KEPT
-            and sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way) < MAX_OPENING
-        ):
+        number = sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way)
+        if number < MAX_OPENING and self.kept + len(box) <= MAX_KEPT:
             self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
     def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
