@@ -4500,8 +4500,7 @@ class Master:
         self.look()
 
     def tell_events(self) -> None:
-        """Give the watchers what has been told since the last time, in steps: one request of a minion may
-        be a thousand events."""
+        """Give the watchers what has been told since the last time, in steps: one request may be a thousand events."""
         self.untold += self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
