@@ -243,7 +243,7 @@ def test_what_stands_in_for_salts_library_is_whole(minion):
 
 @pytest.mark.skipif("salt" in sys.modules, reason="Salt is here")
 def test_module_that_cannot_be_read_says_why_and_hinders_no_other(minion):
-    says = minion.run("needs_salt.head", "/etc/hosts")[0]
+    says = minion.run("needs_salt.addresses")[0]
     assert "needs Salt's own library (salt" in says and "is not installed here" in says
     assert "broken.py cannot be read: RuntimeError: this file is broken." in minion.run("broken.anything")[0]
     assert minion("memo.answer") == 1
@@ -471,7 +471,7 @@ def test_arguments_of_a_state_function_arrive_as_they_were(stateful, monkeypatch
     assert not {"\n", "#"} & set("".join(rest))  # words with these are not read as YAML
     assert [yaml.safe_load(word) for word in rest[: len(args)]] == args
     assert {word.partition("=")[0]: yaml.safe_load(word.partition("=")[2]) for word in rest[len(args) :]} == kwargs
-    assert {"--retcode-passthrough", "--out=json", "--no-return-event"} <= set(ret["argv"])
+    assert {"--retcode-passthrough", "--out=typed_json", "--no-return-event"} <= set(ret["argv"])
 
 
 def test_retcode_and_outputter_of_a_state_function_are_salts(stateful):

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
 MORE_TEXT = bytes(range(128, 255))  # in UTF-8
 MISSING = object()
 KINDS = {"f": os.path.isfile, "d": os.path.isdir, "l": os.path.islink}
+PRINTED: dict[str, Callable[[str, str], Any]] = {  # of a path, and of where it really is
+    "path": lambda path, real: path,
+    "name": lambda path, real: os.path.basename(path),
+    "size": lambda path, real: os.stat(real).st_size,
+    "type": lambda path, real: next((kind for kind in "lfd" if KINDS[kind](real)), "?"),
+}
 
 
 def under(data: Any, key: Any, default: Any, delimiter: str = ":") -> Any:
@@ -217,9 +224,13 @@ def file_find(
     type: str = "",  # noqa: A002
     mindepth: int = 0,
     maxdepth: int | None = None,
-) -> list[str]:
-    """The paths beneath a directory, itself among them, that have this name (a glob) and type, sorted."""
-    top = str(path).rstrip("/")
+    print: str = "path",  # noqa: A002
+) -> list[Any]:
+    """The paths beneath a directory, itself among them, that have this name (a glob) and type, sorted; or what `print`
+    says of each: a list, if that is more than one word."""
+    top, shown = str(path).rstrip("/"), print.replace(",", " ").split() or ["path"]
+    if strange := [word for word in shown if word not in PRINTED]:
+        raise Failure(f"file.find: print in a template is made of {', '.join(PRINTED)}, not {', '.join(strange)}.")
     real = beneath(pillar, path)
     if type and not set(type) <= set(KINDS):
         raise Failure(f"file.find: a type in a template is made of {', '.join(KINDS)}, not {type!r}.")
@@ -241,7 +252,8 @@ def file_find(
             inside[:] = []
         if len(found) > MAX_FOUND:
             raise Failure(f"file.find: more than {MAX_FOUND:,} paths lie beneath {top}.")
-    return sorted(found)
+    rows = [[PRINTED[word](each, real + each[len(top) :]) for word in shown] for each in found]
+    return sorted(row if len(shown) > 1 else row[0] for row in rows)
 
 
 # The same as filters, of Jinja's context. They see nothing beneath the roots that a function does not

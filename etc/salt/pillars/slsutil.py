@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from saltlite import Failure, packed_leaf
+from saltlite import Failure, log, packed_leaf, printable
 
 sandbox: Any = packed_leaf("pillars", "sandbox")
 lists: Any = packed_leaf("pillars", "lists")
@@ -215,18 +215,21 @@ def renderer(
     **variables: Any,
 ) -> Any:
     """What a file beneath the roots, or `salt://` one, becomes by its renderers, with more variables if it is a
-    template: data, or a text."""
+    template: data, or a text; {} if it is not there, as with Salt."""
     if string is not None or not path:
         raise Failure("slsutil.renderer wants a file: what stands in a text that a template has made is no source.")
     name = str(path)
-    if name.startswith("salt://"):
-        roots = pillar.opts["file_roots"].get(saltenv, []) if file_exists(pillar, name[7:], saltenv) else []
-        name = next((full for root in roots if os.path.isfile(full := f"{root}/{name[7:]}")), name)
     if ".." in name.split("/"):  # a grain may be a part of it
         raise Failure(f"slsutil.renderer takes no path with `..`, as {name[:200]!r} is.")
+    if name.startswith("salt://"):
+        places = [f"{root}/{name[7:]}" for root in pillar.opts["file_roots"].get(saltenv, [])]
+        name = next(filter(os.path.isfile, places), places[0] if places else name)
     real = functions.beneath(pillar, name)
     if not os.path.isfile(real):
-        raise Failure(f"slsutil.renderer: there is no file {name}.")
+        log.error(
+            "pillar of %s: slsutil.renderer gives nothing: there is no file %s", pillar.minion_id, printable(name)
+        )
+        return {}
     if pillar.nested >= MAX_NESTED:
         raise Failure(f"slsutil.renderer: more than {MAX_NESTED} files are rendered for one another; is it a circle?")
     compiler = packed_leaf("requests", "pillar")

@@ -618,7 +618,7 @@ class Pillar:
             if not isinstance(word, str) or not isinstance(key, str) or not isinstance(defaults, dict):
                 self.errors.append(f"Include Declaration in SLS '{sls.name}' is not formed as a list")
                 continue
-            full = f"{package}.{word[1:]}".lstrip(".") if word.startswith(".") else word
+            full = f"{package}.{word[1:]}".strip(".") if word.startswith(".") else word  # `.`: the package itself
             meant = (word.lstrip(".").replace("/", "."), full)
             names = [name for each in meant for name in self.named(each, sls.saltenv, word, sls.path)]
             for name in names or [full]:
