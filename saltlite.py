@@ -3248,9 +3248,10 @@ class Jobs(Returns):
             job.absent = []
 
     def _in_vain(self, job: Job) -> bool:
-        """Whether all that a job waits for have no connection, and it was not heard that they run it."""
+        """Whether all that a job waits for have no connection, and it was not heard that they run it; of an update
+        nobody knows, for it takes them away while it runs."""
         going = job.counts[EXPECTED]
-        if not 0 < going <= len(self.gone) or going < job.going():
+        if not 0 < going <= len(self.gone) or going < job.going() or job.header["fun"] == "saltlite.update":
             return False
         return all(minion_id in self.gone for minion_id, state in job.parts.items() if state == EXPECTED)
 
