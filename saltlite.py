@@ -3248,8 +3248,7 @@ class Jobs(Returns):
             job.absent = []
 
     def _in_vain(self, job: Job) -> bool:
-        """Whether all that a job waits for have no connection, and it was not heard that they run it; of an update
-        nobody knows, for it takes them away while it runs."""
+        """Whether all that a job waits for have no connection, none said it runs it, and it is no update, which leaves."""
         going = job.counts[EXPECTED]
         if not 0 < going <= len(self.gone) or going < job.going() or job.header["fun"] == "saltlite.update":
             return False
