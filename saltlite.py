@@ -424,8 +424,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 
 EXT_DATETIME = 78
 MAX_DEPTH = 64
-MAX_NODES = 1_000_000  # members of all maps and lists in one message
-MAX_CONTAINERS = 200_000  # maps and lists in one message
+MAX_CONTAINERS = 200_000  # maps and lists in one message, with five times as many members
 KEY_TYPES = {str, bytes, int, bool, type(None)}  # of maps: what Salt's data has
 
 
@@ -504,15 +503,15 @@ def as_text(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: int = MAX_NODES) -> Any:
-    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one, MAX_NODES in all of them."""
+def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: int = 0) -> Any:
+    """msgpack with all its bounds: `most` maps and lists in all, `length` members in one, 5 * `most` in all of them."""
     count, members = itertools.count(1), 0
 
     def container(value: Any) -> Any:
         nonlocal members
         members += len(value)
-        if next(count) > most or members > MAX_NODES:
-            raise PayloadError(f"more than {most} maps and lists, or {MAX_NODES} members")
+        if next(count) > most or members > 5 * most:
+            raise PayloadError(f"more than {most} maps and lists, or {5 * most} members")
         if msgpack.Timestamp in map(type, value.values() if isinstance(value, dict) else value):
             raise PayloadError("extension type -1")  # which msgpack itself makes an object of
         return value
@@ -524,21 +523,22 @@ def unpack_bounded(data: bytes, raw: bool, most: int = MAX_CONTAINERS, length: i
         ext_hook=_ext,
         object_pairs_hook=lambda pairs: container(_unique(pairs)),
         list_hook=container,
-        max_map_len=length,
-        max_array_len=length,
+        max_map_len=length or 5 * most,
+        max_array_len=length or 5 * most,
     )
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes, most: int = MAX_CONTAINERS) -> Any:
     """The object in `data`, one whole msgpack message; raises PayloadError, and nothing else, on anything odd.
 
     Byte strings that are UTF-8 come out as str, the others as bytes. Refused: trailing bytes, a map with a key twice,
-    more than 64 levels, keys that are neither text nor whole number, unknown extension types."""
+    more than 64 levels, keys that are neither text nor whole number, unknown extension types; more than `most` maps
+    and lists, or five times as many members of them."""
     try:
         try:
-            return unpack_bounded(data, raw=False)
+            return unpack_bounded(data, False, most)
         except UnicodeDecodeError:
-            return as_text(unpack_bounded(data, raw=True))
+            return as_text(unpack_bounded(data, True, most))
     except PayloadError:
         raise
     except Exception as error:  # msgpack raises a dozen kinds, among them bare ValueError and TypeError
@@ -756,7 +756,7 @@ class PrivateKey:
         if phrase and not closed:
             raise AuthError("the private key is not encrypted, and a pass phrase is given (openssl pkey -aes256)")
         word = phrase.encode() or None
-        try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_sound` takes 3
+        try:  # the package's own check of its numbers takes 45 ms, a quarter of a start; `_tok` takes 3
             key = serialization.load_pem_private_key(pem, word, unsafe_skip_rsa_key_validation=True)
         except Exception:
             why = "; its pass phrase is missing or another one" if closed else ""
@@ -766,19 +766,21 @@ class PrivateKey:
         self._key = key
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         self.public = PublicKey(key.public_key().public_bytes(serialization.Encoding.PEM, form).decode())
-        if not self._sound():
+        self.tok = self._tok()
+        if not self.tok:
             raise AuthError("the private key is damaged: its numbers do not belong together")
 
     def __repr__(self) -> str:
         return "PrivateKey(…)"
 
-    def _sound(self) -> bool:
-        """Whether all of p, q, dmp1, dmq1, iqmp belong to the public key: a signature made with a wrong one of them
-        would betray the others."""
+    def _tok(self) -> bytes:
+        """What requests prove their sender with; b"" if not all of p, q, dmp1, dmq1, iqmp belong to the public key: a
+        signature made with a wrong one of them would betray the others."""
         try:
-            return self.public.recover(self.private_encrypt(b"salt")) == b"salt"
+            tok = self.private_encrypt(b"salt")
+            return tok if self.public.recover(tok) == b"salt" else b""
         except (AuthError, ValueError, OverflowError, ArithmeticError):
-            return False
+            return b""
 
     @staticmethod
     def generate(bits: int, phrase: str = "") -> bytes:
@@ -846,18 +848,16 @@ class Crypticle:
         fill = 16 - len(data) % 16
         cipher = ciphers.Cipher(ciphers.algorithms.AES(self._aes), ciphers.modes.CBC(iv)).encryptor()
         box = iv + cipher.update(data + bytes([fill]) * fill)
-        return box + self._mac(box).finalize()
+        mac = hmac.HMAC(self._hmac, hashes.SHA256())
+        mac.update(box)
+        return box + mac.finalize()
 
     def open(self, box: bytes) -> bytes:
         """The bytes inside; AuthError unless this key sealed them. Nothing is deciphered before the MAC is right.
 
         The shortest box has an IV, one block and the HMAC: 64 bytes."""
-        if len(box) < 64 or len(box) % 16:
-            raise AuthError("a box does not open")
-        try:
-            self._mac(box[:-32]).verify(box[-32:])
-        except Exception:
-            raise AuthError("a box does not open") from None
+        for _ in self.verified(box, len(box)):
+            pass
         cipher = ciphers.Cipher(ciphers.algorithms.AES(self._aes), ciphers.modes.CBC(box[:16])).decryptor()
         data = cipher.update(box[16:-32])
         fill = data[-1]
@@ -865,10 +865,18 @@ class Crypticle:
             raise AuthError("a box does not open")
         return data[:-fill]
 
-    def _mac(self, data: bytes) -> hmac.HMAC:
-        mac = hmac.HMAC(self._hmac, hashes.SHA256())
-        mac.update(data)
-        return mac
+    def verified(self, box: bytes, most: int) -> Iterator[None]:
+        """Look at the MAC of a box in steps of `most` bytes; AuthError unless it is this key's."""
+        if len(box) < 64 or len(box) % 16:
+            raise AuthError("a box does not open")
+        mac, view = hmac.HMAC(self._hmac, hashes.SHA256()), memoryview(box)[:-32]
+        for at in range(0, len(view), most):
+            mac.update(view[at : at + most])
+            yield
+        try:
+            mac.verify(box[-32:])
+        except Exception:
+            raise AuthError("a box does not open") from None
 
     def dumps(self, value: Any, nonce: str = "") -> bytes:
         """A value in a box, behind the prefix and, in a reply, the nonce of its request."""
@@ -876,11 +884,15 @@ class Crypticle:
 
     def loads(self, box: bytes, nonce: str = "") -> Any:
         """The object inside; AuthError unless sealed by this key with this nonce, PayloadError unless msgpack."""
+        return unpack(self.bare(box, nonce))
+
+    def bare(self, box: bytes, nonce: str = "") -> bytes:
+        """The same before it is unpacked."""
         data = self.open(box)
         head = PREFIX + nonce.encode()
         if not data.startswith(head):
             raise AuthError("a reply answers another request" if data.startswith(PREFIX) else "a box has no prefix")
-        return unpack(data[len(head) :])
+        return data[len(head) :]
 
 
 # ---- 5. YAML, words and nested data ---------------------------------------------------------------------------------
@@ -924,8 +936,7 @@ def yaml_loader() -> Any:
             if too_deep(stream):
                 raise yaml.YAMLError("it is nested too deeply")
             super().__init__(stream)
-            self.merged = 0
-            self.merging: set[int] = set()
+            self.merged, self.merging = 0, set[int]()
 
         def flatten_mapping(self, node: Any) -> None:
             """`<<: [*a, *a]`, thirty times over, would be a thousand million keys: count before they are made."""
@@ -953,9 +964,10 @@ def yaml_loader() -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """A key twice is a mistake, of which YAML itself would silently take the last."""
             keys = [key for key, _ in node.value if not key.tag.endswith((":merge", ":value"))]
-            found = super().construct_mapping(node, deep)  # which refuses a list as a key
-            if len({self.construct_object(key) for key in keys}) < len(keys):
-                raise yaml.YAMLError("a key appears twice")
+            found, first = super().construct_mapping(node, deep), dict[Any, Any]()  # super refuses a list as a key
+            for key in keys:
+                if first.setdefault(self.construct_object(key), key) is not key:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} appears twice")
             return found
 
         def construct_yaml_binary(self, node: Any) -> Any:
@@ -1578,7 +1590,7 @@ def sweep(directory: Path) -> None:
                     os.unlink(directory / name)
 
 
-def append(path: Path, text: str, sync: bool = True, create: bool = False) -> int:
+def append(path: Path, text: bytes | str, sync: bool = True, create: bool = False) -> int:
     """Append to a file that is there, or with `create` may not be: the whole text or, when the disk is full, nothing.
     Gives how long the file was before. Raises OSError."""
     make = os.O_CREAT if create else 0
@@ -1586,7 +1598,7 @@ def append(path: Path, text: str, sync: bool = True, create: bool = False) -> in
     try:
         size = os.fstat(fd).st_size
         try:
-            write_all(fd, text.encode("utf-8", "surrogateescape"))
+            write_all(fd, text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
             if sync:
                 os.fsync(fd)
         except OSError:
@@ -1681,12 +1693,14 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "options": "",  # OPTIONS: {name: Option}
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
+    "apart": "",  # what a daemon does in a process of its own, so that its loop need not wait
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "returns": "",  # Quota: what is kept of a minion's returns
     "rollouts": "",  # Rollout: how many minions of a job may start now
     "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
     "schedules": "",  # Schedule: what is due of a role's schedule, and when to ask again
-    "watchers": "",  # Watcher: a class of what follows from a master's events: hooks, the audit
+    "watchers": "",  # Watcher: a class of what follows from a master's events: events.jsonl, hooks, the audit
     "renderers": "",  # render(pillar, sls, data, words, defaults) -> data: a step on the way from a file to pillar
     "pillars": "",  # FILTERS, TESTS, FUNCTIONS of pillar's templates; ext_pillar(pillar, compiled, …) -> more of it
     "commands": "",  # COMMAND: a Command
@@ -2028,14 +2042,15 @@ class Loop:
 
     def _guard(self, call: Callable[[], None]) -> None:
         """Call it; whatever it raises is ours to mend, and no reason to end."""
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.thread_time()
         try:
             call()
         except Exception:
             log.exception("this should not happen; the work goes on")
         self.longest = max(self.longest, took := time.monotonic() - began)
-        if took > self.LONG:
-            log.debug("a step of the loop took %d ms: %s", took * 1000, getattr(call, "__qualname__", call))
+        if took > self.LONG:  # computing, or kept waiting by a busy machine or a slow disk
+            busy, name = time.thread_time() - busy, getattr(call, "__qualname__", call)
+            log.debug("a step of the loop took %d ms, %d of them computing: %s", took * 1000, busy * 1000, name)
 
 
 class Doorbell:
@@ -2333,6 +2348,14 @@ def return_line(minion_id: str, load: dict[str, Any], now: float) -> dict[str, A
     return line | {"out": load["out"]} if isinstance(load.get("out"), str) and len(load["out"]) <= MAX_TOLD else line
 
 
+class Prepared(dict[str, Any]):
+    """The load of a large return, without it: its line, which lacks it too, and the text of the whole line."""
+
+    def __init__(self, load: Mapping[str, Any], line: dict[str, Any], text: memoryview) -> None:
+        super().__init__(load)
+        self.line, self.text = line, text
+
+
 def all_well(line: dict[str, Any]) -> bool:
     """Whether a `ret` line tells of success; of several functions all must have gone well.
 
@@ -2379,7 +2402,7 @@ class Job:
         self.probe = ""  # the jid of the find_job under way
         self.started = min(header.get("time", now), now)
         self.deadline = now + max(1, header["timeout"])
-        self.lines: list[str] = []
+        self.lines: list[bytes | memoryview] = []
         self.unwritten: list[str] = []  # ids whose return is in `lines`
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
@@ -2868,9 +2891,8 @@ class MasterTree:
 # cancels the job, does not remove what was returned.
 
 MAX_REQUEST = 16 << 20
-REMEMBERED = 500  # finished jobs whose returned ids are kept in memory
+REMEMBERED = 500  # finished jobs of which something is kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
-MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
 def read_request(path: Path) -> dict[str, Any]:
@@ -2917,90 +2939,12 @@ def addressees(header: Mapping[str, Any], owner: str, opts: Mapping[str, Any], t
     return expected(header["tgt"], header["tgt_type"], tree.accepted(), tree.data.grains, tree.data.pillar)
 
 
-def recovered_job(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
-    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
-
-    Raises OSError where the file cannot be read, and one of many others where it holds something else."""
-    raw = read(path, 1 << 30)
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    lines = [from_json(line) for line in whole.splitlines()]
-    job = Job(lines[0], now)
-    for line in lines:
-        for minion_id in line["minions"] if line["event"] == "batch" else ():
-            job.step(minion_id, STARTED)
-        if line["event"] == "ret":
-            if job.parts.get(line["id"]) != RETURNED:
-                job.step(line["id"], RETURN)
-            if not all_well(line):
-                job.failed.add(line["id"])
-        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
-            job.rollout.told(line["event"], line["why"])
-    return job, lines
-
-
 def make_day(jobs: Path, jid: str) -> Path:
     """The directory for the finished jobs of a jid's day."""
     with contextlib.suppress(FileExistsError):
         (day := jobs / "done" / jid[:8]).mkdir(mode=0o700)
         day.chmod(stat.S_IMODE(os.stat(jobs / "done").st_mode))  # as open as its parent
     return day
-
-
-class Quota:
-    """What is taken of each minion in a day: bytes of returns (return_quota), and MAX_OWN returns to no job of ours."""
-
-    def __init__(self, opts: Mapping[str, Any]) -> None:
-        self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
-        self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
-
-    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], str]:
-        """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
-        in the place of what was returned, and the return has failed: it is not lost without a word."""
-        self._begin(now)
-        line = return_line(minion_id, load, now)
-        text, most = to_json(line), self.opts["return_quota"]
-        self._bytes[minion_id] += len(text)
-        if self._bytes[minion_id] > most > 0:
-            why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
-            log.warning("a return for job %s is %s", load.get("jid"), why)
-            self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
-            line |= {"return": why, "retcode": 1, "success": False}
-            text = to_json(line)
-        return line, text
-
-    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
-        """Whether there is room for so many bytes of progress today, which counts as returns do."""
-        self._begin(now)
-        self._bytes[minion_id] += size
-        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
-
-    def may_keep_own(self, minion_id: str, now: float) -> bool:
-        """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
-        be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
-        self._begin(now)
-        self._own[minion_id] += 1
-        if self._own[minion_id] > MAX_OWN:
-            log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
-        return self._own[minion_id] <= MAX_OWN
-
-    def _begin(self, now: float) -> None:
-        """Count anew each day."""
-        if self._day != jid_of(now)[:8]:
-            self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
-
-
-def keep_own_return(jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: str) -> None:
-    """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
-    finished job. One that is there already stays as it is."""
-    minion_id = line["id"]
-    header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
-    header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
-    name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
-    path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
-    if not path.exists():
-        put(path, f"{to_json(header)}\n{text}\n")
 
 
 class Returns:
@@ -3014,11 +2958,13 @@ class Returns:
         self.active: dict[str, Job] = {}
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
-        self.ended: dict[str, set[str]] = {}  # jid -> who has returned
         self.dirty: set[Job] = set()  # with lines that are not on disk
+        self.writing: set[str] = set()  # jids to whose files another process writes
+        self.later: tuple[Callable[[], Any], Callable[[], Any]] | None = None  # it does the one, the other follows
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
-        self.quota = Quota(opts)
+        returns = packed_leaf("returns", "master")
+        self.quota, self.late = returns.Quota(opts), returns.Late()
         self.events = self.quota.events
 
     def new_jid(self, now: float) -> str:
@@ -3053,12 +2999,13 @@ class Returns:
             self._add(job, minion_id, load, now)
             return jid
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self._late(jid, minion_id, load, now)
+            self.late.take(self, jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line, text = self.quota.line(minion_id, load, now)
-                keep_own_return(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
+                own = self.quota.own(self.tree.jobs, jid if near else self.new_jid(now), load, line)
+                self.write(load, lambda: own(text))
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
@@ -3066,12 +3013,20 @@ class Returns:
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
         line, text = self.quota.line(minion_id, load, now)
+        if isinstance(load, Prepared):
+            path = self.path(job.jid, "kept")
+            self.later = lambda: append(path, bytes(text) + b"\n"), lambda: self._came(job, minion_id, line)
+            return
         job.lines.append(text)
         job.unwritten.append(minion_id)
+        self.dirty.add(job)
+        self._came(job, minion_id, line)
+
+    def _came(self, job: Job, minion_id: str, line: dict[str, Any]) -> None:
+        """A return is in the file, or will be with the next `flush`."""
         job.step(minion_id, RETURN)
         if not all_well(line):
             job.failed.add(minion_id)
-        self.dirty.add(job)
         self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
@@ -3083,34 +3038,17 @@ class Returns:
             if not job.counts[ASKED]:
                 job.deadline = min(job.deadline, max(now, job.asked + AWAY_SECONDS) if job.counts[AWAY] else now)
 
-    def _late(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
-        """Append a return that came after the job's end to its file; raises OSError."""
-        path = self.path(jid, "done")
-        with open(path, "rb") as file:
-            header = from_json(file.readline())
-        if not addressed(header, minion_id, self.tree.data.grains):
-            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-            return
-        if jid not in self.ended:
-            lines = [from_json(line) for line in read(path, 1 << 30).splitlines() if line.startswith(b'{"event": "')]
-            self._remember(jid, {line["id"] for line in lines if line["event"] == "ret"})
-        if minion_id in self.ended[jid]:
-            return
-        append(path, to_json(self.quota.line(minion_id, load, now)[0] | {"late": True}) + "\n")
-        self.ended[jid].add(minion_id)
-        self.queue.done(minion_id, jid)
-        self.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
-
     def progress(self, minion_id: str, jid: str, data: Any, now: float) -> bool:
         """Take down what a minion tells of a job while it runs, up to MAX_PROGRESS bytes; whether it was a step of a
         state run, which is an event too."""
         job, line = self.active.get(jid), progress_line(minion_id, data, now)
         if line is None or job is None or job.parts.get(minion_id) in (None, RETURNED):
             return False
-        before, text = job.told[minion_id], to_json(line)
+        before, text = job.told[minion_id], to_json(line).encode()
         job.told[minion_id] += len(text)
         if before <= MAX_PROGRESS < job.told[minion_id]:
-            text = to_json(line | {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]})
+            line |= {"lines": [f"more than {MAX_PROGRESS} bytes: the rest comes with the return"]}
+            text = to_json(line).encode()
         if before <= MAX_PROGRESS and self.quota.may_tell(minion_id, len(text), now):
             job.lines.append(text)
             self.dirty.add(job)
@@ -3119,10 +3057,10 @@ class Returns:
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
         returns are forgotten again, must not be acknowledged, and will come once more."""
-        failed = set()
-        for job in self.dirty:
+        failed, free = set(), {job for job in self.dirty if job.jid not in self.writing}
+        for job in free:
             try:
-                append(self.path(job.jid, "kept"), "\n".join(job.lines) + "\n", sync=bool(job.unwritten))
+                append(self.path(job.jid, "kept"), b"\n".join([*job.lines, b""]), sync=bool(job.unwritten))
             except FileNotFoundError:
                 pass  # both its names are gone: the job is cancelled, `look` says so
             except OSError as error:
@@ -3132,8 +3070,35 @@ class Returns:
                     job.step(minion_id, UNWRITTEN)
                     job.failed.discard(minion_id)
             job.lines, job.unwritten = [], []
-        self.dirty.clear()
+        self.dirty -= free
         return failed
+
+    def write(self, load: dict[str, Any], write: Callable[[], Any], then: Callable[[], Any] = lambda: None) -> None:
+        """Write a return that no active job has asked for; a large one is written later."""
+        if isinstance(load, Prepared):
+            self.later = write, then
+        else:
+            write()
+            then()
+
+    def ret_large(self, minion_id: str, load: Prepared, now: float) -> Generator[float, None, str]:
+        """`ret` of a large return, which another process writes, for the disk may be long in it. Meanwhile what else is
+        to be written of the job waits, and the job does not end."""
+        jid = str(load.get("jid", ""))
+        while jid in self.writing:
+            yield 0.01
+        self.later = None
+        unwritten = self.ret(minion_id, load, now)
+        if self.later is None:
+            return unwritten
+        write, then = self.later
+        self.writing.add(jid)
+        try:
+            yield from packed_leaf("apart", "master").done(write)
+        finally:
+            self.writing.discard(jid)
+        then()
+        return ""
 
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
@@ -3142,12 +3107,6 @@ class Returns:
         if len(self.passed) > REMEMBERED:
             del self.passed[next(iter(self.passed))]
         return jid
-
-    def _remember(self, jid: str, ids: set[str]) -> None:
-        """Who returned to a finished job, for a return that comes twice; the oldest are forgotten."""
-        self.ended[jid] = ids
-        if len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
 
 
 class Jobs(Returns):
@@ -3221,12 +3180,12 @@ class Jobs(Returns):
 
     def deadline(self) -> float | None:
         """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values()), default=None)
+        return min((job.due() for job in self.active.values() if job.jid not in self.writing), default=None)
 
     def tick(self, now: float) -> None:
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
-        for job in list(self.active.values()):
+        for job in [job for job in self.active.values() if job.jid not in self.writing]:
             if job.absent:
                 self.enqueue(job, now)
             if job.rollout:
@@ -3276,7 +3235,7 @@ class Jobs(Returns):
 
     def _note(self, job: Job, *lines: dict[str, Any]) -> None:
         """Write lines to a job's file."""
-        job.lines += [to_json(line) for line in lines]
+        job.lines += [to_json(line).encode() for line in lines]
         self.dirty.add(job)
         self.flush()
 
@@ -3381,7 +3340,7 @@ class Jobs(Returns):
         self.finished += self.active.pop(job.jid, None) is not None
         self.probes.pop(job.probe, None)
         self.dirty.discard(job)
-        self._remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
+        self.late.remember(job.jid, {minion_id for minion_id, state in job.parts.items() if state == RETURNED})
 
     def cancel(self, job: Job, now: float) -> None:
         """The operator has taken the file away: keep what there is of it, and publish saltutil.kill_job to those the
@@ -3414,7 +3373,7 @@ class Jobs(Returns):
         for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
             path = active / (name if name in there else f".{name}")
             try:
-                job, lines = recovered_job(path, now)
+                job, lines = packed_leaf("returns", "master").recovered(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
                 log.error("%s cannot be read and is moved to jobs/bad: %s", path, error)
                 with contextlib.suppress(OSError):
@@ -3440,7 +3399,7 @@ def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
         for minion_id in left:
             job.step(minion_id, REVOKED)
             line = {"event": "silent", "id": minion_id, "since": jobs.heard(minion_id) or None, "answered": False}
-            job.lines.append(to_json(line | {"revoked": True, "time": now}))
+            job.lines.append(to_json(line | {"revoked": True, "time": now}).encode())
         jobs.dirty |= {job} if left else set()
     jobs.flush()
 
@@ -3550,14 +3509,17 @@ class Peers:
             self.forget(minion_id)
         return bool(strangers)
 
-    def authenticate(self, message: dict[str, Any], now: float) -> tuple[Peer, dict[str, Any]]:
-        """Who sent an encrypted request, and its load; AuthError, PayloadError."""
+    def claimed(self, message: dict[str, Any]) -> tuple[Peer, bytes]:
+        """Who an encrypted request says it is from, and its box; AuthError, PayloadError."""
         minion_id, box = message.get("id"), message.get("load")
         if message.get("enc") != "aes" or not valid_id(minion_id) or not isinstance(box, bytes):
             raise PayloadError("not an encrypted request")
         assert isinstance(minion_id, str)
-        peer = self.peer(minion_id)
-        load = peer.crypticle.loads(box)
+        return self.peer(minion_id), box
+
+    def authenticate(self, peer: Peer, load: Any, now: float) -> dict[str, Any]:
+        """The load of its box, once that was opened, if it is this peer's and new; AuthError, PayloadError."""
+        minion_id = peer.id
         if not isinstance(load, dict) or load.get("id") != minion_id:
             raise AuthError("the id inside is not the id outside")
         tok = as_bytes(load.get("tok"))
@@ -3574,7 +3536,7 @@ class Peers:
         peer.heard.when, peer.heard.address = now, self.sender.address
         self.sender.minion = minion_id
         self.taken.append(f"{minion_id} {ts} {nonce}\n")
-        return peer, load
+        return load
 
     def note(self) -> None:
         """Write down which requests were taken; before they are answered, so that none is taken again after a crash."""
@@ -4040,13 +4002,19 @@ class Admission:
 # and returns the result. Its first step is taken at once; what is not done by then is `under_way`, and goes on with
 # each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
 # there holds nothing but its request until its turn has come.
+#
+# What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
+# back, which one more process writes. So what a request asks, and whether it is true, is known later than that it is
+# there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
-LARGE = 1 << 18  # characters of a text, or items, from which on a return is taken down in a step of its own
+LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
+MAX_OPENING, MAX_KEPT = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
+HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
 
@@ -4068,6 +4036,15 @@ class Asked(NamedTuple):
     load: dict[str, Any]
     request: Request
     steps: Iterator[Any] | None = None
+
+
+OPENING = Request(lambda peer, load, now: None)  # what a large request asks is not known yet
+
+
+def has_many_parts(data: bytes) -> bool:
+    """Whether packed data may have more than MANY maps, lists, byte strings or texts that are no UTF-8: each of these
+    is, or begins with, a byte above 127. What has not is opened and written down in some 20 ms at most."""
+    return len(data) - len(data.translate(None, HIGH)) > MANY
 
 
 def constant(value: Any) -> Request:
@@ -4117,13 +4094,21 @@ class MasterProtocol:
             message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
             version = message.get("version", 0)
             if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
+                asks = as_text(message.get("load")) if len(data) <= MAX_CLEAR else None
+                who = asks.get("id") if isinstance(asks, dict) else message.get("id")
+                log.warning("%.260r at %s speaks an older protocol (%.20r, not %s): it needs a newer Salt", who,
+                            self.peers.sender.address or "?", version, PROTOCOL_VERSION)  # fmt: skip
                 raise PayloadError("an older protocol")
             if message.get("enc") == "clear":
                 if len(data) > MAX_CLEAR:
                     raise PayloadError("the message is too large")
                 reply = self._clear(envelope, message, now)
                 return None if reply is None else Reply(envelope, reply)
-            peer, load = self.peers.authenticate(message, now)
+            peer, box = self.peers.claimed(message)
+            if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
+                self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
+                return None
+            load = self.peers.authenticate(peer, unpack(bare), now)
             return self._dispatch(envelope, message, peer, load, now)
         except (AuthError, PayloadError, OSError) as error:
             log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
@@ -4132,6 +4117,25 @@ class MasterProtocol:
         except Exception:
             log.exception("a request could not be handled; the peer is told `bad load`")
             return Reply(envelope, BAD_LOAD)
+
+    @property
+    def kept(self) -> int:
+        """Bytes of large requests that wait to be opened, and of large returns that wait to be written."""
+        waits = [asked.message["load"] for asked in self.under_way if asked.request is OPENING]
+        return sum(map(len, waits + [asked.load.text for asked in self.under_way if isinstance(asked.load, Prepared)]))
+
+    def _later(self, asked: Asked, box: bytes, now: float) -> None:
+        """Have a large request opened apart. One too many is left unanswered, and comes again."""
+        number = sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way)
+        if number < MAX_OPENING and self.kept + len(box) <= MAX_KEPT:
+            self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
+
+    def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
+        """Steps that end in the load of a box, of which nothing is believed before."""
+        signed = functools.partial(self._check_signature, peer)
+        load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        self.peers.sender = sender
+        return self.peers.authenticate(peer, load, now)
 
     def _clear(self, envelope: Any, message: dict[str, Any], now: float) -> bytes | None:
         """The two requests that anybody may send."""
@@ -4167,8 +4171,15 @@ class MasterProtocol:
                     raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
                 return self._answer(asked._replace(steps=result), now)
         except StopIteration as end:
+            if request is OPENING:
+                return self._dispatch(asked.envelope, asked.message | {"load": b""}, peer, end.value, now)
             result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
+            if request is OPENING:
+                log.log(logging.WARNING if isinstance(error, Failure) else logging.DEBUG,
+                        "a large request of %s is refused: %s", peer.id, error)  # fmt: skip
+                self.counted["bad load"] += 1
+                return Reply(asked.envelope, BAD_LOAD)
             log.warning("%s of %s failed: %s: %s", load.get("cmd"), peer.id, type(error).__name__, error)
             if request.seal == ACK and not isinstance(error, SaltError):
                 return None  # not on disk, so not acknowledged: it will come again
@@ -4203,18 +4214,12 @@ class MasterProtocol:
     # handlers: (peer, load, now) -> object
 
     def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
-        """A minion's return; the jid that must be flushed before the ack. To open a large one was a step of its own."""
+        """A minion's return; the jid that must be flushed before the ack."""
+        if isinstance(load, Prepared):
+            return self.jobs.ret_large(peer.id, load, now)
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
-        value = load["return"]
-        if len(value) > LARGE if isinstance(value, str | bytes | list | dict) else False:
-            return self._ret_later(peer, load, now)
-        return self.jobs.ret(peer.id, load, now)
-
-    def _ret_later(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[None, None, str]:
-        """The same, when others have had their turn."""
-        yield
         return self.jobs.ret(peer.id, load, now)
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
@@ -4293,22 +4298,8 @@ class MasterProtocol:
 # a connection what the protocol has found out (Sender), and bounds what one peer may cost.
 #
 # No step of the loop should take longer than 50 ms, for all others wait for it: what has many parts is done in slices
-# (publications, held requests, long requests), and what had to take longer is told at the log level debug. What is one
-# piece cannot be cut: to open a message of many MB is one step, and to write and sync it another; max_message_size
-# bounds both.
-
-
-def write_events(path: Path, events: list[tuple[str, dict[str, Any]]], now: float, most: int) -> None:
-    """Append to events.jsonl, one JSON object a line: {"tag", "time": seconds since the epoch, "data"}. From `most`
-    bytes on it is renamed to events.jsonl.1, and the next events begin another.
-
-    Events are told, not kept safe: what cannot be written is said in the log, and lost."""
-    text = "".join(to_json({"tag": tag, "time": now, "data": data}) + "\n" for tag, data in events)
-    try:
-        if text and append(path, text, sync=False, create=True) + len(text) > most:  # JSON is ASCII
-            os.rename(path, path.with_name("events.jsonl.1"))
-    except OSError as error:
-        log.warning("events cannot be written: %s", error)
+# (publications, held requests, long requests) or by another process (large returns), and what had to take longer is
+# told at the log level debug. One piece is to write and sync the lines of a batch, which waits for the disk.
 
 
 class Master:
@@ -4318,11 +4309,13 @@ class Master:
     slices."""
 
     BATCH = 500  # requests handled before their returns are written and they are answered
-    BATCH_SECONDS = 0.05
+    BATCH_SECONDS = 0.03
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step
     REQUESTS = 20  # files of jobs/new that are taken in one look
+    EVENTS, EVENTS_SECONDS = 250, 0.02  # that are told at once, and how long in one step
+    UNTOLD = 50_000  # events that may wait for the next step
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
 
     def __init__(self, opts: dict[str, Any]) -> None:
@@ -4345,6 +4338,8 @@ class Master:
         for heard in self.peers.heard.values():
             self.listener.know(heard.address)
         self.present: set[str] = set()
+        self.unanswered: list[Reply] = []  # until another process has written
+        self.untold: collections.deque[tuple[str, dict[str, Any]]] = collections.deque()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
         self._look_again, self._began = 0.0, time.monotonic()
@@ -4370,7 +4365,9 @@ class Master:
         self.jobs.recover(time.time())
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
-        self.write_events()
+        self.tell_events()
+        while self.untold:
+            self.tell_events()
         for watcher in self.watchers:
             watcher.stop()
         self.save()
@@ -4395,9 +4392,15 @@ class Master:
             self.peers.sender = sender
             if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
                 replies.append(reply)
+        self.answer(replies)
+
+    def answer(self, replies: list[Reply]) -> None:
+        """Reply, when what was returned is on disk; to those whose job another process writes of, when it has."""
         failed = self.jobs.flush()
         self.peers.note()
-        self.reply(reply for reply in replies if reply.jid not in failed)
+        replies, writing = self.unanswered + replies, self.jobs.writing
+        self.unanswered = [reply for reply in replies if reply.jid in writing]
+        self.reply(reply for reply in replies if reply.jid not in failed | writing)
         self.work()
 
     def connections(self) -> None:
@@ -4469,7 +4472,7 @@ class Master:
         self.jobs.tick(now)
         self.publish(now)
         if (self.protocol.events or self.jobs.events) and not self.loop.waits("events"):
-            self.loop.at("events", 0.1, self.write_events)  # nobody waits for them
+            self.loop.at("events", 0.1, self.tell_events)  # nobody waits for them
         deadline = self.jobs.deadline()
         if deadline is None:
             self.loop.cancel("jobs")
@@ -4477,6 +4480,7 @@ class Master:
             self.loop.at("jobs", max(0.0, deadline - now), self.work)
         if self.admission.ready:
             self.loop.at("held", 0, self.held)
+        self.listener.keep(self.protocol.kept)
         if self.listener.busy:
             self.loop.at("requests", 0, self.requests)
         if self.protocol.under_way and not (self.protocol.pause and self.loop.waits("under way")):
@@ -4495,17 +4499,21 @@ class Master:
         self.doorbell.listen()
         self.look()
 
-    def write_events(self) -> None:
-        """Write what has been told since the last time."""
-        events = self.protocol.events + self.jobs.events
+    def tell_events(self) -> None:
+        """Give the watchers what has been told since the last time, in steps: one request may be a thousand events."""
+        self.untold += self.protocol.events + self.jobs.events
         self.protocol.events.clear()
         self.jobs.events.clear()
-        write_events(self.tree.cache / "events.jsonl", events, time.time(), self.opts["max_event_size"])
-        for watcher in self.watchers:
-            try:
-                watcher.told(events)
-            except Exception:  # what follows from events harms nothing else
-                log.exception("%s fails", type(watcher).__module__)
+        until = time.monotonic() + self.EVENTS_SECONDS
+        while self.untold and (time.monotonic() < until or len(self.untold) > self.UNTOLD):
+            events = [self.untold.popleft() for _ in range(min(self.EVENTS, len(self.untold)))]
+            for watcher in self.watchers:
+                try:
+                    watcher.told(events)
+                except Exception:  # what follows from events harms nothing else
+                    log.exception("%s fails", type(watcher).__module__)
+        if self.untold and self.loop.running:
+            self.loop.at("events", 0, self.tell_events)
 
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
@@ -4514,10 +4522,7 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        replies = self.protocol.go_on(time.time())
-        failed = self.jobs.flush()
-        self.reply(reply for reply in replies if reply.jid not in failed)
-        self.work()
+        self.answer(self.protocol.go_on(time.time()))
 
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys.
@@ -4840,7 +4845,7 @@ class MinionProtocol:
         self.why = ""
         self.master = tree.master_key()
         self.publish_port = 0
-        self.tok = key.private_encrypt(b"salt")
+        self.tok = key.tok
         self.session: Crypticle | None = None
         self.aes: Crypticle | None = None
         self._serial = 0

@@ -34,9 +34,7 @@ FAULTS = {  # what goes wrong, but not before it is looked for
 
 def make_archive(path: Path, version: str = "1.0", fault: str = "", seconds: float = 20.0) -> str:
     """Write such a file, which gives a new program so many seconds to reach the master; gives its SHA256."""
-    main = MAIN.format(
-        prefix=BYTE_CODE.name, top=str(SCRIPT.parent), version=version, fault=FAULTS[fault], seconds=seconds
-    )
+    main = MAIN.format(prefix=BYTE_CODE, top=str(SCRIPT.parent), version=version, fault=FAULTS[fault], seconds=seconds)
     temporary = path.with_name(f".{path.name}")
     with open(temporary, "wb") as file:
         file.write(b"#!/usr/bin/env python3\n")

@@ -55,6 +55,7 @@ import sys
 import tempfile
 import time
 import venv
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,6 +68,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 HERE = Path(__file__).resolve().parent
 LOOPBACK = "127.0.0.1"
+IP_BIND_ADDRESS_NO_PORT = 24  # of Linux: the port is chosen with the peer, so that few addresses have enough of them
+BEHIND_ONE = 500  # simulated minions with one address
 ACCEPTANCE_WAIT = 10.0  # seconds a real minion sleeps after a "pending" reply (acceptance_wait_time)
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
 
@@ -197,9 +200,15 @@ class Connection:
     """One ZMTP 3.0 connection to the master that comes back by itself until it is closed."""
 
     def __init__(
-        self, loop: Loop, port: int, socket_type: bytes, message: Callable[[bytes], None], up: Callable[[], None]
+        self,
+        loop: Loop,
+        port: int,
+        socket_type: bytes,
+        message: Callable[[bytes], None],
+        up: Callable[[], None],
+        source: str = LOOPBACK,
     ) -> None:
-        self.loop, self.port, self.hello = loop, port, hello(socket_type)
+        self.loop, self.port, self.hello, self.source = loop, port, hello(socket_type), source
         self.subscription = frame(b"\x01") if socket_type == b"SUB" else b""  # to everything
         self.message, self.came_up = message, up
         self.retry = (0.05, 0.25)
@@ -215,6 +224,8 @@ class Connection:
         self.sock = socket.socket()
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        self.sock.bind((self.source, 0))
         self.sock.connect_ex((LOOPBACK, self.port))
         self.loop.watch(self.sock.fileno(), self.ready, select.EPOLLIN | select.EPOLLOUT)
 
@@ -367,10 +378,11 @@ class Minion:
         self.held: dict[str, dict[str, Any]] = {}  # jid -> load of jobs that "run" until the bench says otherwise
         self.done: set[str] = set()
         self.retries: Iterator[tuple[bytes, bytes]] = iter(())
-        self.req = Connection(sims.loop, sims.settings.ret_port, b"REQ", self.reply, self.resend)
+        source = f"127.0.0.{1 + len(sims.minions) // BEHIND_ONE}"
+        self.req = Connection(sims.loop, sims.settings.ret_port, b"REQ", self.reply, self.resend, source)
         self.sub: Connection | None = None
         if subscribe:
-            self.sub = Connection(sims.loop, sims.settings.publish_port, b"SUB", self.publication, lambda: None)
+            self.sub = Connection(sims.loop, sims.settings.publish_port, b"SUB", self.publication, lambda: None, source)
 
     @property
     def up(self) -> bool:
@@ -1056,13 +1068,13 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def pss(pid: int) -> tuple[float, int]:
-    """(proportional set size in MB, number of processes) of a process tree."""
+def pss(pid: int, part: str = "Pss") -> tuple[float, int]:
+    """(proportional set size in MB, number of processes) of a process tree. `part`: Pss_Anon, what no file backs."""
     total, processes = 0, 0
     for one in family(pid):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(f"{part}:"):
                     total, processes = total + int(line.split()[1]), processes + 1
     return total / 1024, processes
 
@@ -1126,7 +1138,7 @@ class Master:
     config = ""
 
     def __init__(self, root: Path, number: int, pem: bytes) -> None:
-        self.root, self.conf = root, root / "etc/salt"
+        self.root, self.conf, self.pem = root, root / "etc/salt", pem
         self.pki = self.conf / "pki/master"
         self.pub_port, self.ret_port = free_ports(2)
         self.ids = [f"m{index:05d}" for index in range(number)]
@@ -1262,6 +1274,7 @@ class Saltlite(Master):
     name = "saltlite"
     rekey = True
     program: ClassVar[list[str]] = []
+    bare: list[str] | None = None  # the same without modules, once it was made
 
     def argv(self, command: str) -> list[str]:
         return [*self.program, command]
@@ -1281,6 +1294,14 @@ class Saltlite(Master):
         found = (self.root / "var/cache/salt/master/jobs").glob(f"**/{jid}.jsonl")
         lines = itertools.chain.from_iterable(path.read_text().splitlines() for path in found)
         return len({row["id"] for row in map(json.loads, lines) if row["event"] == "ret"})
+
+    def finished(self, tgt: str, fun: str) -> list[dict[str, Any]]:
+        """The lines of the job of this target and function that has ended."""
+        for path in (self.root / "var/cache/salt/master/jobs/done").glob("*/*.jsonl"):
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            if (lines[0]["tgt"], lines[0]["fun"]) == (tgt, fun):
+                return lines
+        return []
 
 
 class RealSalt(Master):
@@ -1380,6 +1401,80 @@ def row_minion(bench: Bench, master: Master) -> None:
         for state in ("minions", "minions_pre"):
             with contextlib.suppress(FileNotFoundError):
                 master.place(state, "idle").unlink()
+
+
+def without_modules(program: Sequence[str], root: Path) -> list[str]:
+    """A copy of the program that has no files of execution modules, and how it is called."""
+    source = next(Path(word) for word in reversed(program) if word.endswith((".pyz", ".py")))
+    target = root / "bare" / source.name
+    target.parent.mkdir()
+    if source.suffix == ".pyz":
+        with zipfile.ZipFile(source) as full, zipfile.ZipFile(target, "w") as bare:
+            for entry in full.infolist():
+                data = full.read(entry)
+                if entry.filename == "__main__.py":  # another build, so that it is unpacked apart
+                    data = re.sub(rb'(?<=^BUILD = ")\w+', lambda build: build[0][::-1], data, flags=re.MULTILINE)
+                if not entry.filename.startswith("etc/salt/modules/"):
+                    bare.writestr(entry, data)
+    else:
+        shutil.copy(source, target)
+        shutil.copytree(source.parent / "etc", target.parent / "etc", ignore=shutil.ignore_patterns("modules"))
+    return [str(target) if word == str(source) else word for word in program]
+
+
+@contextlib.contextmanager
+def fresh_minion(bench: Bench, master: Master, program: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """A minion that has made its key before and is new to the master: its id and process, once the master has it."""
+    id_ = f"fresh{bench.serial()}"
+    conf = master.root / id_ / "etc/salt"
+    (conf / "pki/minion").mkdir(parents=True, mode=0o700)
+    (conf / "pki/minion/minion.pem").write_bytes(master.pem)
+    (conf / "pki/minion/minion.pem").chmod(0o400)
+    ports = f"master_port: {master.ret_port}\npublish_port: {master.pub_port}\n"
+    (conf / "minion").write_text(f"id: {id_}\nmaster: {LOOPBACK}\n{ports}")
+    pending = master.place("minions_pre", id_)
+    process = master.spawn([*program, "minion", "-c", str(conf)])
+    try:
+        wait_for(pending.exists, 60, "the minion's key")
+        yield id_, process.pid
+    finally:
+        end_process(process)
+        for place in (pending, master.place("minions", id_)):
+            place.unlink(missing_ok=True)
+
+
+@row(rounds=7)
+def row_modules(bench: Bench, master: Master) -> None:
+    """What the files of execution modules add to a minion: it starts with all of them, and without any. Processor time
+    and memory that no file backs are compared, which what else runs here disturbs least. Then the first job that needs
+    one of them, from its publication to its return as the master has taken them down."""
+    if not isinstance(master, Saltlite):
+        return
+    master.ensure()
+    bare = master.bare
+    if not bare:
+        bare = master.bare = without_modules(master.program, master.root)
+        with fresh_minion(bench, master, bare):
+            pass  # it is unpacked, and compiled
+    starts, sizes = dict[bool, float](), dict[bool, float]()
+    for full in (False, True) if bench.serial() % 2 else (True, False):
+        program = master.program if full else bare
+        with fresh_minion(bench, master, program) as (id_, pid):
+            time.sleep(3)
+            starts[full], sizes[full] = cpu_seconds(pid), pss(pid, "Pss_Anon")[0]
+            if not full:
+                continue
+            master.move(id_, "minions_pre", "minions")
+            for _ in range(60):
+                if answers(master.salt(id_, "test.ping")[2]):
+                    break
+            time.sleep(1)
+            if master.salt(id_, "status.loadavg")[1]:
+                raise WireError(f"{id_} does not answer status.loadavg")
+            times = {line["event"]: line["time"] for line in master.finished(id_, "status.loadavg")}
+            bench.note(master, "loadavg", (times["ret"] - times["new"]) * 1000)
+    bench.note(master, "modules_start", (starts[True] - starts[False]) * 1000)
+    bench.note(master, "modules_pss", sizes[True] - sizes[False])
 
 
 @row(rounds=1)
@@ -1814,6 +1909,9 @@ FIGURES = (
     Figure("connected_kb", "  per connected minion", "KB", "<= 40 KB", bound(40)),
     Figure("minion_pss", "minion idle, PSS of all processes", "MB", "<= 1/2", at_most(1 / 2)),
     Figure("minion_processes", "  processes", ""),
+    Figure("modules_start", "  its modules add to its start, CPU", "ms", "<= 30 ms", bound(30)),
+    Figure("modules_pss", "  and to its memory", "MB", "<= 3 MB", bound(3)),
+    Figure("loadavg", "  a first status.loadavg, published to returned", "ms", "<= 50 ms", bound(50)),
     Figure("start", "master start to first answer", "s", "<= 1/8", at_most(1 / 8)),
     Figure("accept_p50", "mv into minions/ to credentials, p50", "ms"),
     Figure("accept_p99", "mv into minions/ to credentials, p99", "ms", "<= 50 ms", bound(50)),

@@ -1,5 +1,6 @@
 """Fixtures of the tests that run in memory; the live ones bring their own (live.py)."""
 
+import gc
 import signal
 
 import pytest
@@ -25,6 +26,16 @@ def compiled(tmp_path):
         return Roots(tmp_path, files, **opts or {}).pillar(**load)
 
     return compiled
+
+
+def pytest_collection_modifyitems(items):
+    """Files whose tests start daemons come first: these wait now and then, and the last of all should be short."""
+    items.sort(key=lambda item: not hasattr(item.module, "running_master"))
+
+
+def pytest_collection_finish():
+    """What was collected stays, so no test waits while the garbage collector goes through it."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -16,11 +16,12 @@ called:
                                               may change (an overlay); what has changed there is part of AFTER
     NETWORK: bool                             each side has a network namespace of its own, with lo up
     NOT_COMPARED: dict[str, str]              function -> why
+    ONLY_SALT: dict[str, str]                 a function of Salt's that is not here -> why
     DIFFERS: dict[str, str]                   function, a call as it is printed, or "AFTER" -> how, deliberately
 
 Each side runs one process, and a child of it for each module, in a mount namespace of its own where root runs this.
 The exit code is 1 for a difference that is not deliberate, for a deliberate one that is not there any more, and for a
-function that is neither called nor said not to be."""
+function that is neither called nor said not to be, or is Salt's alone without a reason."""
 
 from __future__ import annotations
 
@@ -90,6 +91,7 @@ class Compared:
         self.private: list[str] = getattr(found, "PRIVATE", [])
         self.network: bool = getattr(found, "NETWORK", False)
         self.not_compared: dict[str, str] = getattr(found, "NOT_COMPARED", {})
+        self.only_salt: dict[str, str] = getattr(found, "ONLY_SALT", {})
         self.differs: dict[str, str] = getattr(found, "DIFFERS", {})
 
     @staticmethod
@@ -478,9 +480,12 @@ def compare_module(sides: Sides, report: Report, name: str) -> None:
         report.fault(f"NEITHER CALLED NOR SAID NOT TO BE: {fun}")
     for fun in sorted(ours["names"] - custom["names"] - set(compared.not_compared)):
         report.fault(f"NOT LOADED {CUSTOM}: {fun}")
-    if besides := theirs["names"] - ours["names"]:
-        report.count("only Salt has", len(besides))
-        print(f"  only Salt has: {', '.join(sorted(fun.partition('.')[2] for fun in besides))}")
+    for fun in sorted(theirs["names"] - ours["names"]):
+        if fun in compared.only_salt:
+            report.count("only Salt has")
+            print(f"  only Salt has: {fun.partition('.')[2]}: {compared.only_salt[fun]}")
+        else:
+            report.fault(f"ONLY SALT HAS, AND NOTHING SAYS WHY: {fun}")
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import saltlite
 KEYS = [saltlite.PrivateKey(saltlite.PrivateKey.generate(2048)) for _ in range(3)]
 JID = "20261123000000000001"
 MASTER_PEM = saltlite.PrivateKey.generate(2048)
+MASTER_KEY = saltlite.PrivateKey(MASTER_PEM)  # read once, for that takes longer than most tests
 NOW = time.time() + 60  # files carry the real time, which must not look like the future
 PING = {"fun": "test.ping", "arg": [], "tgt": "*", "jid": "1" * 20}
 
@@ -20,6 +21,7 @@ class Site:
         self.path, self.now = path, time.time() + 60  # NOW is of long ago when this is the last test
         (path / "pki/master").mkdir(parents=True)
         (path / "pki/master/master.pem").write_bytes(MASTER_PEM)
+        (path / "pki/master/master.pub").write_text(MASTER_KEY.public.pem + "\n")
         self.opts = saltlite.load_opts("master", str(path), opts)
         self.start()
 
@@ -29,7 +31,8 @@ class Site:
         self.tree.prepare(2048)
         self.peers = saltlite.Peers(self.opts, self.tree)
         self.jobs = saltlite.Jobs(self.tree, self.opts, lambda minion_id: 0.0)
-        key = saltlite.read_private_key(self.tree.pki / "master.pem")
+        pem = (self.tree.pki / "master.pem").read_bytes()
+        key = MASTER_KEY if pem == MASTER_PEM else saltlite.PrivateKey(pem)
         self.master = saltlite.MasterProtocol(self.opts, self.tree, key, self.peers, self.jobs)
         self.master.prepare(self.now)
         self.admission, self.shared = self.master.admission, self.master.shared
@@ -70,6 +73,7 @@ class Site:
         self.now += 1
         reply = self.master.receive(b"e", minion.request(load, self.now), self.now)
         while self.master.under_way:
+            time.sleep(self.master.pause)
             reply = next(iter(self.master.go_on(self.now)), reply)
         self.jobs.flush()
         return minion.reply(reply.data)

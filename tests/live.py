@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import random
@@ -29,9 +30,10 @@ import saltlite
 SCRIPT = Path(saltlite.__file__).resolve()
 # As a module, and with a place for byte code, the script is not compiled anew for each of some 200 processes.
 PROGRAM = [sys.executable, "-m", "saltlite"]
-BYTE_CODE = tempfile.TemporaryDirectory(prefix="saltlite-pyc-")
+PLACE = tempfile.TemporaryDirectory(prefix="saltlite-pyc-")
+BYTE_CODE = sys.pycache_prefix or PLACE.name
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-ENVIRONMENT |= {"PYTHONPATH": str(SCRIPT.parent), "PYTHONPYCACHEPREFIX": BYTE_CODE.name, "NO_COLOR": "1"}
+ENVIRONMENT |= {"PYTHONPATH": str(SCRIPT.parent), "PYTHONPYCACHEPREFIX": BYTE_CODE, "NO_COLOR": "1"}
 # Waits that a test would sit through are short; all else is as a user has it.
 MASTER_CONFIG = {"interface": "127.0.0.1", "timeout": 2, "gather_job_timeout": 2}
 MINION_CONFIG = {
@@ -44,6 +46,8 @@ MINION_CONFIG = {
     "loop_interval": 0.05,
 }
 
+BROUGHT = itertools.cycle(range(10, 16))  # the numbers of keys that no test makes itself
+
 T = TypeVar("T")
 
 
@@ -51,11 +55,12 @@ def until(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> 
     """The first true value of `condition`; AssertionError when `seconds` have passed without one."""
     end = time.monotonic() + seconds
     while True:
-        late = time.monotonic() > end
+        began = time.monotonic()
         if value := condition():
             return value
-        assert not late, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.005)
+        now = time.monotonic()
+        assert began <= end, f"not within {seconds} s: {what or condition}"
+        time.sleep(min(max(0.005, 2 * (now - began)), 0.3))  # longer if asking starts a process
 
 
 @functools.cache
@@ -126,6 +131,18 @@ class Daemon:
         with self.log.open("wb") as log:
             null = subprocess.DEVNULL
             self.process = subprocess.Popen(words, stdin=null, stdout=log, stderr=log, env=ENVIRONMENT)
+
+    def bring_key(self) -> None:
+        """Put a key pair where there is none: to make one takes half of a first start. It is one of a few, and another
+        than the neighbours have."""
+        place = self.pki / f"{self.role}.pem"
+        if place.exists() or {"key_pass", "keysize", "pki_dir", "root_dir"} & self.options.keys():
+            return
+        number = next(BROUGHT)
+        self.pki.mkdir(0o700, parents=True, exist_ok=True)
+        place.write_bytes(pem(number))
+        place.chmod(0o400)
+        place.with_suffix(".pub").write_text(public(number) + "\n")
 
     def text(self) -> str:
         """What the process has logged since it was started."""
@@ -287,6 +304,7 @@ def running_master(
     """A master with its configuration in ROOT/NAME, ready; it has to end well, too."""
     master = Master(root / name, options or {})
     master.program = program
+    master.bring_key()
     try:
         master.start()
         yield master
@@ -307,6 +325,7 @@ def running_minion(
     """A minion of `master` with its configuration beside it; `ready`: accepted, connected and known."""
     minion = Minion(master.root.parent / name, master, {"id": name} | (options or {}))
     minion.program = program
+    minion.bring_key()
     try:
         minion.start()
         if ready:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import functions
@@ -35,13 +36,17 @@ def test_each_daily_function_is_compared_or_said_not_to_be(minion, module):
     assert set(compared.differs) <= calls, "a difference is of a call that is made"
 
 
+SHAPE = re.compile(r"(?i)\b(returns?|true|false|none|map|lists?|text|numbers?|float|raises|bytes|shape)\b|[\[{`]")
+
+
 @pytest.mark.parametrize("module", [name for name in daily_modules() if name != "test"])
-def test_each_daily_function_says_what_it_does_with_an_example(minion, module):
+def test_each_daily_function_says_what_it_does_and_gives_with_an_example(minion, module):
     for name in named(minion, module):
         if name in saltlite.INSTANT:
             continue
         doc = minion.execution.functions[name].__doc__ or ""
         assert re.match(r"\S.{9,}?[.:]", doc, re.DOTALL) and f"salt '*' {name}" in doc, name
+        assert SHAPE.search(doc.partition("CLI Example")[0]), f"{name} does not say what it gives"
 
 
 def test_values_are_compared_with_their_types_and_the_place_of_a_difference_is_named():
@@ -115,3 +120,54 @@ def test_the_tree_afterwards_has_names_modes_and_contents(tmp_path):
     assert [row[3] for row in found.values()] == [None, b"\xff", "t", "text"]
     assert list(found) == ["{scratch}/d", "{scratch}/d/f", "{scratch}/l", "{scratch}/t"]
     assert found["{scratch}/d"][0] == "0o40750"
+
+
+CHANGING = {  # calls of these and mentions of these programs change something outside of the job
+    "os": """chmod chown fchmod fchown ftruncate kill killpg lchown link makedirs mkdir mkfifo mknod remove rename rmdir
+        setxattr symlink truncate unlink utime write""".split(),
+    "shutil": "chown copy copyfile copytree move rmtree".split(),
+}
+PROGRAMS = set(
+    """chage chattr chpasswd date gpasswd groupadd groupdel groupmod hostname hostnamectl mount poweroff rc-update
+    reboot shutdown swapoff swapon umount useradd userdel usermod""".split()
+)
+ONLY_LOOK = {  # what reaches such a call, and changes nothing that stays
+    "archive.list_": "it removes its own copy of an archive", "archive.is_encrypted": "the same",
+    "file.append": "`test` is among its keywords, for its arguments are lines", "file.write": "the same",
+    "file.prepend": "the same", "file.search": "file.replace with search_only",
+    "ssh.get_known_host_entries": "ssh-keygen looks into a copy", "ssh.check_known_host": "the same",
+    "ssh.recv_known_host_entries": "the same",
+    "service.get_all": "rc-update lists", "service.get_disabled": "the same", "service.get_enabled": "the same",
+    "service.get_running": "the same", "service.enabled": "the same", "service.disabled": "the same",
+    "service.available": "the same", "service.missing": "the same", "service.status": "the same",
+}  # fmt: skip
+
+
+def changes(node):
+    """Whether a node of a function's tree changes something."""
+    if isinstance(node, ast.Constant):
+        return node.value in PROGRAMS
+    called = getattr(node, "func", None)
+    if isinstance(called, ast.Subscript):  # __salt__["file.write"]
+        return ast.unparse(called).startswith(("__salt__['file.write']", "__salt__['network.mod_hostname']"))
+    return isinstance(called, ast.Attribute) and called.attr in CHANGING.get(ast.unparse(called.value), ())
+
+
+@pytest.mark.parametrize("module", daily_modules())
+def test_each_daily_function_that_changes_something_takes_test(module):
+    """Whatever reaches such a call through the functions of its file; what goes through tables is not followed."""
+    tree = ast.parse((functions.MODULES / f"{module}.py").read_text())
+    made = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    calls = {
+        name: {node.func.id for node in ast.walk(each) if isinstance(getattr(node, "func", None), ast.Name)}
+        for name, each in made.items()
+    }
+    reach = {name for name, each in made.items() if any(map(changes, ast.walk(each)))}
+    while more := {name for name in made if calls[name] & reach} - reach:
+        reach |= more
+    without = {
+        f"{module}.{name}"
+        for name in reach
+        if name[0] != "_" and "test" not in {each.arg for each in (*made[name].args.args, *made[name].args.kwonlyargs)}
+    }
+    assert without == {name for name in ONLY_LOOK if name.startswith(f"{module}.")}

@@ -20,10 +20,14 @@ complete = saltlite.packed_leaf("commands", "complete")
 def conf(tmp_path_factory) -> Path:
     """A master's tree with keys, jobs, a group and a module of the site's."""
     home = tmp_path_factory.mktemp("complete")
-    write_config(home / "master", {"nodegroups": {"web": "web*"}, "file_roots": {"base": [str(home / "files")]}})
+    write_config(
+        home / "master", {"nodegroups": {"web": "web*", "a$(id)": "x"}, "file_roots": {"base": [str(home / "files")]}}
+    )
     for path in ("minions/web1", "minions/web2", "minions/db1", "minions_pre/new1", "minions_rejected/old1"):
         (home / "pki/master" / path).parent.mkdir(parents=True, exist_ok=True)
         (home / "pki/master" / path).write_text("")
+    for name in ("$(reboot)", "`id`", "a b", "-rf", "x;y", "*", "~root", "é"):  # another master may have made these
+        (home / "pki/master/minions_pre" / name).write_text("")
     day = home / "var/cache/salt/master/jobs/done/20260101"
     day.mkdir(parents=True)
     (day / "20260101000000000001.jsonl").write_text("")

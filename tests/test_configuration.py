@@ -41,6 +41,32 @@ def told(path, role, **files):
     return [(logging.getLevelName(level), sentence) for level, sentence in opts["__warnings__"]]
 
 
+def test_a_kind_of_ext_pillar_that_is_not_here_is_an_error_at_the_start(tmp_path):
+    text = "ext_pillar:\n  - git: ['main https://example.com/pillar.git']\n  - cmd_yaml: 'true'\n"
+    ((level, sentence),) = told(tmp_path, "master", master=text)
+    assert level == "ERROR" and "no kind 'git'" in sentence and "Keep a checkout" in sentence
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "name", "taken"),
+    [
+        ("minion", "state_output: highstate", "state_output", "full"),
+        ("minion", "state_output: Terse_ID", "state_output", "terse_id"),
+        ("master", "pillar_source_merging_strategy: deep", "pillar_source_merging_strategy", "recurse"),
+        ("master", "top_file_merging_strategy: first", "top_file_merging_strategy", "merge"),
+    ],
+)
+def test_a_word_that_salt_takes_for_another_is_that_one(tmp_path, role, text, name, taken):
+    opts = load_opts(role, written(tmp_path, {role: f"id: a\n{text}\n"}))
+    said = [sentence for _, sentence in opts["__warnings__"] if "it counts as" in sentence]
+    assert opts[name] == taken and len(said) == (taken != "terse_id")
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    with pytest.raises(saltlite.Failure, match="line 3: the key 'user' appears twice"):
+        told(tmp_path, "master", master="user: root\nid: a\nuser: salt\n")
+
+
 # Which files count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import contextlib
 import datetime
@@ -188,6 +189,28 @@ def test_link_of_somebody_in_a_directory_of_everybody_is_not_followed(minion, ma
         os.chown(tmp_path / "tmp" / name, 65534, 65534, follow_symlinks=False)
         assert "Permission denied" in minion.error("cp.get_file", "salt://f", f"{tmp_path}/tmp/{name}")
     assert (tmp_path / "secret").read_text() == "old" and not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_salt_cp_sends_follows_no_link_of_somebody_either(minion, tmp_path):
+    (tmp_path / "secret").write_text("old")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    theirs, mine = tmp_path / "tmp/theirs", tmp_path / "tmp/mine"
+    for link, target in ((theirs, "../secret"), (mine, "../own")):
+        link.symlink_to(target)
+    os.chown(theirs, 65534, 65534, follow_symlinks=False)
+    chunk = base64.b64encode(b"new").decode()
+    ret, retcode, _ = minion.run("cp.recv_chunked", str(theirs), chunk, compressed=False)
+    assert retcode == 1 and "is a symlink of nobody, which is not followed" in ret
+    assert minion("cp.recv", {"x": "new"}, str(theirs)) == {str(theirs): False}
+    assert (tmp_path / "secret").read_text() == "old"
+    assert minion("cp.recv_chunked", str(mine), chunk, compressed=False, mode=0o600) is True
+    assert minion("cp.recv_chunked", str(mine), chunk, append=True, compressed=False) is True
+    assert (tmp_path / "own").read_text() == "newnew" and mine.is_symlink()
+    assert (
+        minion("cp.recv", {"x": "again"}, str(mine)) == {str(mine): True} and (tmp_path / "own").read_text() == "again"
+    )
 
 
 def test_destination_that_is_no_file_is_left_alone(minion, master, tmp_path):
@@ -416,7 +439,6 @@ def test_script_of_the_master_is_run(minion, master):
 def test_what_is_not_supported_is_a_sentence(minion, tmp_path):
     assert "template='mako' is not supported" in minion.error("cp.get_file", "salt://f", "/x", template="mako")
     assert "There is no keyword tempalte" in minion.error("cp.get_file", "salt://f", "/x", tempalte="jinja")
-    assert "always verified" in minion.error("cp.cache_file", "https://example.com/", verify_ssl=False)
     assert "Unsupported path" in minion.error("cp.get_file", "/etc/hosts", "/x")
     assert "not supported" in minion.error("cp.get_url", "s3://bucket/x")
     assert "not absolute" in minion.error("cp.get_url", "x/y")
@@ -530,6 +552,8 @@ def test_redirection_leads_nowhere_else(minion, web_url, tmp_path, target):
 def test_certificate_is_verified(minion, secure, web_url, monkeypatch):
     url, certificate = secure
     assert "certificate verify failed" in minion.error("cp.get_url", f"{url}/d/f", None)
+    assert "certificate verify failed" in minion.error("cp.cache_file", f"{url}/d/f")
+    assert Path(minion("cp.cache_file", f"{url}/d/f", verify_ssl=False)).read_bytes() == BINARY
     monkeypatch.setenv("SSL_CERT_FILE", certificate)
     assert minion("cp.get_url", f"{url}/d/f", None) == BINARY
     Web.answers["/down"] = (302, {"Location": f"{web_url}/d/f"}, b"")

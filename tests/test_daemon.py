@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,47 @@ def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tm
     done = command("master", "-c", conf, "-d")
     assert done.returncode == 1 and "192.0.2.77" in done.stderr, done.stderr
     assert command("master", "-c", conf, "--check").returncode == 0
+    for text, sentence in (
+        ("id: x\nstartup_states: sls\n", "sls_list says, which is empty"),
+        ("id_function: {x.y: {}}\n", "id_function is not supported"),
+        ("id: a/b\n", "which cannot be a minion's id"),
+    ):
+        (conf / "minion").write_text(text)
+        done = command("minion", "-c", conf, "--check")
+        assert done.returncode == 1 and sentence in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_root_opens_the_log_of_another_user_nowhere_where_that_user_could_not():
+    """A master that was taken over, and is no root, could put a link where root opens its log at the next start."""
+    with tempfile.TemporaryDirectory(prefix="saltlite-log-") as home:  # through which others can pass
+        Path(home).chmod(0o755)
+        as_that_user(Path(home))
+
+
+def as_that_user(home: Path) -> None:
+    secret = home / "secret"
+    secret.write_text("root's\n")
+    secret.chmod(0o600)
+    logs = home / "logs"
+    (logs / "deep").mkdir(parents=True)
+    (logs / "master").symlink_to(secret)
+    (logs / "away").symlink_to(home)
+    (home / "mine").symlink_to(logs / "made")
+
+    def opened(path):
+        handler = log_to.to_file(path, "info", "nobody")
+        handler.stream.close()
+        return path.stat().st_uid
+
+    assert opened(logs / "deep/root") == opened(home / "mine") == 65534, "root alone could put a link there"
+    os.chown(logs, 65534, 65534)
+    for path in (logs / "master", logs / "away/secret"):
+        with pytest.raises(saltlite.Failure, match="cannot be opened by nobody: Permission denied"):
+            opened(path)
+    assert (secret.stat().st_uid, secret.read_text()) == (0, "root's\n")
+    assert opened(logs / "own") == 65534 and opened(logs / "own") == 65534
+    assert os.geteuid() == 0 and os.getegid() == 0
 
 
 def test_options_of_the_command_line_are_those_of_the_files(conf, tmp_path):

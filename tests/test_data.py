@@ -1,14 +1,12 @@
 """Data keeps its types: on its way through JSON, to a terminal that is no UTF-8, and to salt-call."""
 
 import json
-import os
 import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live import running_master, running_minion, until
+from live import ENVIRONMENT, PROGRAM, running_master, running_minion, until
 
 import saltlite
 from saltlite import from_json, to_json, yaml_word
@@ -149,11 +147,11 @@ def test_output_that_is_not_utf8_is_shown(site):
     assert said(master, "cmd.run", shell) == "Gr\\xf6\\xdfe"
 
 
-NARROW = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+NARROW = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
 
 
 def ran(conf, *words, **environment):
-    command = [sys.executable, saltlite.__file__, *words[:1], "-c", str(conf), *words[1:]]
+    command = [*PROGRAM, *words[:1], "-c", str(conf), *words[1:]]
     return subprocess.run(command, capture_output=True, timeout=60, env=NARROW | environment, check=False)
 
 
@@ -174,9 +172,7 @@ def test_a_terminal_that_is_not_utf8_gets_readable_text(site, encoding, shown):
 @pytest.mark.parametrize("command", saltlite.leaf_files("commands"))
 def test_every_command_has_help_and_errors_for_such_a_terminal(tmp_path, command):
     for words in ((command, "--help"), (command, "--nö€")):
-        done = subprocess.run(
-            [sys.executable, saltlite.__file__, *words], capture_output=True, timeout=60, env=NARROW, check=False
-        )
+        done = subprocess.run([*PROGRAM, *words], capture_output=True, timeout=60, env=NARROW, check=False)
         assert b"Traceback" not in done.stderr and done.stdout + done.stderr
     done = ran(
         tmp_path / "nö", command, *(("x", "y") if command == "salt" else ("test.ping",) if command == "call" else ())

@@ -20,6 +20,8 @@ import json, os, sys
 words = sys.argv[sys.argv.index('--') + 1:]
 if words[0].startswith('no.'):
     sys.exit(print(f"'{words[0]}' is not available.") or 255)
+if words[0] == 'near.by':
+    sys.exit(print(json.dumps({'local': {'near.by': "'near.by' is not available.", 'near.here': 'Its text.'}})) or 1)
 if words[0] == 'sys.doc':
     sys.exit(print(json.dumps({'local': {words[1].strip('"'): 'What Salt says.'}})))
 if words[0] == 'bad.luck':
@@ -56,6 +58,25 @@ def test_what_no_file_has_salt_answers_with_its_retcode(minion):
     assert (made["return"], made["retcode"], made["success"]) == (["napalm.cli", '"a"'], 0, True)
 
 
+VALUES = [
+    {80: "http", None: {True: 0.5}, "a": [b"\xff", b"text"], b"key": ("x", {3, 1, 2}), (1, 2): {}},
+    {"__map__": [[1, 2]], "__bytes__": "YQ=="},
+    {"__bytes__": "YQ=="},
+    {"__map__": [[1, 2]]},
+    "ä\ud800",
+    [],
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_salt_call_prints_keeps_the_types_of_keys_and_bytes(minion, value):
+    text = f"{SALT_CALL.OUTPUTTER.read_text()}\nprint(output({{'local': {value!r}}}))\n"
+    program(Path(minion.opts["salt_call"]), text.partition('"""\n')[2])
+    over_the_wire = saltlite.from_json(saltlite.to_json(value))
+    assert minion("napalm.cli") == over_the_wire and (VALUES[0] is not value or 80 in over_the_wire)
+    assert Path(minion.cache, "salt-call/output/typed_json.py").read_text() == SALT_CALL.OUTPUTTER.read_text()
+
+
 def test_sys_doc_asks_salt_for_what_is_not_here(minion):
     assert minion("sys.doc", "napalm.cli") == {"napalm.cli": "What Salt says."}
     assert list(minion("sys.doc", "test.ping", "test.echo")) == ["test.ping", "test.echo"]
@@ -72,7 +93,17 @@ def test_what_salt_does_not_have_either_is_said_with_the_nearest_name(minion):
     path = minion.opts["salt_call"]
     said = f"'no.such' is not available. Neither a file here nor {path} has it."
     assert minion.run("no.such") == (f"ERROR: {said}", 1, False)
+    assert minion.error("near.by") == said.replace("no.such", "near.by")  # Salt gives the texts of others with that
     assert "ended with exit code 1: Error running bad.luck: no luck today" in minion.error("bad.luck")
+
+
+def test_of_a_traceback_the_error_is_said(minion):
+    frames = "".join(f'  File "/opt/x{number}.py", line 1, in y\\n    z()\\n    ^^^^^\\n' for number in range(100))
+    program(Path(minion.opts["salt_call"]), f"import sys; sys.exit('Traceback (x):\\n{frames}KeyError: 1\\nmore')\n")
+    assert minion.error("bad.luck").endswith("ended with exit code 1: KeyError: 1\nmore")
+    said = "/opt/x.py:35: DeprecationWarning: 'crypt' is old\\n  import crypt\\ntwo\\n  lines"
+    program(Path(minion.opts["salt_call"]), f'import sys; sys.exit("{said}")\n')
+    assert minion.error("bad.luck").endswith("ended with exit code 1: two\n  lines")
 
 
 def test_without_salt_the_sentence_says_what_is_missing_and_the_nearest_function(alone):

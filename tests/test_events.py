@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import signal
 import subprocess
+import time
+import types
 from pathlib import Path
 
 import pytest
-from leaves import EventReader
+from leaves import WRITER, EventReader
 from live import ENVIRONMENT, MINION_CONFIG, PROGRAM, command, running_master, until, write_config
 
 import saltlite
@@ -109,11 +112,34 @@ def test_clear_ping_echoes_only_what_is_small(site):
         assert (site.master.receive(b"e", message, site.now).data != saltlite.BAD_LOAD) is echoed
 
 
+@pytest.mark.parametrize(("count", "told"), [(3, 3), (10, 3), (11, 3), (13, 3), (14, 6), (20, 12)])
+def test_events_are_told_in_steps_and_few_wait(tmp_path, count, told):
+    """Three at once, and then the time of a step is over; but no more than ten wait for the next one."""
+    heard, waits = [], []
+    watcher = types.SimpleNamespace(told=lambda events: (heard.extend(events), time.sleep(0.05)))
+    loop = types.SimpleNamespace(running=True, at=lambda name, *when: waits.append(name))
+    events = [(f"t{number}", {}) for number in range(count)]
+    half = count // 2
+    protocol, jobs = types.SimpleNamespace(events=events[:half]), types.SimpleNamespace(events=events[half:])
+    master = saltlite.Master.__new__(saltlite.Master)
+    told_to = types.SimpleNamespace(tree=types.SimpleNamespace(cache=tmp_path), opts={"max_event_size": 1 << 20})
+    watchers = [WRITER.Watcher(told_to), watcher]
+    vars(master).update(untold=collections.deque(), protocol=protocol, jobs=jobs, loop=loop, watchers=watchers)
+    vars(master).update(EVENTS=3, UNTOLD=10)
+    master.tell_events()
+    assert heard == events[:told] and not protocol.events and not jobs.events and bool(waits) is (count > told)
+    while master.untold:
+        master.tell_events()
+    assert heard == events
+    kept = [json.loads(line)["tag"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert kept == [tag for tag, _ in events]
+
+
 # Reading events.jsonl
 
 
 def write(path, *tags, most=10_000_000):
-    saltlite.write_events(path, [(tag, {"id": "m1"}) for tag in tags], 1.5, most)
+    WRITER.write(path, [(tag, {"id": "m1"}) for tag in tags], 1.5, most)
 
 
 def tags(reader):

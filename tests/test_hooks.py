@@ -200,6 +200,27 @@ def test_what_waits_has_a_size(place, monkeypatch, more, lost):
     place.run()
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_one_minion_keeps_no_other_out_of_the_queue(place, monkeypatch, size):
+    """Of its events an eighth of the queue waits, by number and by size; they may be many again when they have run."""
+    place.hook("*", "1", f'case "$SALT_EVENT_TAG" in *evil*) ;; *) echo "$SALT_EVENT_TAG" >> {place.path}/out;; esac')
+    monkeypatch.setattr(hooks, "MAX_QUEUED", 80)
+    monkeypatch.setattr(hooks.time, "time", lambda: 1.0)
+    tag, data = "salt/minion/evil/custom/x", {"id": "evil", "data": "y" * size}
+    if size:
+        length = len(saltlite.to_json({"tag": tag, "time": 1.0, "data": data})) + 1
+        monkeypatch.setattr(hooks, "MAX_QUEUED_BYTES", 32 * length)
+    evil = [(tag, data)] * 70
+    for _ in range(2):
+        place.watcher.told([*evil, ("salt/minion/web1/start", {"id": "web1"})])
+        assert len(place.watcher.queue) == (5 if size else 11)
+        monkeypatch.setattr(hooks.time, "time", time.time)
+        place.run()
+        assert place.watcher.shares == {}
+        monkeypatch.setattr(hooks.time, "time", lambda: 1.0)
+    assert place.out() == ["salt/minion/web1/start"] * 2
+
+
 def test_files_that_are_looked_at_are_counted(place, monkeypatch):
     monkeypatch.setattr(hooks, "MAX_HOOKS", 3)
     for number in range(4):

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,52 @@ def test_systemd_takes_the_units(machine):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if "man " not in line]
     assert complaints == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_daemons_of_root_run_no_interpreter_that_others_may_change(monkeypatch):
+    """Each link counts: a virtual environment's python leads to the system's, but its owner may change that."""
+    with tempfile.TemporaryDirectory(prefix="saltlite-venv-") as home:  # through which others can pass
+        Path(home).chmod(0o755)
+        checked(Path(home, "venv"), monkeypatch)
+
+
+def checked(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path(os.path.realpath("/bin/sh"))
+    venv.mkdir()
+    (venv / "python").symlink_to("here")
+    (venv / "here").symlink_to(os.path.relpath(real, venv))
+    args = argparse.Namespace(python=None, root="/")
+    monkeypatch.setattr(sys, "executable", str(venv / "python"))
+    assert install.interpreter(args) == str(venv / "python")
+    for what in (venv, venv / "python", venv / "here"):
+        os.chown(what, 65534, 65534, follow_symlinks=False)
+        with pytest.raises(saltlite.Failure, match=f"{what} could be changed by others"):
+            install.interpreter(args)
+        os.chown(what, 0, 0, follow_symlinks=False)
+    venv.chmod(0o777)
+    with pytest.raises(saltlite.Failure, match="could be changed by others"):
+        install.interpreter(args)
+    (venv / "here").unlink()
+    (venv / "here").symlink_to("python")
+    venv.chmod(0o755)
+    with pytest.raises(saltlite.Failure, match="leads nowhere"):
+        install.interpreter(args)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_no_unit_runs_a_program_that_others_may_change():
+    with tempfile.TemporaryDirectory(prefix="saltlite-prefix-") as home:
+        local = Path(home, "local")
+        (local / "lib").mkdir(parents=True)
+        install.check_place(install.Place("/", str(local)))
+        for path in (local, local / "lib"):
+            for change in (lambda path: path.chmod(0o775), lambda path: os.chown(path, 65534, 0)):
+                change(path)
+                with pytest.raises(saltlite.Failure, match=f"{path} could be changed by others"):
+                    install.check_place(install.Place("/", str(local)))
+                path.chmod(0o755)
+                os.chown(path, 0, 0)
 
 
 @pytest.mark.parametrize(

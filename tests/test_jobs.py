@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from crash import crashes
 from in_memory import JID, KEYS, Site
-from leaves import RETENTION
+from leaves import RETENTION, RETURNS
 
 import saltlite
 
@@ -503,6 +503,19 @@ def test_a_minion_that_was_not_asked_cannot_answer_late_either(site):
     assert site.lines(JID) == before
 
 
+def test_who_has_returned_to_a_forgotten_job_is_found_whatever_was_returned(tmp_path):
+    """A line may lie on any border of the pieces that are read; what looks like one within a return is none."""
+    lie = {"event": "ret", "id": "web9", "text": '\n{"event": "ret", "id": "web8"'}
+    longest = "a" + "b." * 125 + "c"
+    for size in (0, 1, RETURNS.PIECE - 90, RETURNS.PIECE - 60, RETURNS.PIECE - 30, RETURNS.PIECE, 2 * RETURNS.PIECE):
+        lines = [{"event": "new", "minions": ["web7"], "arg": [lie]}]
+        for name, value in (("m", [lie, "x" * size]), (longest, [lie]), ("n", ["y" * 300, lie])):
+            lines.append(saltlite.return_line(name, {"return": value, "retcode": 0}, 1.0))
+        lines.append({"event": "silent", "id": "web6"})
+        (tmp_path / "job").write_text("".join(saltlite.to_json(line) + "\n" for line in lines))
+        assert RETURNS.returned(tmp_path / "job") == {"m", longest, "n"}
+
+
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
     site.tree.put_key(saltlite.ACCEPTED, "late", KEYS[2].public.pem)
@@ -638,7 +651,7 @@ def test_memory_of_finished_jobs_is_bounded(site, monkeypatch):
         site.jobs.ret("m", ret(jid=f"20261123{number:012}"), site.now)
         site.jobs.flush()
         site.jobs.tick(site.now)
-    assert len(site.jobs.ended) <= 20 and not site.jobs.active and not site.jobs.probes
+    assert len(site.jobs.late.ended) <= 20 and not site.jobs.active and not site.jobs.probes
 
 
 # a full disk

@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from leaves import JobFiles
+from leaves import WRITER, JobFiles
 from live import command, write_config
 
 import saltlite
@@ -266,8 +266,8 @@ def test_events_tell_what_was_returned(tree):
     data = {"id": "web1", "fun": "x", "retcode": 0, "success": True}
     events = [(f"salt/job/{jid}/ret/{minion}", data | {"id": minion}) for minion in ("web1", "db1", "gone")]
     path = tree.jobs.parent / "events.jsonl"
-    saltlite.write_events(path.with_name("events.jsonl.1"), [("old", {})], BASE - 10, 1 << 20)
-    saltlite.write_events(path, events, BASE, 1 << 20)
+    WRITER.write(path.with_name("events.jsonl.1"), [("old", {})], BASE - 10, 1 << 20)
+    WRITER.write(path, events, BASE, 1 << 20)
     words = ["events", "--since", "2000-01-01", "--no-follow", "--json"]
     shown = [json.loads(line) for line in tree.run(*words).stdout.splitlines()]
     assert [event["tag"] for event in shown] == ["old", *(tag for tag, _ in events)]

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,8 +26,12 @@ KEYS = {
 
 @pytest.fixture
 def tree(tmp_path) -> Master:
+    return made(tmp_path)
+
+
+def made(home: Path) -> Master:
     """A key tree as a master leaves it, with KEYS in it; no master runs."""
-    master = Master(tmp_path / "master", {})
+    master = Master(home / "master", {})
     for directory in ("", *DIRECTORIES, "minions_autosign"):
         (master.pki / directory).mkdir(mode=0o700, parents=True)
     (master.pki / "master.pem").write_bytes(pem(2))
@@ -43,6 +49,37 @@ def keys(master: Master) -> dict[str, list[str]]:
 def after(**changed: str) -> dict[str, list[str]]:
     """KEYS with other ids in some directories."""
     return KEYS | {directory: ids.split() for directory, ids in changed.items()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can be other users")
+def test_root_removes_and_moves_nothing_that_the_masters_user_could_not():
+    """A master that was taken over, and is no root, may have put a link where a directory of keys was."""
+    with tempfile.TemporaryDirectory(prefix="saltlite-keys-") as home:  # through which others can pass
+        Path(home).chmod(0o755)
+        tree = made(Path(home))
+        for path in (tree.pki.parent, *tree.pki.parent.parents):
+            if path.is_relative_to(home):
+                path.chmod(0o755)
+        for path in (tree.pki, *tree.pki.rglob("*")):
+            os.chown(path, 65534, 65534)
+        as_that_user(tree, Path(home, "elsewhere"))
+
+
+def as_that_user(tree: Master, elsewhere: Path) -> None:
+    elsewhere.mkdir(mode=0o755)
+    (elsewhere / "passwd").write_text(public())
+    assert tree.key("-y", "-a", "new1").returncode == 0 and "new1" in tree.ids("minions")
+    (tree.pki / "minions_rejected").rename(tree.pki / "before")
+    (tree.pki / "minions_rejected").symlink_to(elsewhere)
+    os.chown(tree.pki / "minions_rejected", 65534, 65534, follow_symlinks=False)
+    for words in (
+        ["-y", "-d", "passwd"],
+        ["-y", "-a", "passwd", "--include-rejected"],
+        ["-y", "-r", "web1", "--include-accepted"],
+    ):
+        done = tree.key(*words)
+        assert done.returncode == 1 and "is closed to you" in done.stderr, done
+    assert os.listdir(elsewhere) == ["passwd"] and "web1" in tree.ids("minions")
 
 
 def test_list_all_prints_as_salt_key_does(tree):

@@ -576,7 +576,7 @@ def test_a_job_outlives_its_minion_and_is_executed_once(pair, tmp_path, number):
 
 def test_a_job_whose_process_was_killed_with_its_minion_is_answered_for(pair, tmp_path):
     master, minion, _ = pair
-    jid = master.submit("phoenix", "cmd.run", "sleep 60")
+    jid = master.submit("-t", "10", "phoenix", "cmd.run", "sleep 60")
     pid = until(lambda: minion.job_pid(jid))
     minion.stop(signal.SIGKILL)
     os.killpg(pid, signal.SIGKILL)

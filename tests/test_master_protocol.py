@@ -48,6 +48,14 @@ def test_any_value_in_any_field_of_the_envelope_is_answered_without_a_traceback(
     assert untraced(caplog)
 
 
+@pytest.mark.parametrize("version", [2, 0, None, True])
+def test_who_speaks_an_older_protocol_is_named_with_its_address(site, caplog, version):
+    site.master.peers.sender.address = "192.0.2.9"
+    request = unpack(auth("old1")) | {"version": version}
+    assert b"bad load" in site.master.receive(b"e", pack(request), site.now).data
+    assert f"'old1' at 192.0.2.9 speaks an older protocol ({version!r}, not 3)" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["cmd", "nonce", "ts", "tok", "id", "events", "tag", "grains", "jid", "return"])
 def test_any_value_in_any_field_of_a_request_is_answered_without_a_traceback(site, caplog, name):
     minion = site.joined("m")

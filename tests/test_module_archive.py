@@ -65,6 +65,12 @@ def packed(path, *members):
     ([("l", "a", LINK), ("l/x", "x", FILE)], "it would be written through a link of the archive"),
     ([("l/x", "x", FILE), ("l", "a", LINK)], "it would be written through a link of the archive"),
     ([("there/x", "x", FILE)], "a link in the directory leads out of it"),
+    ([("there/", "", 0o40700)], "a link in the directory leads out of it"),
+    ([("./l", "a", LINK), ("l/x", "x", FILE)], "it would be written through a link of the archive"),
+    ([("l", "a", LINK), ("b/../l/x", "x", FILE)], "its name leads out of the directory"),
+    ([("l", "a", LINK), (".//l/x", "x", FILE)], "it would be written through a link of the archive"),
+    ([("d", ".", LINK), ("l", "d/..", LINK)], "it is a link to d/.."),
+    ([("d", ".", LINK), ("l", "./d/.././y", LINK)], "it is a link to ./d/.././y"),
 ])  # fmt: skip
 def test_an_archive_that_leads_out_is_refused_as_a_whole(minion, home, tmp_path, members, why):
     (home / "dest").mkdir()
@@ -131,6 +137,23 @@ def test_an_archive_is_there_whole_or_not_at_all(minion, home):
     assert sorted(os.listdir(home / "d")) == ["in.zip", "pipe", "x"]
 
 
+@as_root
+def test_nothing_is_written_behind_a_link_of_somebody_in_a_directory_of_everybody(minion, home):
+    """The kernel would not follow it; to look first where it leads must not go round that."""
+    (home / "secret").write_text("old")
+    (home / "tmp").mkdir()
+    (home / "tmp").chmod(0o1777)
+    for name in ("zip", "decoded"):
+        (home / "tmp" / name).symlink_to(home / "secret")
+        os.chown(home / "tmp" / name, 65534, 65534, follow_symlinks=False)
+    minion("archive.zip", str(home / "tmp/zip"), str(home / "secret"))
+    assert zipfile.is_zipfile(home / "tmp/zip") and not (home / "tmp/zip").is_symlink()
+    assert "another user's link" in minion.error(
+        "hashutil.base64_decodefile", instr="AP8=", outfile=str(home / "tmp/decoded")
+    )
+    assert (home / "secret").read_text() == "old"
+
+
 def test_a_file_is_never_taken_for_an_option_of_tar(minion, home):
     for name in ("x", "--checkpoint=1", "--checkpoint-action=exec=touch pwned"):
         (home / name).write_text("x")
@@ -148,6 +171,10 @@ def test_a_file_is_never_taken_for_an_option_of_tar(minion, home):
 
 def test_programs_are_asked_for_by_name_and_test_runs_none(minion, home, monkeypatch):
     assert minion("archive.gzip", str(home / "x"), options="-9 -k", test=True) == [f"Would run: gzip -9 -k {home}/x"]
+    for fun in ("gzip", "gunzip"):
+        assert minion(f"archive.{fun}", "--help", test=True) == [f"Would run: {fun} ./--help"]
+    assert minion("archive.cmd_zip", "-x", "y", test=True) == ["Would run: zip -r ./-x y"]
+    assert minion("archive.cmd_unzip", "-x", "y", test=True) == ["Would run: unzip ./-x -d y"]
     assert minion("archive.tar", "xf", "a b.tar", dest="/x", test=True) == ["Would run: tar xf 'a b.tar' -C /x"]
     for fun, args in (("cmd_zip", ["a.zip", "x,y"]), ("cmd_unzip", ["a.zip", "d"]), ("gunzip", ["x.gz"])):
         monkeypatch.setenv("PATH", str(home))

@@ -1,6 +1,7 @@
 """cron: how a crontab is read and written, and what is done with it through the program crontab."""
 
 import getpass
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def lines(minion):
     text = minion("cron.raw_cron", USER)
     assert text.startswith(THEIRS)
     return text[len(THEIRS) :].splitlines()
+
+
+def test_a_line_ends_where_cron_ends_it(minion):
+    odd = "".join(map(chr, (0x0B, 0x0C, 0x1C, 0x85, 0x2028, 0x2029)))
+    theirs = f"{THEIRS}# {odd}* * * * * touch /tmp/evil\r\n"
+    tabs = Path(os.environ["CRONTABS"])
+    (tabs / USER).write_bytes(theirs.encode())
+    for number in range(2):  # what the first one wrote is read by the second
+        minion("cron.set_job", USER, number, 3, "*", "*", 1, "echo \x85* * * * * evil", comment=f"a{odd}* * * * * evil")
+    said = (tabs / USER).read_bytes().decode()
+    assert said == f"{theirs}{TAG}\n# a{odd}* * * * * evil\n1 3 * * 1 echo \x85* * * * * evil\n"
 
 
 def test_a_job_is_added_changed_and_removed_and_other_lines_stay(minion):

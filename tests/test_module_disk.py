@@ -80,3 +80,8 @@ def test_a_program_that_is_not_there_or_does_not_answer(minion, tmp_path):
     Path(tmp_path, "df").chmod(0o755)
     module["COMMAND_SECONDS"] = 0.2
     assert minion.error("disk.usage") == "df has not answered for 0.2 seconds: a file server may be away."
+
+
+def test_a_device_is_no_option_of_blkid(minion, tmp_path, monkeypatch):
+    arguments = program(tmp_path, monkeypatch, minion, "blkid", "")
+    assert minion("disk.blkid", "-w/etc/x") == {} and arguments.read_text() == "-- -w/etc/x\n"

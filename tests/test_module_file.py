@@ -156,9 +156,10 @@ def test_links_are_followed_as_far_as_the_kernel_does(minion, home, number):
 
 
 @as_root
-@pytest.mark.parametrize(
-    ("fun", "args"), [("write", ["x"]), ("append", ["x"]), ("replace", ["old", "x"]), ("comment", ["old"])]
-)
+@pytest.mark.parametrize(("fun", "args"), [
+    ("write", ["x"]), ("append", ["x"]), ("replace", ["old", "x"]), ("comment", ["old"]), ("seek_write", ["x", 0]),
+    ("truncate", [1]), ("touch", [5, 5]), ("set_mode", ["0600"]), ("chown", ["nobody", ""]),
+])  # fmt: skip
 def test_a_link_that_another_user_has_put_into_an_open_directory_is_not_followed(minion, home, fun, args):
     path = put(home / "secret")
     (home / "tmp").mkdir()
@@ -166,11 +167,43 @@ def test_a_link_that_another_user_has_put_into_an_open_directory_is_not_followed
     (home / "tmp/mine").symlink_to(path)
     (home / "tmp/theirs").symlink_to(path)
     os.chown(home / "tmp/theirs", NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
-    before = path.read_text()
+
+    def state():
+        info = path.stat()
+        return path.read_text(), info.st_mode, info.st_uid, info.st_mtime
+
+    before = state()
     assert "is a link that nobody has put into" in minion.error(f"file.{fun}", str(home / "tmp/theirs"), *args)
-    assert path.read_text() == before
+    assert state() == before
     minion(f"file.{fun}", str(home / "tmp/mine"), *args)
-    assert path.read_text() != before
+    assert state() != before
+
+
+@as_root
+def test_a_new_directory_is_given_away_and_nothing_that_is_put_into_its_place(minion, home, monkeypatch):
+    """Whoever may write to the directory above has put a link there by then: fchmod is the first that comes behind."""
+    make, secret = os.mkdir, put(home / "secret/x").parent
+
+    def and_a_link(path, *how, **more):
+        make(path, *how, **more)
+        os.rmdir(path)
+        os.symlink(secret, path)
+
+    monkeypatch.setattr(os, "mkdir", and_a_link)
+    before = secret.stat()
+    minion.error("file.makedirs_perms", str(home / "d"), "nobody", mode="0777")
+    assert (secret.stat().st_uid, secret.stat().st_mode) == (before.st_uid, before.st_mode)
+
+
+@pytest.mark.parametrize("fun", ["line", "comment_line"])
+def test_only_line_ends_end_a_line(minion, home, fun):
+    odd = "".join(map(chr, (0x0B, 0x0C, 0x1C, 0x85, 0x2028, 0x2029)))
+    path = home / "x"
+    path.write_bytes(f"one{odd}two\nthree".encode())
+    args = {"line": ["new", None, "insert", "end"], "comment_line": ["two"]}[fun]
+    minion(f"file.{fun}", str(path), *args)
+    new = "\nnew" if fun == "line" else ""
+    assert path.read_bytes() == f"one{odd}two\nthree{new}".encode()
 
 
 def test_what_has_no_room_beside_it_is_written_in_place(minion):
@@ -419,6 +452,19 @@ def test_find_deletes_what_it_names_and_nothing_else(minion, home):
     assert minion("file.find", "/proc", name="proc", maxdepth=0, delete="d", test=True) == []  # a mount point
 
 
+def test_find_deletes_nothing_behind_a_link_that_was_put_there_meanwhile(minion, home):
+    for name in ("top/d/victim", "outside/victim", "outside/dir/x"):
+        put(home / name)
+    (home / "top/d/dir").mkdir()
+    swap = f"sh -c 'mv {home}/top/d {home}/top/e; ln -sfn {home}/outside {home}/top/d'"
+    minion("file.find", str(home / "top"), name="victim", exec=swap, delete="f")
+    assert (home / "top/d").is_symlink() and (home / "top/e/victim").exists()
+    (home / "top/d").unlink()
+    (home / "top/e").rename(home / "top/d")
+    minion("file.find", str(home / "top"), name="dir", exec=swap, delete="d")
+    assert (home / "outside/victim").exists() and (home / "outside/dir/x").exists()
+
+
 def test_find_goes_as_deep_as_directories_are(minion, home):
     deep = 1500  # more than Python calls itself
     for depth in range(deep):
@@ -457,3 +503,36 @@ def test_edits_go_on_where_nothing_matches(minion, home):
     time.sleep(0.01)
     assert minion("file.line", str(path), "host = a", mode="ensure", after="port") is False
     assert path.stat().st_mtime_ns == stamp
+
+
+def test_files_are_told_apart(minion, home):
+    put(home / "a", "one\ntwo\n")
+    put(home / "b", "one\n2\n")
+    put(home / "c", "a\0b")
+    a, b, c = (str(home / name) for name in "abc")
+    assert minion("file.get_diff", a, a) == ""
+    assert minion("file.get_diff", a, b) == f"--- {a}\n+++ {b}\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+    assert minion("file.get_diff", a, b, show_filenames=False).startswith("--- \n+++ \n")
+    assert minion("file.get_diff", a, b, show_changes=False) == "<show_changes=False>"
+    assert minion("file.get_diff", a, c) == "Replace text file with binary file"
+    minion.opts["obfuscate_templates"] = True
+    assert "No such file" in minion.error("file.get_diff", a, str(home / "none"))
+
+
+def test_attributes_are_given_and_taken(minion, home, monkeypatch):
+    """With a program `chattr` that takes its words down: not every file system has attributes."""
+    put(home / "x", "x\n")
+    (home / "chattr").write_text(f'#!/bin/sh\necho "$@" > {home}/said; [ ! -e {home}/fails ] || echo no >&2\n')
+    (home / "chattr").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    give = {"operator": "add", "attributes": "ai", "flags": "R", "version": 2}
+    assert minion("file.chattr", "-x", test=True, **give) == "Would run: chattr +ai -R -v 2 -- -x"
+    assert not (home / "said").exists()
+    assert minion("file.chattr", str(home / "x"), **give) is True
+    assert (home / "said").read_text() == f"+ai -R -v 2 -- {home}/x\n"
+    put(home / "fails", "")
+    assert minion.run("file.chattr", str(home / "x"), operator="remove", attributes="i")[:2] == (False, 1)
+    for wrong in ({"operator": "add"}, {"operator": "x", "attributes": "i"}, {"operator": "add", "attributes": "i -R"}):
+        assert "Need " in minion.error("file.chattr", str(home / "x"), **wrong)
+    assert "Need files" in minion.error("file.chattr", str(home / "x"), **give | {"flags": "R -v"})
+    assert "does not exist" in minion.error("file.lsattr", str(home / "none"))

@@ -153,3 +153,47 @@ def test_a_host_is_one_word_of_a_command_and_no_option(minion, tmp_path, given, 
 def test_a_program_that_is_not_there_is_named(minion, tmp_path):
     minion.execution.functions["network.ping"].__globals__["SEARCHED"] = str(tmp_path)
     assert minion.error("network.ping", "127.0.0.1") == "ping is not installed on this machine."
+
+
+# what changes something, or speaks to others
+
+
+def test_the_machines_name_is_changed_where_it_stands(minion, tmp_path, monkeypatch):
+    """With a program `hostname` that takes its argument down: the machine keeps its name."""
+    own, old = minion.execution.functions["network.mod_hostname"].__globals__, socket.gethostname()
+    hosts = tmp_path / "hosts"
+    text = f"127.0.0.1\tlocalhost\n127.0.1.1  {old}.example.org {old} # {old}x\n# {old}\n"
+    hosts.write_text(text)
+    (tmp_path / "hostname").write_text(
+        f'#!/bin/sh\n[ "$1" != no.way ] || {{ echo no >&2; exit 1; }}; echo "$@" > {tmp_path}/said\n'
+    )
+    (tmp_path / "hostname").chmod(0o755)
+    own |= {"HOSTS_FILE": str(hosts), "HOSTNAME_FILE": str(tmp_path / "name"), "SEARCHED": str(tmp_path)}
+    monkeypatch.setattr(own["os"].path, "isdir", lambda path: False)  # no systemd
+    said = minion("network.mod_hostname", "web9.example.org", test=True)
+    assert said == f"Would run hostname web9.example.org and write 1 lines of {hosts}. Nothing was changed."
+    assert hosts.read_text() == text and not (tmp_path / "said").exists()
+    assert minion.error("network.mod_hostname", "no.way") == "hostname no.way: no"
+    assert hosts.read_text() == text and not (tmp_path / "name").exists()
+    assert minion("system.set_computer_name", "web9.example.org") is True
+    assert (tmp_path / "said").read_text() == (tmp_path / "name").read_text() == "web9.example.org\n"
+    assert hosts.read_text() == text.replace(f" {old} ", " web9.example.org ")
+
+
+@pytest.mark.parametrize(("name", "good"), [
+    ("a", True), ("a" * 64, True), ("a" * 65, False), ("", False), ("-a", False), ("a b", False), ("a\n", False),
+    ("$(id)", False), (None, False), (7, True), ("a.", False), ("a..b", False),
+])  # fmt: skip
+def test_names_of_machines_are_checked(minion, name, good):
+    ret, _, success = minion.run("network.mod_hostname", name, test=True)
+    assert success is good and ("Would run" in ret if good else "is no name of a machine" in ret)
+
+
+def test_a_packet_that_wakes_is_sent(minion):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(10)
+        assert minion("network.wol", "02-00-27-13-69-7f", "127.0.0.1", listener.getsockname()[1]) is True
+        assert listener.recv(200) == b"\xff" * 6 + bytes.fromhex("02002713697f") * 16
+    for wrong in (("02",), ("02002713697f", "no such host.invalid"), ("02002713697f", "127.0.0.1", 70000)):
+        assert "hardware address" in (said := minion.error("network.wol", *wrong)) or "Nothing was sent" in said

@@ -82,6 +82,7 @@ def test_versions_are_chosen_as_the_package_manager_orders_them(debian):
     assert "available: 1.0-1, 1.10-1, 2:0.9" in debian.error("pkg.install", "salt-mine", version=">=3:1")
     assert debian("pkg.version_cmp", "1.0", "1.0-0.1") == -1
     assert debian("pkg.version_cmp", "2:0.9", "1.10-1", ignore_epoch=True) == -1
+    assert "begins with no `-`" in debian.error("pkg.version_cmp", "--status-logger=touch x", "1")
     assert debian("pkg.upgrade_available", "salt-mine", refresh=False) is True
 
 
@@ -199,6 +200,55 @@ def test_the_lock_is_waited_for_so_long_and_no_longer(tmp_path, monkeypatch, tri
             own._change([str(program)], own.APT.busy)
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_dnf5_waits_for_the_lock_itself_and_not_for_ever(tmp_path, monkeypatch, goes_on):
+    own = module()
+    monkeypatch.setattr(own, "LOCK_SECONDS", 0.4)
+    monkeypatch.setattr(own, "ENDED_SECONDS", 0.05)
+    (tmp_path / "said").write_text(recorded("dnf5-locked"))
+    more = "sleep 0.1; echo Repositories loaded.; sleep 0.6" if goes_on else "exec sleep 20"
+    written(tmp_path / "dnf5", f"#!/bin/sh\ncat {tmp_path}/said; {more}\n")
+    if goes_on:
+        assert own._run([str(tmp_path / "dnf5")])[0] == 0
+    else:
+        with pytest.raises(saltlite.CommandExecutionError, match="within 0.4 seconds; nothing was changed: .*\n32\t"):
+            own._run([str(tmp_path / "dnf5")])
+
+
+def test_an_error_of_dnf5_has_no_progress_in_it():
+    error = pkg._failed(pkg.DNF, "installing", "", recorded("dnf5-failed"), {})
+    assert "says: Failed to resolve the transaction:\nNo match for argument: nosuch" in str(error)
+
+
+def test_dnf5_says_nothing_of_what_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    written(tmp_path / "dnf5", "#!/bin/sh\nexit 1\n")
+    assert module("RedHat").list_repo_pkgs("nosuch") == {}
+    written(tmp_path / "zypper", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(saltlite.CommandExecutionError, match="zypper says"):
+        module("Suse").list_repo_pkgs("nosuch")
+
+
+def test_what_rpm_knows_is_sorted_by_version_and_what_is_not_there_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name in ("rpm", "dnf"):
+        rows = [
+            "\x1f".join(
+                {"version": v, "release": "1", "epoch": "", "description": "two\nlines"}.get(key, "7")
+                for key in pkg.RPM_KNOWN
+            )
+            for v in ("1.9", "1.10")
+        ]
+        said = "package nosuch is not installed\n" + "".join(f"lid\x1f{row}\x1e" for row in rows)
+        (tmp_path / "said").write_text(said)
+        written(tmp_path / name, f"#!/bin/sh\ncat {tmp_path}/said; exit 1\n")
+    own = module("RedHat")
+    found = own.info_installed("nosuch", "lid", attr="version,description,edition,build_date")
+    assert found == {"lid": {"version": "1.10", "description": "two\nlines", "build_date": "1970-01-01T00:00:07Z"}}
+    several = own.info_installed("lid", all_versions=True, attr=["edition"], errors="ignore")
+    assert several == {"lid": [{"edition": "1.10-1"}, {"edition": "1.9-1"}]}
+
+
 def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for(tmp_path):
     program = tmp_path / "starts"
     written(program, "#!/bin/sh\nsleep 20 & echo started $!\n")
@@ -212,6 +262,60 @@ def test_nothing_asks_and_all_speak_english(tmp_path):
     program = tmp_path / "env"
     written(program, '#!/bin/sh\necho "$LC_ALL $DEBIAN_FRONTEND"; read answer || echo no answer\n')
     assert pkg._run([str(program)])[1] == "C noninteractive\nno answer\n"
+
+
+def test_sources_are_listed_as_salt_lists_them(debian, tmp_path):
+    """Recorded from Salt 3008 for these files, but the lines: of a stanza without a key it writes signed-by=None."""
+    (tmp_path / "apt/etc/sources.list").write_text(
+        "# a comment\ndeb [arch=amd64 signed-by=/k.gpg] http://a.example/x stable main contrib # why\n"
+        "#deb-src http://a.example/x stable main\n# deb cdrom:[x]/ y main\n"
+    )
+    parts = tmp_path / "apt/etc/sources.list.d"
+    parts.mkdir()
+    (parts / "d.sources").write_text(
+        "Types: deb deb-src\nURIs: http://d.example/a\nSuites: one two\nComponents: main\nEnabled: no\nTrusted: yes\n"
+        "Architectures: amd64 arm64\n\n# x\nTypes: deb\nURIs: http://e.example\nSuites: ./\n"
+        "Signed-By:\n -----BEGIN\n .\n abc\n"
+    )
+    (parts / "no.source").write_text("deb http://n.example/ x y\n")
+    found = debian("pkg.list_repos")
+    assert list(found) == ["http://a.example/x", "cdrom:[x]/", "http://d.example/a", "http://e.example"]
+    assert found["http://a.example/x"][0] == {
+        "file": str(tmp_path / "apt/etc/sources.list"), "comps": ["main", "contrib"], "disabled": False,
+        "enabled": True, "dist": "stable", "suites": ["stable"], "type": "deb", "types": ["deb"],
+        "uri": "http://a.example/x", "uris": ["http://a.example/x"], "architectures": ["amd64"],
+        "line": "deb [arch=amd64 signed-by=/k.gpg] http://a.example/x stable main contrib # why", "signedby": "/k.gpg",
+    }  # fmt: skip
+    assert [row["disabled"] for row in found["http://a.example/x"]] == [False, True]
+    rows = [(row["type"], row["dist"], row["line"]) for row in found["http://d.example/a"]]
+    assert rows == [
+        (kind, suite, f"# {kind} [arch=amd64,arm64 trusted=yes] http://d.example/a {suite} main")
+        for suite in ("one", "two")
+        for kind in ("deb", "deb-src")
+    ]
+    assert found["http://e.example"][0]["signedby"] == "-----BEGIN\n .\n abc"
+    assert debian("pkg.get_repo", "deb http://a.example/x/ stable contrib") == found["http://a.example/x"][0]
+    assert debian("pkg.get_repo", "deb http://a.example/x stable other") == {}
+    assert "not a well formatted definition" in debian.error("pkg.get_repo", "rubbish")
+    for fun in ("pkg.list_repos", "pkg.info_installed"):
+        assert "pkg has no keyword colour" in debian.error(fun, colour="red")
+
+
+def test_repositories_of_rpm_are_maps(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "own.repo").write_text("# ours\n[own]\nname=Own %x\nbaseurl=http://a\n  http://b\nenabled=1\n")
+    for program, family, more in (
+        ("dnf", "RedHat", {"enabled": "1"}),
+        ("zypper", "Suse", {"enabled": True, "alias": "own"}),
+    ):
+        written(tmp_path / program, "#!/bin/sh\n")
+        own = module(family)
+        wanted = {"name": "Own %x", "baseurl": "http://a\nhttp://b", **more}
+        assert own.get_repo("own", basedir=str(tmp_path)) == wanted and own.get_repo("x", basedir=str(tmp_path)) == {}
+    assert module("RedHat").list_repos(f"/nowhere,{tmp_path}")["own"]["file"] == str(tmp_path / "own.repo")
+    (tmp_path / "bad.repo").write_text("name=x\n")
+    with pytest.raises(saltlite.CommandExecutionError, match="bad.repo is no file of repositories"):
+        module("RedHat").list_repos(str(tmp_path))
 
 
 # How answers are read
@@ -251,13 +355,15 @@ def test_rpm_lists():
 
 
 def recorded(name):
-    """What a program has said, as it was recorded (dnf 4.14, zypper 1.14, pacman 6.0)."""
+    """What a program has said, as it was recorded (dnf 4.14, dnf5 5.4, zypper 1.14, pacman 6.0)."""
     return (Path(__file__).parent / f"expected/packages/{name}.txt").read_text()
 
 
 def test_dnf_lists():
     long = "a-package-with-a-very-long-name-that-does-not-fit"
     assert pkg._dnf_latest(recorded("dnf-available"), "x86_64") == {long: "1.0-1", "lid": "1.6-1", "pan": "1.0-1"}
+    found = {long: "1.0-1", "lid": "1.6-1", "pan": "1.0-1", "salt-mine": "1.10-1"}
+    assert pkg._dnf_latest(recorded("dnf5-available"), "x86_64") == found
     broken = (  # as yum breaks what is longer than 80 characters
         "Updated Packages\nbash.x86_64          5.1.8-9.el9          baseos\nNetworkManager-initscripts-updown.noarch\n"
         "              1:1.44.0-3.el9        baseos\nObsoleting Packages\ngrub2-tools.x86_64  1:2.06-70.el9  baseos\n"
@@ -272,11 +378,10 @@ def test_dnf_plans():
     assert pkg._dnf_plan(recorded("dnf-install")) == {long: new, "pan": new}
     assert pkg._dnf_plan(recorded("dnf-upgrade")) == {"lid": {"old": "", "new": "1.6-1"}}
     assert pkg._dnf_plan(recorded("dnf-remove")) == {"lid": {"old": "1.5-1", "new": ""}}
-    dnf5 = (
-        "Package            Arch   Version       Repository      Size\nUpgrading:\n bash   x86_64 5.2.32-1.fc41 updates"
-        " 8.1 MiB\n   replacing bash  x86_64 5.2.26-4.fc41 fedora       8.1 MiB\n\nTransaction Summary:\n"
-    )
-    assert pkg._dnf_plan(dnf5) == {"bash": {"old": "5.2.26-4.fc41", "new": "5.2.32-1.fc41"}}
+    assert pkg._dnf_plan(recorded("dnf5-install")) == {"lid": {"old": "", "new": "1.6-1"}, "pan": new}
+    assert pkg._dnf_plan(recorded("dnf5-upgrade")) == {"lid": {"old": "1.5-1", "new": "1.6-1"}}
+    gone = {"lid": {"old": "1.5-1", "new": ""}, "pan": {"old": "1.0-1", "new": ""}}
+    assert pkg._dnf_plan(recorded("dnf5-remove")) == gone
     split = " Package   Arch\nInstalling:\n a-long-name\n           x86_64   1:2.0-1.el9   epel   50 k\n"
     assert pkg._dnf_plan(split) == {"a-long-name": {"old": "", "new": "1:2.0-1.el9"}}
 

@@ -145,3 +145,61 @@ def test_the_own_service_is_restarted_when_the_return_has_left(tmp_path, monkeyp
     while not done.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert done.exists()
+
+
+@pytest.fixture
+def openrc(tmp_path, monkeypatch):
+    """The file alone, with rc-update and rc-service that keep run levels as files and print as OpenRC 0.45 does."""
+    programs, levels = tmp_path / "bin", tmp_path / "levels"
+    programs.mkdir()
+    for level in ("boot", "default"):
+        (levels / level).mkdir(parents=True)
+    texts = {
+        "rc-update": f"""cd {levels}; verb=$1 name=$2; shift 2
+            case $verb in
+            --verbose) for each in bad web; do echo "  $each |" $(ls -d */$each 2>/dev/null | cut -d/ -f1); done ;;
+            add) [ $name = web ] || {{ echo " * rc-update: service '$name' does not exist" >&2; exit 1; }}
+                 for level in ${{*:-default}}; do touch $level/$name; done ;;
+            delete) for level in ${{*:-default}}; do rm $level/$name 2>/dev/null || exit 1; done ;;
+            esac""",
+        "rc-service": f"""case "$1 $2" in
+            "web start"|"web zap") touch {tmp_path}/up ;;
+            "web status") [ -e {tmp_path}/up ] || exit 3 ;;
+            *) printf ' * no luck\\n      [ !! ]\\n * ERROR: %s failed to start\\n' $1 >&2; exit 1 ;;
+            esac""",
+    }
+    for name, text in texts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    own = module()
+    own._is_systemd = bool
+    return own
+
+
+def test_run_levels_of_openrc(openrc):
+    """As gentoo_service of Salt 3007 gives them; both were run with OpenRC itself."""
+    assert openrc.get_all() == {"bad": [], "web": []} and openrc.get_enabled() == {}
+    said = openrc.enable("web", runlevels=["default", "boot"], test=True)
+    assert said == "Would run rc-update add web boot default. Nothing was changed." and openrc.get_enabled() == {}
+    assert openrc.enable("web", runlevels=["default", "boot"]) is True
+    assert openrc.get_all() == {"web": ["boot", "default"], "bad": []} and openrc.get_disabled() == ["bad"]
+    assert openrc.enabled("web", runlevels="boot") and not openrc.enabled("web", runlevels=["boot", "off"])
+    said = "Would run rc-update delete web boot. Nothing was changed."
+    assert openrc.enable("web", runlevels="default", test=True) == said
+    assert openrc.enable("web", runlevels="default") is True and openrc.get_enabled() == {"web": ["default"]}
+    assert openrc.enable("web", runlevels="default", test=True) == "Nothing would change."
+    assert openrc.disable("web", runlevels="boot") is True and openrc.enabled("web")
+    assert openrc.disable("web") is True and openrc.disabled("web")
+    assert openrc.disable("web") is False and openrc.__context__["retcode"] == 1
+    with pytest.raises(saltlite.CommandExecutionError, match="^rc-update: service 'nosuch' does not exist$"):
+        openrc.enable("nosuch")
+
+
+def test_services_of_openrc(openrc):
+    assert openrc.available("web") and openrc.missing("nosuch") and openrc.get_running() == []
+    assert openrc.start("web", test=True) == "Would run rc-service web start. Nothing was changed."
+    assert openrc.status("web") is False and openrc.start("web") is True and openrc.status("w*") == {"web": True}
+    assert openrc.zap("web") is True and openrc.get_running() == ["web"]
+    with pytest.raises(saltlite.CommandExecutionError, match="^no luck\n *ERROR: bad failed to start$"):
+        openrc.start("bad")

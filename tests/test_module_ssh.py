@@ -51,6 +51,16 @@ def test_a_key_is_added_replaced_and_removed_and_other_lines_stay(minion, config
     assert os.listdir(os.path.dirname(config)) == ["authorized_keys"]
 
 
+def test_a_comment_makes_no_second_line(minion, config):
+    odd = "".join(map(chr, (0x85, 0x2028, 0x2029)))
+    Path(config).write_bytes((FILE + f"# {odd}ssh-ed25519 {HOST} \x0cevil\r\n").encode())
+    before = Path(config).read_bytes()
+    assert minion("ssh.set_auth_key", USER, KEY, "ed25519", f"{odd}ssh-ed25519 {HOST} evil", config=config) == "new"
+    assert minion("ssh.set_auth_key", USER, KEY, "ed25519", "plain", config=config) == "replace"
+    assert Path(config).read_bytes() == before + f"ssh-ed25519 {KEY} plain\n".encode()
+    assert list(minion("ssh.auth_keys", USER, config)) == [OTHER, KEY]
+
+
 def test_a_new_file_is_for_its_user_alone(minion, tmp_path):
     config = str(tmp_path / "new/%u_%%")
     assert minion("ssh.set_auth_key", USER, KEY, "ssh-ed25519", config=config) == "new"
@@ -156,3 +166,26 @@ def test_own_keys_of_the_machine(minion, tmp_path):
     keys = minion("ssh.user_keys", USER, pubfile=str(tmp_path / "ssh_host_ed25519_key.pub"), prvfile=False)
     assert keys == {USER: {"ssh_host_ed25519_key.pub": found["ed25519.pub"]}}
     assert "cannot be read" in minion.error("ssh.host_keys", "/nosuch")
+
+
+@needs_keygen
+@pytest.mark.parametrize(("words", "locked"), [
+    (["-t", "ed25519", "-N", ""], False), (["-t", "ed25519", "-N", "secret"], True),
+    (["-t", "ecdsa", "-m", "PEM", "-N", ""], False), (["-t", "ecdsa", "-m", "PEM", "-N", "secret"], True),
+    (["-t", "ecdsa", "-m", "PKCS8", "-N", "secret"], True),
+])  # fmt: skip
+def test_a_pass_phrase_of_a_key_is_seen(minion, tmp_path, words, locked):
+    subprocess.run(["ssh-keygen", "-q", *words, "-f", str(tmp_path / "key")], check=True)
+    assert minion("ssh.key_is_encrypted", str(tmp_path / "key")) is locked
+    assert "is not a private key" in minion.error("ssh.key_is_encrypted", str(tmp_path / "key.pub"))
+    assert "No such file" in minion.error("ssh.key_is_encrypted", str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_of_a_key_so_much_is_looked_at_and_no_more(minion, tmp_path, more):
+    text = "-----BEGIN PRIVATE KEY-----"
+    own = minion.execution.functions["ssh.key_is_encrypted"].__globals__
+    own["MAX_KEY"] = 100
+    (tmp_path / "key").write_text("x" * (100 - len(text) + more) + f"{text}\nAAAA\n")
+    ret, _, success = minion.run("ssh.key_is_encrypted", str(tmp_path / "key"))
+    assert (ret is False) is success is (more < 0)

@@ -18,7 +18,8 @@ def test_parameters_are_those_below_proc_sys(minion):
     found = minion("sysctl.show")
     assert found["kernel.ostype"] == "Linux" == minion("sysctl.get", "kernel.ostype")
     assert minion("sysctl.get", "kernel/ostype") == "Linux" and len(found) > 100
-    for wrong in ("no.such.name", "kernel", "../../../etc/passwd", "kernel.ostype/../../../etc/passwd", "a\0b", ""):
+    for wrong in ("no.such.name", "kernel", "../../../etc/passwd", "kernel.ostype/../../../etc/passwd", "a\0b", "",
+                  "/etc/passwd", ".etc.passwd", "//etc/passwd", "..etc.passwd"):  # fmt: skip
         assert minion.error("sysctl.get", wrong) == f"sysctl {wrong} does not exist"
         assert minion.error("sysctl.assign", wrong, 1) == f"sysctl {wrong} does not exist"
 

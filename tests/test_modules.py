@@ -108,7 +108,7 @@ def test_the_functions_that_people_use_are_there(minion):
             state_argspec state_doc state_schema""",
         "test": """arg arg_clean arg_repr arg_type assertion collatz conf_test cross_test echo exception false fib
             get_opts kwarg not_loaded opts_pkg outputter ping raise_exception rand_sleep rand_str random_hash retcode
-            sleep stack true try version versions versions_report""",
+            sleep stack true try version versions versions_information versions_report""",
     }
     for module, names in wanted.items():
         assert minion("sys.list_functions", module) == [f"{module}.{name}" for name in names.split()]

@@ -208,6 +208,9 @@ def test_a_name_that_nobody_has_is_told_and_one_is_the_exit_code(fleet):
     for words in (["-L", "m000,m0000"], ["m[000,0000]"], ["--async", "-L", "m000,m0000"]):
         done = fleet.master.salt(*words, "test.ping")
         assert done.returncode == 1 and "no accepted key is named m0000; did you mean 'm000'?\n" in done.stderr, done
+    done = fleet.master.salt("-L", "m000,m0000", "--static", "--out", "json", "test.ping")
+    nobody = "Minion did not return. [No accepted key has this name]"
+    assert json.loads(done.stdout) == {"m000": True, "m0000": nobody} and done.returncode == 1
     assert fleet.master.salt("--async", "nobody", "test.ping").returncode == 2
     assert fleet.master.salt("m00*", "test.ping", "--preview").stdout == (
         "m[000-009] (10): glob m00*\n10 of 200 accepted minions would run it.\n"

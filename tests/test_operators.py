@@ -1,5 +1,6 @@
 """Who may do what, and who did it; files to minions and back. A real master and minion, real users of the system."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -383,6 +384,83 @@ def test_no_name_of_a_minion_leads_out_of_its_directory(tmp_path, path):
     with pytest.raises((ValueError, KeyError)):
         arrival.take({"path": path, "mode": 0o644, "file": "0", "hash": "", "size": 0})
     assert not (tmp_path / "x").exists() and not (tmp_path / "out/x").exists()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_list_of_what_arrives_has_its_bounds(tmp_path, monkeypatch, more):
+    def entries(text, files=3):
+        (tmp_path / "manifest").write_bytes(text)
+        return list(cp.Arrival(tmp_path, tmp_path / "out", 1, files).entries(saltlite.sha256(text).hex()))
+
+    def refused(*given):
+        with contextlib.suppress(ValueError, OSError):
+            return not entries(*given) or False
+        return True
+
+    for end in (b"", b"\n"):
+        assert refused(b"\n".join([b"1"] * (3 + more)) + end) is (more > 0)
+    assert refused(b'"%s"' % (b"x" * (cp.MAX_LINE + more - 2))) is (more > 0)
+    monkeypatch.setattr(cp, "MAX_MANIFEST", 100)
+    assert refused(b"1\n" * 49 + b"1" * (2 + more), 100) is (more > 0)
+    assert refused(b"\n" * (8 << 20))  # of one byte each: nothing is made of them
+    (tmp_path / "manifest").unlink()
+    os.mkfifo(tmp_path / "manifest")
+    with pytest.raises(OSError):
+        next(cp.Arrival(tmp_path, tmp_path / "out", 1, 3).entries(""))
+
+
+@root_only
+def test_what_root_lays_down_for_a_master_of_another_user_lies_where_it_was_made(fleet, tmp_path, monkeypatch):
+    """The master's user owns these directories, and may have put a link in the place of one by then."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "file").write_text("text")
+    cache, make = tmp_path / "cache", os.mkdir
+    cache.mkdir()
+    args = argparse.Namespace(
+        config_dir=str(fleet.conf), tgt="*", tgt_type="glob", dest="/x", source=[str(tmp_path / "file")], timeout=None
+    )
+    copy = cp.Copy(args)
+    monkeypatch.setattr(copy.client, "check_master", lambda: None)
+    monkeypatch.setattr(copy.client, "cache", cache)
+    os.chown(cache, 65534, 65534)
+
+    def and_a_link(name, *how, **more):
+        make(name, *how, **more)
+        if name != "offers":
+            os.rename(cache / "offers" / name, cache / "moved")
+            os.symlink(tmp_path / "secret", cache / "offers" / name)
+
+    place = copy.place()
+    os.rename(place, cache / "moved")
+    os.symlink(tmp_path / "secret", place)
+    copy.lay_down(cp.sources(copy.args.source), place)
+    assert sorted(os.listdir(cache / "moved")) == ["0", "manifest"] and os.listdir(tmp_path / "secret") == []
+    monkeypatch.setattr(os, "mkdir", and_a_link)
+    with pytest.raises(OSError):
+        copy.place()
+    assert (tmp_path / "secret").stat().st_uid == 0
+
+
+@root_only
+def test_a_job_of_root_lies_in_the_directory_that_was_looked_at(fleet, tmp_path, monkeypatch):
+    """It becomes the master's user's, who may put a link in the place of jobs/new meanwhile."""
+    client = saltlite.LocalClient(str(fleet.conf))
+    new, secret, put_file = tmp_path / "jobs/new", tmp_path / "secret", client._new_file
+    new.mkdir(parents=True)
+    secret.mkdir()
+    os.chown(new, 65534, 65534)
+
+    def and_a_link(*given):
+        new.rename(tmp_path / "moved")
+        new.symlink_to(secret)
+        return put_file(*given)
+
+    monkeypatch.setattr(client, "check_master", lambda: None)
+    monkeypatch.setattr(client, "jobs", tmp_path / "jobs")
+    monkeypatch.setattr(client, "_new_file", and_a_link)
+    jid = client.submit("*", "test.ping", [], {})
+    assert os.listdir(secret) == [] and os.listdir(tmp_path / "moved") == [jid]
+    assert (tmp_path / "moved" / jid).stat().st_uid == 65534
 
 
 def test_what_arrives_goes_through_no_link_and_costs_no_more_than_was_asked_for(tmp_path):

@@ -20,14 +20,14 @@ def test_every_row_is_whole_and_its_default_passes_its_own_check(name, row):
 
 
 @pytest.mark.parametrize("name, row", ROWS)
-@pytest.mark.parametrize("value", [True, 5, -5, 1.5, float("nan"), "text", [1], {"a": 1}, b"x"], ids=repr)
-def test_any_value_is_taken_or_refused_with_a_sentence(name, row, value):
-    try:
-        taken = check(name, value, row, "the/file")
-    except Failure as failure:
-        assert str(failure).startswith("the/file") and name in str(failure)
-    else:
-        assert isinstance(taken, row.kind.types)
+def test_any_value_is_taken_or_refused_with_a_sentence(name, row):
+    for value in (True, 5, -5, 1.5, float("nan"), "text", [1], {"a": 1}, b"x"):
+        try:
+            taken = check(name, value, row, "the/file")
+        except Failure as failure:
+            assert str(failure).startswith("the/file") and name in str(failure), value
+        else:
+            assert isinstance(taken, row.kind.types), value
 
 
 @pytest.mark.parametrize("name, row", ROWS)
@@ -40,10 +40,7 @@ CHOICES = [
     ("signing_algorithm", ("PKCS1v15-SHA1", "PKCS1v15-SHA224")),
     ("key_watch", ("auto", "inotify", "polling", "none")),
     ("master_type", ("str", "standard", "failover")),
-    ("state_output", ("full", "terse", "mixed", "changes", "full_id", "terse_id", "mixed_id", "changes_id")),
-    ("pillar_source_merging_strategy", ("smart", "recurse", "aggregate", "overwrite", "none")),
     ("hash_type", ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")),
-    ("top_file_merging_strategy", ("merge", "same", "merge_all")),
     ("log_level", ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all")),
 ]
 

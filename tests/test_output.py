@@ -434,6 +434,7 @@ RECORDED = [
         {"local": {"master.pem": "1", "master.pub": "2"}},
         ("\x1b[0;1;35mLocal Keys:\x1b[0;0m\n\x1b[0;35mmaster.pem:  1\x1b[0;0m\n\x1b[0;35mmaster.pub:  2\x1b[0;0m"),
     ),
+    ("key", {"color": False}, {"minions": ["a\nUnaccepted Keys:"]}, "Accepted Keys:\na\\nUnaccepted Keys:"),
     ("key", {"color": False}, {}, ""),
     ("key", {"color": True}, {}, ""),
     (

@@ -403,7 +403,6 @@ def test_nothing_leads_out_of_the_sandbox(tmp_path, payload):
 BOMBS = """
 {% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}
 {% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}
-{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}
 {% for x in [[[[]]]] recursive %}{{ loop([x, x]) }}{{ loop([x, x]) }}{% endfor %}
 {% set n = namespace(s='x' * 1000) %}{% for i in range(40) %}{% set n.s = n.s ~ n.s %}{% endfor %}
 {% set n = namespace(s='x' * 1000) %}{% for i in range(40) %}{% set n.s = n.s + n.s %}{% endfor %}
@@ -438,6 +437,13 @@ BOMBS = """
 def test_a_template_ends_and_stays_small(compiled, payload):
     files = {"top.sls": TOP, "a.sls": f"a: {payload}\n".replace("\\n", "\n"), "b": "{% include 'b' %}{% include 'b' %}"}
     assert compiled(files) == {"_errors": [SAFE.format("a")]}
+
+
+def test_calls_that_call_are_counted(compiled, monkeypatch):
+    """A deep tree of calls, with fewer steps than there are: a call takes ten times as long as a round of a loop."""
+    monkeypatch.setattr(saltlite.packed_leaf("pillars", "sandbox"), "MAX_STEPS", 100_000)
+    text = "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}"
+    assert compiled({"top.sls": TOP, "a.sls": f"a: {text}\n"}) == {"_errors": [SAFE.format("a")]}
 
 
 def test_what_one_minion_has_used_up_is_there_for_the_next(tmp_path):

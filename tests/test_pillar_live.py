@@ -1,7 +1,9 @@
 """A running master makes pillar by other programs: as in the tests in memory, and with its own signals and sockets."""
 
 import contextlib
+import importlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -40,10 +42,9 @@ def test_a_running_master_decrypts_and_runs_programs(tmp_path):
 
 
 def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
-    slow = "#!yaml\na: 1\n"
-    with running_master(
-        tmp_path, {"ext_pillar": [{"cmd_yaml": "[ %s = web1 ] && sleep 1.2; echo 'ext: %s'"}]}
-    ) as master:
+    slow, go = "#!yaml\na: 1\n", tmp_path / "go"
+    waits = f"while [ %s = web1 ] && [ ! -e {go} ]; do sleep 0.02; done; echo 'ext: %s'"
+    with running_master(tmp_path, {"ext_pillar": [{"cmd_yaml": waits}]}) as master:
         write(tmp_path / "master/srv/pillar", {"top.sls": TOP, "a.sls": slow, "b.sls": "b: 2\n"})
         with running_minion(master, "web2"), running_minion(master, "web1", ready=False):
             master.accept("web1")
@@ -51,9 +52,10 @@ def test_nobody_waits_for_the_programs_of_another_minions_pillar(tmp_path):
             assert master.returns("web2", "test.ping") == {"web2": True}
             assert master.returns("web2", "pillar.items") == {"web2": {"a": 1, "b": 2, "ext": "web2"}}
             assert programs(master.process.pid)
+            go.touch()
             until(lambda: master.up("web1"))
             assert master.returns("web1", "pillar.items") == {"web1": {"a": 1, "b": 2, "ext": "web1"}}
-            assert not programs(master.process.pid)
+            until(lambda: not programs(master.process.pid))
 
 
 def programs(pid):
@@ -83,6 +85,58 @@ def test_what_a_process_apart_may_do(how, monkeypatch):
         for pause in steps:
             time.sleep(pause)
     assert not process.APART
+
+
+def test_what_a_process_apart_logs_is_in_the_log_and_nowhere_else(tmp_path, monkeypatch):
+    """The next file that is opened would have had the log's descriptor."""
+    logger = logging.getLogger("saltlite")
+    handler = saltlite.packed_leaf("terminal", "log").to_file(tmp_path / "log", "info", "")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    def function():
+        with open(tmp_path / "next", "w"):
+            saltlite.log.error("said apart")
+
+    for pause in PROCESS.apart(function):
+        time.sleep(pause)
+    handler.stream.close()
+    assert "said apart" in (tmp_path / "log").read_text() and (tmp_path / "next").read_text() == ""
+
+
+def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
+    """Who has asked for pillar is accepted no more, say: nobody goes on."""
+    steps = PROCESS.apart(lambda: PROCESS.run("ours", f"sleep 60 & echo $$ $! > {tmp_path}/pids; wait"))
+    next(steps)
+    pids = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split())
+    steps.close()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), what="both have ended")
+
+
+@pytest.mark.parametrize("what", ["grains", "pillar_override"])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_pillar_of_large_grains_keeps_nobody_waiting(site, what, more):
+    pillars = saltlite.packed_leaf("requests", "pillar")
+    for module in pillars.IMPORTED:  # else the first pillar of all takes a step for each
+        importlib.import_module(module)
+    value = {"a": ""}
+    value["a"] = "x" * (pillars.LARGE_GRAINS - pillars.weigh(value) + more)
+    assert pillars.weigh(value) == pillars.LARGE_GRAINS + more
+    minion = site.joined("m")
+
+    def asked(load):
+        """The reply, and whether it was there at once."""
+        reply = site.master.receive("to", minion.request({"cmd": "_pillar"} | load, site.now), site.now)
+        at_once = reply is not None
+        while site.master.under_way:
+            time.sleep(0.01)
+            reply = next(iter(site.master.go_on(site.now)), reply)
+        return reply, at_once
+
+    asked({})  # the first one of a process has modules to import
+    reply, at_once = asked({what: value})
+    assert at_once is (more <= 0)
+    assert minion.reply(reply.data) == (value if what == "pillar_override" else {})
 
 
 @pytest.mark.parametrize("number", [3, 4, 5])

@@ -48,6 +48,14 @@ def show(tmp_path, capsys):
     return run
 
 
+@pytest.mark.parametrize("out", ["docs", "quiet", "no_return", "key", "docs ", "../docs", ""])
+@pytest.mark.parametrize("words", ["", "--static", "--group"])
+def test_no_minion_chooses_a_form_in_which_it_speaks_for_another_or_hides_one(show, words, out):
+    evil = ret("evil", {"a": "doc\nweb9:\n    True"}, out=out)
+    said = show(words, ["evil", "web1"], evil, ret("web1", "here"))[1]
+    assert "evil:\n" in said and "web1:\n    here" in said and "\nweb9:" not in f"\n{said}"
+
+
 def test_a_failed_command_shows_its_retcode_in_every_outputter_for_people(show):
     for words in ("", "--out nested", "--static"):
         code, out, _ = show(words, ["a"], ret("a", "", 3))

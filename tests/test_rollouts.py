@@ -500,18 +500,3 @@ def test_a_roll_out_of_real_minions_streams_pauses_and_reaches_the_absent(tmp_pa
         with running_minion(master, "web1"):
             until(lambda: '"ret"' in text(master, jid))
             until(lambda: not (master.jobs / "queued/web1").exists())
-
-
-@pytest.mark.parametrize("kind", [str, list])
-@pytest.mark.parametrize("more, later", [(-1, False), (0, False), (1, True)])
-def test_a_large_return_is_taken_down_when_others_have_had_their_turn(site, kind, more, later):
-    minion = site.joined("m")
-    submit(site)
-    value = ("x" if kind is str else [1]) * (saltlite.LARGE + more)
-    request = minion.request({"cmd": "_return", "jid": JID, "fun": "test.ping", "return": value}, site.now)
-    reply = site.master.receive(b"e", request, site.now)
-    assert (reply is None) == later and bool(site.jobs.dirty) != later
-    if later:
-        (reply,) = [each for _ in range(2) for each in site.master.go_on(site.now)]
-    assert reply.jid == JID and site.jobs.flush() == set()
-    assert [line["return"] == value for line in lines(site, "ret")] == [True]

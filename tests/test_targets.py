@@ -140,6 +140,9 @@ def test_names_that_nobody_has_are_named_with_the_nearest():
     assert targets.unknown(targets.Target(["web1", "wbe2"], "list"), ["web1"]) == ["wbe2"]
     assert targets.unknown(targets.Target("web1,wbe2", "list"), ["web1"]) == ["wbe2"]
     assert targets.unknown(targets.Target("wbe2", "glob"), []) == []
+    mixed = "( L@web1,wbe2 or G@os:Debian ) and not L@gone1 or L@wbe3"
+    assert targets.unknown(targets.Target(mixed, "compound"), ["web1"]) == ["wbe2", "wbe3"]
+    assert targets.unknown(targets.Target(mixed.split(), "compound"), ["web1"]) == ["wbe2", "wbe3"]
 
 
 def test_what_is_said_of_names_that_no_accepted_key_has(fleet):

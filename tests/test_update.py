@@ -72,7 +72,8 @@ def test_an_update_that_reaches_the_master_stays(master, files, update):
     mine, minion = update
     digest = make_archive(files / "new.pyz", "2.0")
     before = minion.process.pid
-    ret = master.returns(minion.name, "saltlite.update", "salt://new.pyz", f"hash={digest}", "version='2.0'")
+    words = "saltlite.update", "salt://new.pyz", f"hash={digest}", "version='2.0'"
+    ret = master.returns("-t", "20", minion.name, *words)  # while it starts anew it answers no question
     assert ret == {
         minion.name: {
             "result": True,

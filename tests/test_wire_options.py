@@ -260,7 +260,7 @@ def test_sizes_and_algorithms_go_together(tmp_path, master_bits, minion_bits, en
     opts = {"encryption_algorithm": enc, "signing_algorithm": sig, "minion_sign_messages": True}
     minion = site.minion("m", **opts)
     minion.key = private(minion_bits)
-    minion.tok = minion.key.private_encrypt(b"salt")
+    minion.tok = minion.key.tok
     site.tree.put_key(saltlite.ACCEPTED, "m", minion.key.public.pem)
     site.look()
     assert site.auth(minion) == GOT_CREDENTIALS

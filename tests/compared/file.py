@@ -181,6 +181,7 @@ def prepare(scratch: Path) -> None:
     (scratch / "over/z").write_text("stays\n")
     (scratch / "latin").write_bytes(b"caf\xe9\n")
     (scratch / "binary").write_bytes(bytes(range(256)))
+    (scratch / "pictures").write_bytes(bytes(256))
     (scratch / "link").symlink_to("hello")
     (scratch / "replace/link").symlink_to("18")
     (scratch / "nowhere").symlink_to("missing")
@@ -189,6 +190,26 @@ def prepare(scratch: Path) -> None:
 
 
 READING: list[Row] = [
+    *(on("lsattr", name) for name in ("hello", "tree", "missing")),
+    *(on("get_selinux_context", name) for name in ("hello", "missing")),
+    *(
+        on("get_diff", one, f"{SCRATCH}{other}", **more)
+        for one, other, more in (
+            ("hello", "conf", {}),
+            ("hello", "link", {}),
+            ("hello", "latin", {"show_filenames": False}),
+            ("hello", "conf", {"show_changes": False}),
+            ("hello", "binary", {}),
+            ("binary", "hello", {}),
+            ("binary", "pictures", {}),
+            ("hello", "missing", {}),
+        )
+    ),
+    on("chattr", "hello", operator="plus", attributes="A"),
+    on("chattr", "hello", operator="add"),
+    on("chattr", "hello", operator="add", attributes="A"),
+    on("chattr", "hello", operator="remove", attributes="A", flags="R"),
+    on("chattr", "missing", operator="add", attributes="A"),
     *(
         on(fun, name)
         for fun in ("file_exists", "directory_exists")
@@ -395,6 +416,46 @@ NORMAL: dict[str, Callable[[Any], Any]] = {
 }
 WRONG = ("type=x", "owner=nosuchuser", "size=odd", "mtime=30", "odd=1", "name=")
 SENTENCE = "an error is a sentence with the file's name, and no traceback"
+ONLY_SALT = {
+    **dict.fromkeys(
+        (
+            "file.apply_template_on_contents",
+            "file.check_file_meta",
+            "file.check_managed",
+            "file.check_managed_changes",
+            "file.check_perms",
+            "file.extract_hash",
+            "file.get_managed",
+            "file.get_source_sum",
+            "file.manage_file",
+            "file.source_list",
+        ),
+        "the inside of the state file.managed, which needs Salt",
+    ),
+    **dict.fromkeys(
+        (
+            "file.delete_backup",
+            "file.list_backup",
+            "file.list_backups",
+            "file.list_backups_dir",
+            "file.remove_backup",
+            "file.restore_backup",
+        ),
+        "backups are made by the state file.managed, which needs Salt",
+    ),
+    **dict.fromkeys(
+        ("file.mknod", "file.mknod_blkdev", "file.mknod_chrdev", "file.mknod_fifo", "file.get_devmm"),
+        "udev makes devices",
+    ),
+    **dict.fromkeys(
+        ("file.sed", "file.sed_contains", "file.psed"), "Salt's documentation says itself: file.replace, file.search"
+    ),
+    "file.patch": "the output of patch, which cmd.run shows, too",
+    "file.open_files": "ps.lsof says it of a process",
+    **dict.fromkeys(
+        ("file.restorecon", "file.set_selinux_context"), "SELinux could not be tried where this was written"
+    ),
+}
 DIFFERS = {
     **{
         f"file.find {{scratch}}/find {option}": "what is wrong with an option is a failure (retcode 1), too"
@@ -405,10 +466,15 @@ DIFFERS = {
     'file.blockreplace {scratch}/block/16 "content=new\\n" "marker_start=# begin" "marker_end=# end"': (
         "a file with NUL bytes is refused as what it is"
     ),
+    **{
+        f"file.get_selinux_context {{scratch}}/{name}": "Salt has the retcode of stat for the job's"
+        for name in ("hello", "missing")
+    },
     "file.makedirs made/no/where/": "the sentence names the path",
     **dict.fromkeys(
         (
             "file.get_hash {scratch}/missing",
+            "file.get_diff {scratch}/hello {scratch}/missing",
             "file.read {scratch}/missing",
             "file.read {scratch}/tree",
             "file.write {scratch}/no/such/directory x",

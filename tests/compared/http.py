@@ -90,6 +90,9 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("http.wait_for_successful_query", [f"{URL}/text"], {"wait_for": 2}),
     ("http.wait_for_successful_query", [f"{URL}/gone"], {"wait_for": 1, "request_interval": 0.5}),
 ]
+ONLY_SALT = {
+    "http.update_ca_bundle": "the certificates are those of the system",
+}
 NOT_COMPARED: dict[str, str] = {}
 
 

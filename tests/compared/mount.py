@@ -61,6 +61,26 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("mount.rm_fstab", ["/tmp", None], AT),
     ("mount.fstab", [], AT),
 ]
+ONLY_SALT = {
+    **dict.fromkeys(
+        (
+            "mount.automaster",
+            "mount.rm_automaster",
+            "mount.set_automaster",
+            "mount.rm_vfstab",
+            "mount.set_vfstab",
+            "mount.vfstab",
+            "mount.filesystems",
+            "mount.rm_filesystems",
+            "mount.set_filesystems",
+        ),
+        "of macOS, Solaris and AIX",
+    ),
+    **dict.fromkeys(
+        ("mount.delete_mount_cache", "mount.read_mount_cache", "mount.write_mount_cache", "mount.is_fuse_exec"),
+        "the inside of the state mount.mounted, which needs Salt",
+    ),
+}
 NOT_COMPARED = {"mount.swapon": "it would change the swap space of the machine that this runs on"}
 
 

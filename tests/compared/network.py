@@ -108,9 +108,19 @@ CONNECTIONS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("network.get_route", ["192.0.2.50"], {}),
     ("network.ip_neighs", [], {}),
     ("network.ip_neighs6", [], {}),
+    ("network.ipneighs", [], {}),
+    ("network.ipneighs6", [], {}),
+    ("network.wol", ["02-00-27-13-69-77"], {}),
+    ("network.wol", ["020027136977", "192.0.2.255", 7], {}),
+    ("network.wol", ["nonsense"], {}),
 ]
 CASES = ADDRESSES + CONNECTIONS
-NOT_COMPARED: dict[str, str] = {}
+ONLY_SALT = {
+    "network.fqdns": "it asks name servers, and waits for those that are silent",
+    **dict.fromkeys(("network.get_bufsize", "network.mod_bufsize"), "of ethtool, which few have"),
+    "network.traceroute": "the output of traceroute, which cmd.run shows, too",
+}
+NOT_COMPARED = {"network.mod_hostname": "it would give the machine that this runs on another name"}
 PROGRAMS: list[tuple[str, str, list[list[Any]]]] = [
     ("network.ping", "ping", [["127.0.0.1"], ["127.0.0.1", 1, True]]),
     ("network.dig", "dig", [["localhost"]]),
@@ -154,5 +164,6 @@ NORMAL = {
 DIFFERS = {
     "network.default_route": "a route that refuses is none",
     "network.arp": "a neighbour that has not answered is none",
+    "network.wol nonsense": "an error is a sentence, and no traceback",
 }
 DIFFERS = {fun: how for fun, how in DIFFERS.items() if fun not in NOT_COMPARED}

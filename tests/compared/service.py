@@ -70,8 +70,15 @@ OF_A_TREE: list[tuple[str, list[Any], dict[str, Any]]] = [
 ]
 CASES = READING + (OF_SYSTEMD + OF_A_TREE if SYSTEMD else [])
 NO_SYSTEMD = "systemd does not run here; tests/test_module_service.py calls it for a tree of its own"
+ONLY_SALT = {
+    **dict.fromkeys(
+        ("service.execs", "service.firstboot", "service.offline"),
+        "service.show has what units run; the others prepare images",
+    ),
+}
 NOT_COMPARED = {case[0]: NO_SYSTEMD for case in OF_SYSTEMD + OF_A_TREE if case[0] not in {each[0] for each in READING}}
 NOT_COMPARED = {} if SYSTEMD else NOT_COMPARED
+NOT_COMPARED["service.zap"] = "OpenRC alone has it, and of Salt releases before 3008"
 RAISED = "what is wrong is raised, where Salt returns False"
 OF_SYSV = {
     "service.get_all": "Salt has `-common` for x11-common, and takes the retcode of `runlevel`",

@@ -31,6 +31,9 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("status.vmstats", [], {}),
     ("status.w", [], {}),
 ]
+ONLY_SALT = {
+    "status.proxy_reconnect": "there are no proxy minions",
+}
 NOT_COMPARED: dict[str, str] = {}
 
 

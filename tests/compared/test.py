@@ -33,6 +33,19 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("test.try", ["test.exception"], {"return_try_exception": True, "message": "x"}),
     ("test.try", ["test.exception"], {}),
 ]
+ONLY_SALT = {
+    **dict.fromkeys(
+        (
+            "test.attr_call",
+            "test.deprecation_warning",
+            "test.module_report",
+            "test.provider",
+            "test.providers",
+            "test.tty",
+        ),
+        "they show the inside of Salt's loader, or fail on purpose",
+    ),
+}
 NOT_COMPARED = {
     "test.get_opts": "the options are each program's own",
     "test.not_loaded": "the modules are each program's own",
@@ -41,6 +54,7 @@ NOT_COMPARED = {
     "test.stack": "the stack is each program's own",
     "test.version": "the release is each program's own",
     "test.versions": "the packages are each program's own",
+    "test.versions_information": "the packages are each program's own",
     "test.versions_report": "the packages are each program's own",
 }
 NORMAL = {

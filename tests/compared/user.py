@@ -48,6 +48,9 @@ def _accounts(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 NORMAL = {"AFTER": _accounts}
+ONLY_SALT = {
+    **dict.fromkeys(("user.chloginclass", "user.get_loginclass"), "of BSD"),
+}
 NOT_COMPARED: dict[str, str] = {}
 DIFFERS = {
     "user.rename slbob slbobby": "True, where Salt looks for the new name under the old one and says False",

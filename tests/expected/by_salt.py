@@ -6,15 +6,13 @@ environment with Salt.
     python by_salt.py options < CASES.json > RESULTS.json     the defaults of each of these roles; "valid": all names
     python by_salt.py filters < EXPRESSIONS.json > RESULTS.json
     python by_salt.py schedule < ENTRIES.json > RESULTS.json     {start, seconds, entries}
-    python by_salt.py library < CALLS.json > RESULTS.json     a call: [MODULE.FUNCTION of salt.utils, repr of arguments]
+    python by_salt.py library < CALLS.json > RESULTS.json     calls, as library.py makes them
 
 A result has the pillar with its order, or why there is none; of an entry, the seconds after the start at which it ran,
 looked at in the middle of each."""
 
-import ast
 import copy
 import datetime
-import importlib
 import json
 import logging
 import signal
@@ -22,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import library
 import salt.config
 import salt.pillar
 import salt.utils.jinja  # noqa: F401
@@ -146,16 +145,6 @@ def schedule(case):
         return made.ran
 
 
-def called(case):
-    """What a function of Salt's library gives, as repr, or the name of its error."""
-    name, args = case
-    module, _, function = name.rpartition(".")
-    try:
-        return repr(getattr(importlib.import_module(f"salt.utils.{module}"), function)(*ast.literal_eval(args)))
-    except Exception as error:
-        return type(error).__name__
-
-
 def too_long(*_):
     raise TimeoutError
 
@@ -168,7 +157,7 @@ def main():
     elif sys.argv[1] == "pillar":
         results = [pillar(case) for case in cases]
     elif sys.argv[1] == "library":
-        results = [called(case) for case in cases]
+        results = library.answers(cases)
     elif sys.argv[1] in ("configurations", "options"):
         results = [{"configurations": configuration, "options": options}[sys.argv[1]](case) for case in cases]
     else:

@@ -14,7 +14,7 @@ from saltlite import from_json
 
 
 class EventReader:
-    """What `write_events` writes, read as it comes, across rotations; `everything`: what is there already, too."""
+    """What watchers/events.py writes, read as it comes, across rotations; `everything`: what is there already, too."""
 
     def __init__(self, path: Path, everything: bool = False) -> None:
         self._path, self._rest = path, b""

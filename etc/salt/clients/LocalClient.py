@@ -287,37 +287,51 @@ class LocalClient:
         request |= {name: value for name, value in fields.items() if value is not None}
         if jid and not JID.fullmatch(jid):
             raise Failure(f"{jid!r} is no jid: 20 digits are one, such as {jid_of(time.time())}.", EX_USAGE)
-        jid, fd = self._new_file(jid)
-        temporary = self.jobs / "new" / f".{jid}"
-        try:
-            write_all(fd, to_json(request).encode("utf-8", "surrogateescape"))
-            new = os.stat(self.jobs / "new")
-            if os.geteuid() == 0 and new.st_uid:
-                os.fchown(fd, new.st_uid, -1)  # root publishes through a master that is not root
-            elif os.geteuid() != new.st_uid and os.fstat(fd).st_gid == new.st_gid:
-                os.fchmod(fd, 0o640)  # so that such a master can read it: the group is its own
-            os.rename(temporary, self.jobs / "new" / jid)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise Failure(f"the job could not be written: {error.strerror}.") from None
-        finally:
-            os.close(fd)
+        with self._new() as directory:
+            jid, fd = self._new_file(jid, directory)
+            try:
+                write_all(fd, to_json(request).encode("utf-8", "surrogateescape"))
+                new = os.fstat(directory)
+                if os.geteuid() == 0 and new.st_uid:
+                    os.fchown(fd, new.st_uid, -1)  # root publishes through a master that is not root
+                elif os.geteuid() != new.st_uid and os.fstat(fd).st_gid == new.st_gid:
+                    os.fchmod(fd, 0o640)  # so that such a master can read it: the group is its own
+                os.rename(f".{jid}", jid, src_dir_fd=directory, dst_dir_fd=directory)
+            except OSError as error:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f".{jid}", dir_fd=directory)
+                raise Failure(f"the job could not be written: {error.strerror}.") from None
+            finally:
+                os.close(fd)
         return jid
 
-    def _new_file(self, wanted: str) -> tuple[str, int]:
+    @contextlib.contextmanager
+    def _new(self) -> Iterator[int]:
+        """jobs/new, open: if it is the master's user's, that user may put a link in its place at any moment, and root
+        gives away what it makes there."""
+        try:
+            directory = os.open(self.jobs / "new", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Failure(f"{self.jobs / 'new'} does not take a job from you: {error.strerror}.") from None
+        try:
+            yield directory
+        finally:
+            os.close(directory)
+
+    def _new_file(self, wanted: str, directory: int) -> tuple[str, int]:
         """A dot-name in jobs/new that is ours: its jid, and the file open to be written."""
         now = time.time()
         while True:
             jid = wanted or jid_of(now)
-            temporary = self.jobs / "new" / f".{jid}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             try:
-                return jid, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                return jid, os.open(f".{jid}", flags, 0o600, dir_fd=directory)
             except FileExistsError:
                 if wanted:
                     raise Failure(f"the jid {jid} is taken.") from None
                 now += 1e-6
             except OSError as error:
-                raise Failure(f"{temporary.parent} does not take a job from you: {error.strerror}.") from None
+                raise Failure(f"{self.jobs / 'new'} does not take a job from you: {error.strerror}.") from None
 
     def follow(self, jid: str, tick: float = 0) -> Iterator[Any]:
         """The lines of a job's file as they come, `new` first, until its `end`; Failure if it was refused. With `tick`

@@ -31,12 +31,14 @@ from saltlite import (
     packed_leaf,
     parser_of,
     say,
+    valid_id,
 )
 
 DEF = re.compile(r"^def ([a-z]\w*)\(", re.MULTILINE)
 SHOWN = 1000  # words at the most
 JOBS = 50  # of the last jobs
 MAX_MODULE = 1 << 20  # bytes of a file that is looked through for functions
+PLAIN = re.compile(r"[\w.,:@%+=/^~-]+")  # what no shell takes for anything but a word: bash inserts it as it is
 BREAKS = "=:@"  # bash begins a new word behind these
 
 
@@ -52,7 +54,7 @@ class Words:
         """The ids whose keys are in these states."""
         with contextlib.suppress(OSError, KeyError):
             pki = Path(self.opts["pki_dir"])
-            return [name for state in states for name in names(pki / DIRECTORIES[state])]
+            return [name for state in states for name in names(pki / DIRECTORIES[state]) if valid_id(name)]
         return []
 
     def targets(self, args: list[str]) -> list[str]:
@@ -192,7 +194,7 @@ def main(args: argparse.Namespace) -> int:
     word = words[-1] if len(words) > 1 else ""
     found: list[str] = []
     with contextlib.suppress(Exception):  # whatever the tree, or a site's file, holds: a shell is no place for it
-        found = sorted({each for each in answers(words) if each.startswith(word) and each.isprintable()})
+        found = sorted({each for each in answers(words) if each.startswith(word) and PLAIN.fullmatch(each)})
     cut = max((word.rfind(mark) for mark in BREAKS), default=-1) + 1 if args.shell else 0
     if found:
         say("\n".join(each[cut:] for each in found[:SHOWN]))

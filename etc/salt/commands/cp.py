@@ -36,7 +36,7 @@ from saltlite import (
     from_json,
     packed_leaf,
     printable,
-    put,
+    read,
     say,
     to_json,
     token,
@@ -56,6 +56,8 @@ MAX_CHUNKED = 128 << 20  # bytes of one file for minions that are not saltlite: 
 MAX_MANIFEST = 64 << 20  # bytes of the list that a minion sends
 MAX_PARTS = 100  # names in a path that comes from a minion
 MODES = 0o777
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # no link stands for one
+MAX_LINE = 1 << 16  # bytes of a line of that list
 NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")
 NOT_THERE = "' is not available."  # what a minion returns that does not know the function
 
@@ -160,6 +162,7 @@ class Copy:
         self.wanted, self.files, self.bytes = 0, 0, 0
         self.began = time.monotonic()
         self.offer: Path | None = None
+        self.room = -1  # its directory, open: names below it are the master's user's, and may lead elsewhere by now
 
     # transfers by the file server
 
@@ -170,16 +173,16 @@ class Copy:
             return None
         self.client.check_master()
         place = offers / token(16).hex()
-        for directory in (offers, place):
-            with contextlib.suppress(FileExistsError):
-                directory.mkdir(mode=0o700)
-                os.chown(directory, owner.st_uid, owner.st_gid)
+        fd = os.open(self.client.cache, DIRECTORY & ~os.O_NOFOLLOW)
+        for name in (offers.name, place.name):
+            fd = made(name, fd, owner)
+        self.room = fd
         self.offer = place
         return place
 
     def lay_down(self, found: list[Source], place: Path) -> str:
         """Copy the sources into an offer, and give the hash of its list. Failure where there is no room."""
-        info, owner = os.statvfs(place), os.stat(place)
+        info, owner = os.fstatvfs(self.room), os.fstat(self.room)
         room = info.f_bavail * info.f_frsize - self.client.opts["keep_free"]
         if (size := sum(source.info.st_size for source in found if source.is_file)) > room:
             raise Failure(f"{place.parent} has no room for {in_words(size)}, beside what keep_free says.")
@@ -187,21 +190,30 @@ class Copy:
         for number, source in enumerate(found):
             entry: dict[str, Any] = {"path": source.name, "mode": stat.S_IMODE(source.info.st_mode) & MODES}
             if source.is_file:
-                entry |= {"file": str(number)} | self.lay_one(source, place / str(number), owner)
+                entry |= {"file": str(number)} | self.lay_one(source, str(number), owner)
                 self.files, self.bytes = self.files + 1, self.bytes + entry["size"]
             lines.append(to_json(entry) + "\n")
         text = "".join(lines).encode("utf-8", "surrogateescape")
-        put(place / "manifest", text, sync=False)
-        os.chown(place / "manifest", owner.st_uid, owner.st_gid)
+        fd = self.new_file("manifest", owner)
+        try:
+            write_all(fd, text)
+        finally:
+            os.close(fd)
         return hashlib.sha256(text).hexdigest()
 
-    def lay_one(self, source: Source, target: Path, owner: os.stat_result) -> dict[str, Any]:
+    def new_file(self, name: str, owner: os.stat_result) -> int:
+        """A file of the offer, which nobody asks for yet; it is the master's user's."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=self.room)
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+        return fd
+
+    def lay_one(self, source: Source, name: str, owner: os.stat_result) -> dict[str, Any]:
         """Copy one file; gives {size, hash} of what was read."""
         digest, size = hashlib.sha256(), 0
         with open(source.path, "rb") as file:
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = self.new_file(name, owner)
             try:
-                os.fchown(fd, owner.st_uid, owner.st_gid)
                 while data := file.read(PART):
                     digest.update(data)
                     write_all(fd, data)
@@ -417,6 +429,21 @@ class Copy:
         return code or (EX_FAILED if self.unknown else EX_OK)
 
 
+def made(name: str, directory: int, owner: os.stat_result) -> int:
+    """A directory in an open one, which is closed; open, and made where it is not there: then for the master's user."""
+    try:
+        new = False
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+            new = True
+        fd = os.open(name, DIRECTORY, dir_fd=directory)
+    finally:
+        os.close(directory)
+    if new:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+    return fd
+
+
 def hash_of(file: Any, kind: str) -> str:
     """The hash of an open file, in hex."""
     digest = hashlib.new(kind, usedforsecurity=False)
@@ -446,14 +473,15 @@ class Arrival:
 
     def entries(self, wanted: str) -> Iterator[Any]:
         """The lines of its list, which has the hash that its return says."""
-        with open(self.stage / "manifest", "rb") as file:
-            text = file.read(MAX_MANIFEST + 1)
-        if len(text) > MAX_MANIFEST or hashlib.sha256(text).hexdigest() != wanted:
-            raise ValueError("its list is too long, or not the one that it returned")
-        lines = text.splitlines()
-        if len(lines) > self.left:
+        text = read(self.stage / "manifest", MAX_MANIFEST)
+        if hashlib.sha256(text).hexdigest() != wanted:
+            raise ValueError("its list is not the one that it returned")
+        if text.count(b"\n") + (not text.endswith(b"\n")) > self.left:
             raise ValueError("its list has more files than --max-files")
-        yield from map(from_json, lines)
+        for line in text.removesuffix(b"\n").split(b"\n") if text else ():
+            if len(line) > MAX_LINE:
+                raise ValueError("a line of its list is too long")
+            yield from_json(line)
 
     def take(self, entry: dict[str, Any]) -> None:
         """Put one file or directory to its place, with its mode."""
@@ -466,7 +494,7 @@ class Arrival:
                 self.put(entry, directory, names[-1], mode & MODES)
             else:
                 self.make(names[-1], directory)
-                fd = os.open(names[-1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+                fd = os.open(names[-1], DIRECTORY, dir_fd=directory)
                 try:
                     os.fchmod(fd, mode & MODES | 0o700)  # more comes into it
                 finally:
@@ -491,13 +519,12 @@ class Arrival:
 
     def opened(self, names: list[str]) -> int:
         """The directory of these names below the target, made where it is not there; through no link."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.make(str(self.target))
-        fd = os.open(self.target, flags)
+        fd = os.open(self.target, DIRECTORY)
         for name in names:
             try:
                 self.make(name, fd)
-                inner = os.open(name, flags, dir_fd=fd)
+                inner = os.open(name, DIRECTORY, dir_fd=fd)
             finally:
                 os.close(fd)
             fd = inner
@@ -510,9 +537,10 @@ class Arrival:
             raise ValueError("it is none of the files that were sent")
         self.used.add(number)
         temporary, digest = f".{token(8).hex()}", hashlib.sha256()
-        with open(self.stage / number, "rb") as file:
-            self.bytes_left -= os.fstat(file.fileno()).st_size
-            if self.bytes_left < 0:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(self.stage / number, flags), "rb") as file:
+            self.bytes_left -= (info := os.fstat(file.fileno())).st_size
+            if self.bytes_left < 0 or not stat.S_ISREG(info.st_mode):
                 raise ValueError("it has more bytes than --max-size")
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
             try:
@@ -550,7 +578,7 @@ def bar(moved: Path) -> Iterator[Any]:
     def follow() -> None:
         while not ended.wait(0.2):
             with contextlib.suppress(OSError, ValueError):
-                shown.update(task, completed=int(moved.read_text()))
+                shown.update(task, completed=int(read(moved, 100)))
 
     with shown:
         watcher = threading.Thread(target=follow, daemon=True)

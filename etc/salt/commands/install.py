@@ -9,6 +9,7 @@ it. A file that is not in it, or has been changed since, is not ours: it is neve
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from saltlite import EX_OK, EX_USAGE, Command, Failure, packed_leaf, put, say
 
 manual, shells, units = (packed_leaf("terminal", name) for name in ("manual", "shells", "units"))
-trial = packed_leaf("terminal", "trial")
+trial, ways = packed_leaf("terminal", "trial"), packed_leaf("terminal", "ways")
 ROLES = ("master", "minion")
 STUB = """# The options of the {role}, with their defaults and what they mean: `man salt-{role}` and README.
 # Files in {role}.d/*.conf count too.
@@ -115,16 +116,26 @@ def interpreter(args: argparse.Namespace) -> str:
         raise Failure(f"--python {python}: its absolute path is wanted.", EX_USAGE)
     if args.python or args.root != "/":
         return python
-    for path in (Path(os.path.realpath(python)), *Path(os.path.realpath(python)).parents):
-        info = os.stat(path)
-        loose = info.st_uid or info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
-        if loose or not info.st_mode & stat.S_IXOTH:
+    for path in ways.way_to(python):
+        loose = ways.loose(path)
+        if loose or not os.lstat(path).st_mode & stat.S_IXOTH:
             who = "could be changed by others than root" if loose else "is closed to the master's user"
             raise Failure(
                 f"{path} {who}, and the daemons would run {python}: use the system's python3, or name another with "
                 "--python."
             )
     return python
+
+
+def check_place(place: Place) -> None:
+    """Failure if others than root could put another program where the units look for this one."""
+    for path in ways.way_to(str(place.at(place.lib))):
+        with contextlib.suppress(FileNotFoundError):  # it will be made
+            if ways.loose(path):
+                raise Failure(
+                    f"{path} could be changed by others than root, and root's daemons would run what lies below it: "
+                    "chown it to root and `chmod go-w` it, or name another --prefix."
+                )
 
 
 def items_of(place: Place, roles: Iterable[str], python: str, source: bytes, master: str | None) -> list[Item]:
@@ -248,6 +259,8 @@ def main(args: argparse.Namespace) -> int:
     place, python = Place(args.root, args.prefix), interpreter(args)
     manifest = place.read()
     roles = sorted({*args.roles, *manifest["roles"]})
+    if roles and args.root == "/":
+        check_place(place)
     items = items_of(place, roles, python, Path(source).read_bytes(), args.master)
     todo = standing(place, items, manifest)
     would = "would be " if args.dry_run else ""

@@ -262,11 +262,13 @@ def hold(args: argparse.Namespace, jobs: Any, jid: str) -> int:
             raise Failure(f"job {job.jid} is not paused.") from None
         say(f"rm jobs/active/{path.name}")
         return EX_OK
-    owner = os.stat(path.parent)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # once: a name may lead elsewhere soon
+    owner = os.fstat(directory)
+    fd = os.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     if os.geteuid() == 0:
         os.fchown(fd, owner.st_uid, owner.st_gid)  # root speaks to a master that is not root
     os.close(fd)
+    os.close(directory)
     say(f"touch jobs/active/{path.name}")
     return EX_OK
 

@@ -7,9 +7,10 @@ import argparse
 import collections
 import contextlib
 import fnmatch
+import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -252,14 +253,40 @@ def key_show(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
     return EX_OK
 
 
+@contextlib.contextmanager
+def as_owner(tree: MasterTree) -> Iterator[None]:
+    """With the rights of the master's user, where root calls: in directories that are that user's, names may lead
+    elsewhere by now, and what is removed or renamed there root alone could."""
+    owners: dict[int, int] = {}
+    for name in DIRECTORIES.values():
+        with contextlib.suppress(FileNotFoundError):
+            info = os.lstat(tree.pki / name)  # a link that was put there is that user's, too
+            owners |= {info.st_uid: info.st_gid} if info.st_uid else {}
+    if os.geteuid() != 0 or len(owners) != 1:
+        yield
+        return
+    ((uid, gid),) = owners.items()
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups([gid])
+        os.setegid(gid)
+        os.seteuid(uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, target: str, minion_id: str) -> bool:
     """Move one key file, or remove it without `target`, and say so; False if it holds no key that could be accepted."""
     source, text = tree.key_path(state, minion_id), f"rm {DIRECTORIES[state]}/{minion_id}"
     with contextlib.suppress(FileNotFoundError):  # somebody was faster
         if not target:
-            if args.preserve_minions == "True" and state == ACCEPTED:  # of others nothing is kept
-                tree.data.preserve(minion_id)
-            source.unlink()
+            with as_owner(tree):
+                if args.preserve_minions == "True" and state == ACCEPTED:  # of others nothing is kept
+                    tree.data.preserve(minion_id)
+                source.unlink()
         else:
             if target == ACCEPTED:
                 try:
@@ -268,7 +295,8 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
                     text = f"The key of {minion_id} is not accepted: {error}. It stays in {DIRECTORIES[state]}."
                     print(printable(text), file=sys.stderr)
                     return False
-            move(source, tree.key_path(target, minion_id))
+            with as_owner(tree):
+                move(source, tree.key_path(target, minion_id))
             text = f"mv {DIRECTORIES[state]}/{minion_id} {DIRECTORIES[target]}/"
     if not args.quiet and args.out not in STRUCTURED:
         say(printable(f"Key for minion {minion_id} {verb.removesuffix('e')}ed: {text}"))

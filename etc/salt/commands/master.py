@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,16 @@ def given_on(args: argparse.Namespace) -> dict[str, Any]:
     return given | {name: os.path.abspath(given[name]) for name in ("pidfile", "log_file") if given.get(name)}
 
 
-def daemon_opts(role: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a daemon, with its log set up and its configuration's warnings said. With --check that is all."""
+def daemon_opts(role: str, args: argparse.Namespace, more: Callable[[dict[str, Any]], object] = bool) -> dict[str, Any]:
+    """The options of a daemon, with its log set up and its configuration's warnings said. With --check that is all,
+    but for what else may be wrong with it, of which `more` raises Failure."""
     given = given_on(args)
     opts = load_opts(role, args.config_dir, given) | {"__given__": given}
     if args.only_check:
         log_to.set_up({"log_level": opts["log_level"]})
         say_warnings(opts)
         check_owners(opts)
+        more(opts)
         raise SystemExit(EX_OK)
     around.prepare(opts, args)
     say_warnings(opts)

@@ -91,7 +91,7 @@ def startup(opts: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(args: argparse.Namespace) -> int:
-    opts = daemon.daemon_opts("minion", args)
+    opts = daemon.daemon_opts("minion", args, lambda opts: (find_id(opts), startup(opts)))
     opts["id"] = opts["__given__"]["id"] = minion_id_of(opts)
     if opts["file_client"] == "local":
         log.error(

@@ -103,7 +103,7 @@ class Runner:
         found = {minion_id: line.get("return") for minion_id, line in results.items()} if returned else {}
         if missing:
             found |= {each: "Minion did not return" for each in told["Minions"] if each not in results}
-        out = next((line["out"] for line in results.values() if line.get("out")), None)
+        out = next(filter(None, map(terminal.wished, results.values())), None)
         return {"outputter": out, "data": found} if out and out != "nested" else found
 
     def exit_success(self, jid: Any) -> dict[str, bool]:

@@ -176,7 +176,9 @@ def state_arguments(parser: argparse.ArgumentParser) -> None:
 
 def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
     """Put together for `show` what the command line says of states, and behind it the configuration."""
-    how = check("--state-output", args.state_output, options_of("master")["state_output"], "the command line")
+    option = options_of("master")["state_output"]
+    option = option._replace(kind=packed_leaf("options", "both").STATE_OUTPUT)
+    how = check("--state-output", args.state_output, option, "the command line")
     args.states = {"state_output": how if args.state_output else opts["state_output"]}
     for name in STATE_FLAGS:
         args.states[name] = getattr(args, name) == "True" if getattr(args, name) else opts[name]

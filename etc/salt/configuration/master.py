@@ -6,7 +6,7 @@ import functools
 import glob
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,24 @@ def place_roots(roots: Mapping[Any, Any], root: Path, default: bool) -> dict[str
     }
 
 
+def missing_pillars(listed: Any) -> Iterator[str]:
+    """Why a kind of ext_pillar gives nothing, a sentence for each."""
+    if listed:  # the leaf is large
+        compiler = packed_leaf("requests", "pillar")
+        for kind, _ in compiler.externals(listed):
+            try:
+                compiler.external_leaf(kind)
+            except Failure as failure:
+                yield str(failure)
+
+
 def finish(opts: dict[str, Any], others: Mapping[str, str]) -> list[tuple[int, str]]:
     """Resolve roots and what other options follow from; what is to be told at the start. Raises Failure."""
     hours = both.as_number(opts.get("keep_jobs"))
     if opts["keep_jobs_seconds"] == DAY and type(hours) in (int, float) and hours >= 0:  # Salt's older word
         opts["keep_jobs_seconds"] = int(hours * 3600)
     table, told = options_of("master"), [*salts.verdicts("master", opts, others), *acl.checked(opts)]
+    told += [(logging.ERROR, sentence) for sentence in missing_pillars(opts["ext_pillar"])]
     for name in ("file_roots", "pillar_roots"):
         opts[name] = place_roots(opts[name], Path(opts["root_dir"]), opts[name] is table[name].default)
     if opts["file_roots"].pop("__env__", None) is not None:

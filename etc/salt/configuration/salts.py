@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from saltlite import nearest, options_of
+from saltlite import nearest, options_of, packed_leaf
 
 # Caches, processes, buffers, texts of logs, directories of kinds of files that are not here: all works without.
 # What concerns states is read by salt-call itself, which applies them.
@@ -184,8 +184,14 @@ def verdict(role: str, name: str, value: Any) -> tuple[int, str]:
     return logging.WARNING, f"unknown option {name!r} is ignored{nearest(name, options_of(role)) or '.'}"
 
 
-def verdicts(role: str, opts: Mapping[str, Any], others: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-    """What is told of the options that files name and the role has not: pairs (name, the file that names it)."""
+def verdicts(role: str, opts: dict[str, Any], others: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """What is told of the options that files name and the role has not: pairs (name, the file that names it). A word
+    that Salt takes for another is replaced by that one."""
+    for name, (words, instead) in packed_leaf("options", "both").TAKEN_FOR.items():
+        if name in opts and opts[name] not in words:
+            sentence = f"{name}: {opts[name]} is none of {', '.join(words)}; it counts as {instead}, as with Salt."
+            opts[name] = instead
+            yield logging.WARNING, sentence
     for name, source in others.items():
         level, sentence = verdict(role, name, opts[name])
         yield level, f"{source}: {sentence}"

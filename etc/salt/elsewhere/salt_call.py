@@ -5,7 +5,7 @@ a site has put beside it or synced, and a cache of its own, CACHE/salt-call. A s
 or a script that starts it, is none: it would ask itself.
 
 Jobs and `call` ask it. `__salt__['x.y']` in a module and `sys.list_functions` know the files here alone. The return
-comes as JSON, so keys of maps come back as text."""
+comes through an outputter of ours (output/typed_json.py), so keys of maps and bytes are what they were."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from saltlite import PACKED, CommandExecutionError, Execution, leaf_files, nearest, put
+from saltlite import PACKED, CommandExecutionError, Execution, from_json, leaf_files, nearest, put
 
 PLACES = "/usr/bin:/usr/local/bin:/opt/saltstack/salt"  # where packages put salt-call, whatever PATH says
 JSON_SIZE = 4  # times max_return_size: the bytes that salt-call may print, for JSON is longer than a return
@@ -32,6 +32,8 @@ HEAD = 4096  # bytes of a program in which a script that starts this one names i
 STARTS_OURS = re.compile(rb"\bsaltlite(?:\.pyz?)?(?![\w/.-])")  # the program, and no directory of that name
 OURS = re.compile(rb"^\s*(?:from|import) saltlite\b", re.MULTILINE)
 FUN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+OUTPUTTER = PACKED / "elsewhere" / "output" / "typed_json.py"
+WARNING = re.compile(r"(?m)^\S+\.py:\d+: \w+Warning: .*\n(?:  .*\n)?")  # and the line that it is about
 ODD = re.compile("[#\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML reads these as escapes only, or not as themselves
 
 
@@ -123,10 +125,12 @@ def _modules(minion: Execution, home: Path) -> str:
 def _configuration(minion: Execution) -> Path:
     """The directory with salt-call's configuration: the minion's own files, and over them what this minion is."""
     home, conf = Path(minion.opts["cachedir"], "salt-call"), Path(minion.opts["conf_dir"])
-    (home / "conf").mkdir(0o700, parents=True, exist_ok=True)
+    for name in ("conf", "output"):
+        (home / name).mkdir(0o700, parents=True, exist_ok=True)
     own = {name: minion.opts[name] for name in ("id", "master", "master_port", "pki_dir")}
     own |= {"root_dir": "/", "cachedir": f"{home}/cache", "sock_dir": f"{home}/sock", "log_file": f"{home}/log"}
     own |= {"extension_modules": f"{minion.opts['cachedir']}/extmods", "module_dirs": [_modules(minion, home)]}
+    own["outputter_dirs"] = [f"{home}/output"]
     own |= {name: minion.opts[name] for name in ("file_roots", "pillar_roots") if minion.local and name in minion.opts}
     own |= {"gpg_keydir": minion.opts["gpg_keydir"] or f"{conf}/gpgkeys"}  # for pillar_enc
     own |= {"log_level_logfile": "quiet", "user": pwd.getpwuid(os.geteuid()).pw_name}
@@ -134,10 +138,19 @@ def _configuration(minion: Execution) -> Path:
     files = [f"{conf}/minion", *more, f"{home}/conf/own"]  # the later wins
     for name, data in {"own": own, "minion": {"include": files, "default_include": ""}}.items():
         put(home / "conf" / name, json.dumps(data) + "\n", sync=False)
+    put(home / "output" / OUTPUTTER.name, OUTPUTTER.read_text(), sync=False)
     grains = home / "conf" / "grains"
     if not grains.is_symlink():
         grains.symlink_to(conf / "grains")
     return home / "conf"
+
+
+def _last_words(said: str) -> str:
+    """What salt-call has said, without Python's warnings; of a traceback what stands behind it: the error."""
+    lines = WARNING.sub("", said.strip() + "\n").strip().splitlines()
+    if any(line.lstrip().startswith('File "') for line in lines):
+        lines = lines[max(number for number, line in enumerate(lines) if line[:1] == " ") + 1 :] or lines[-1:]
+    return "\n".join(lines)
 
 
 def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -145,7 +158,7 @@ def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwarg
     none."""
     words = [word(arg) for arg in args]
     words += [f"{name}={word(value)}" for name, value in kwargs.items() if not name.startswith("__")]
-    command = [program, "-c", str(_configuration(minion)), "--out=json", "--out-indent=-1", "--retcode-passthrough"]
+    command = [program, "-c", str(_configuration(minion)), "--out=typed_json", "--retcode-passthrough"]
     command += ["--local"] * minion.local
     command += ["--no-return-event", "--no-color", "--log-level=error", "--", fun, *words]
     # a bundled interpreter must not meet the modules of the one that runs the minion
@@ -161,12 +174,12 @@ def call(minion: Execution, program: str, fun: str, args: tuple[Any, ...], kwarg
             if len(output) > most:
                 made.kill()
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - MAX_SAID))
-        said = (errors.read() or output[-MAX_SAID:]).decode(errors="replace").strip()
+        said = _last_words((errors.read() or output[-MAX_SAID:]).decode(errors="replace"))
     if len(output) > most:
         raise CommandExecutionError(f"{program} printed more than {most} bytes, for a max_return_size that is smaller.")
     try:
-        ret = json.loads(output)["local"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        ret = from_json(output)["local"]
+    except (ValueError, KeyError, TypeError):
         raise CommandExecutionError(f"{program} ended with exit code {made.returncode}: {said}") from None
     minion.context["retcode"] = made.returncode
     return ret
@@ -199,10 +212,13 @@ def function(minion: Execution, fun: str) -> Callable[..., Any]:
         raise CommandExecutionError(unavailable + _hint(minion, fun, why) + missing)
 
     def elsewhere(*args: Any, **kwargs: Any) -> Any:
+        said = f"'{fun}' is not available."
         try:
-            return call(minion, program, fun, args, kwargs)
+            ret = call(minion, program, fun, args, kwargs)
+            if not isinstance(ret, dict) or ret.get(fun) != said:  # with the documentation of functions of such names
+                return ret
         except CommandExecutionError as error:
-            if not str(error).endswith(f"'{fun}' is not available."):
+            if not str(error).endswith(said):
                 raise
         raise CommandExecutionError(f"{unavailable} Neither a file here nor {program} has it.{_hint(minion, fun, why)}")
 

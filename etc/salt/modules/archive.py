@@ -33,12 +33,13 @@ FORMATS = {  # how a name ends -> what it is
 
 
 def _sources(sources: Any) -> list[str]:
-    """What is to be packed: a text with commas, or a list; globs are filled in. None is taken for an option."""
+    """What is to be packed: a text with commas, or a list; globs are filled in, and what they find
+    is never taken for an option."""
     words = sources if isinstance(sources, (list, tuple)) else str("" if sources is None else sources).split(",")
     found: list[str] = []
     for word in (str(word).strip() for word in words):
         if re.search(r"[*?[]", word):
-            found += [f"./{name}" if name.startswith("-") else name for name in sorted(glob.glob(word))]
+            found += [_file(name) for name in sorted(glob.glob(word))]
         elif word:
             found.append(word)
     return found
@@ -52,6 +53,12 @@ def _run(command: list[Any], test: bool, **how: Any) -> list[str]:
     if test:
         return [f"Would run: {shlex.join(words)}"]
     return __salt__["cmd.run"](words, python_shell=False, **how).splitlines()
+
+
+def _file(name: Any) -> str:
+    """A file's name, which no program takes for an option."""
+    text = str(name)
+    return f"./{text}" if text.startswith("-") else text
 
 
 def _trimmed(names: list[str], trim_output: Any) -> list[str]:
@@ -142,7 +149,7 @@ def gzip(sourcefile, template=None, runas=None, options=None, test=False):
         True: say what would be run
 
     CLI Example: salt '*' archive.gzip /tmp/sourcefile.txt options='-9 --verbose'"""
-    return _run(["gzip", *shlex.split(options or ""), sourcefile], test, template=template, runas=runas)
+    return _run(["gzip", *shlex.split(options or ""), _file(sourcefile)], test, template=template, runas=runas)
 
 
 def gunzip(gzipfile, template=None, runas=None, options=None, test=False):
@@ -160,7 +167,7 @@ def gunzip(gzipfile, template=None, runas=None, options=None, test=False):
         True: say what would be run
 
     CLI Example: salt '*' archive.gunzip /tmp/sourcefile.txt.gz"""
-    return _run(["gunzip", *shlex.split(options or ""), gzipfile], test, template=template, runas=runas)
+    return _run(["gunzip", *shlex.split(options or ""), _file(gzipfile)], test, template=template, runas=runas)
 
 
 def cmd_zip(zip_file, sources, template=None, cwd=None, runas=None, test=False):
@@ -180,7 +187,7 @@ def cmd_zip(zip_file, sources, template=None, cwd=None, runas=None, test=False):
         True: say what would be run
 
     CLI Example: salt '*' archive.cmd_zip /tmp/zipfile.zip /tmp/sourcefile1,/tmp/sourcefile2"""
-    return _run(["zip", "-r", zip_file, *_sources(sources)], test, cwd=cwd, template=template, runas=runas)
+    return _run(["zip", "-r", _file(zip_file), *_sources(sources)], test, cwd=cwd, template=template, runas=runas)
 
 
 def cmd_unzip(
@@ -222,7 +229,7 @@ def cmd_unzip(
         *(["-P", password] if password else []),
         *([flags if flags[0] == "-" else f"-{flags}"] if flags else []),
     ]
-    command += [zip_file, "-d", dest, *(["-x", *_listed(excludes)] if excludes else [])]
+    command += [_file(zip_file), "-d", dest, *(["-x", *_listed(excludes)] if excludes else [])]
     if test or not shutil.which("unzip"):
         return _run(command, test)
     words = [str(word) for word in command]
@@ -272,7 +279,7 @@ def zip_(zip_file, sources, template=None, cwd=None, runas=None, zip64=False, te
         members = [member for path in paths for member in _members(path, top)]
         if test:
             return [name for name, _ in members]
-        target = os.path.realpath(zip_file)
+        target = os.path.join(os.path.realpath(os.path.dirname(zip_file)), os.path.basename(zip_file))  # a link goes
         beside = f"{target}.{secrets.token_hex(4)}"
         try:
             with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED, bool(zip64)) as archive:
@@ -304,19 +311,30 @@ def _members(path: str, top: str) -> Iterator[tuple[str, str]]:
 
 
 def _way_out(name: str, links: Mapping[str, str]) -> str:
-    """Why a member may not be unpacked; empty if it stays in the directory. `links`: the archive's own, by name."""
+    """Why a member may not be unpacked; empty if it stays in the directory. `links`: the archive's own, by normal name.
+
+    A link that goes up behind a name (`a/..`) is judged by the file system, where `a` may be a link, so it is none."""
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or ".." in parts or "\0" in name or not name.strip("/"):
         return "its name leads out of the directory"
-    for depth in range(1, len(parts)):
-        if "/".join(parts[:depth]) in links:
-            return "it would be written through a link of the archive"
-    target = links.get(name)
+    place = posixpath.normpath(name)
+    if any("/".join(place.split("/")[:depth]) in links for depth in range(1, place.count("/") + 1)):
+        return "it would be written through a link of the archive"
+    target = links.get(place)
     if target is not None:
-        place = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
-        if target.startswith("/") or place == ".." or place.startswith("../"):
+        leads = posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
+        up = [part for part in target.split("/") if part not in ("", ".")]
+        turns = any(part == ".." and before != ".." for before, part in zip(up, up[1:], strict=False))
+        if target.startswith("/") or turns or leads == ".." or leads.startswith("../"):
             return f"it is a link to {target}"
     return ""
+
+
+def _inside(real: str, info: Any) -> bool:
+    """Whether a member comes to lie in the directory whose real name is given, whatever links are there now."""
+    name = info.filename.rstrip("/")
+    place = os.path.realpath(os.path.join(real, name if info.is_dir() else os.path.dirname(name)))
+    return place == real or place.startswith(f"{real.rstrip('/')}/")
 
 
 def _checked(archive: Any, names: list[str], dest: str, password: bytes | None) -> dict[str, str]:
@@ -324,15 +342,14 @@ def _checked(archive: Any, names: list[str], dest: str, password: bytes | None) 
     no room for it."""
     infos = [archive.getinfo(name) for name in names]
     links = {
-        info.filename: archive.read(info, password).decode("utf-8", "surrogateescape")
+        posixpath.normpath(info.filename): archive.read(info, password).decode("utf-8", "surrogateescape")
         for info in infos
         if stat.S_ISLNK(info.external_attr >> 16) and info.file_size < 4096
     }
     real = os.path.realpath(dest)
     for info in infos:
         why = _way_out(info.filename, links)
-        parent = os.path.realpath(os.path.join(real, os.path.dirname(info.filename.rstrip("/"))))
-        if not why and parent != real and not parent.startswith(f"{real.rstrip('/')}/"):
+        if not why and not _inside(real, info):
             why = "a link in the directory leads out of it"
         if why:
             raise CommandExecutionError(f"{info.filename!r} is not unpacked, and nothing else: {why}.")
@@ -396,7 +413,8 @@ def unzip(
                 names = [name for name in archive.namelist() if name not in excluded]
                 links = _checked(archive, names, dest, key)
                 for name in [] if test else names:
-                    _unpack(archive, archive.getinfo(name), dest, links.get(name), key, extract_perms)
+                    link = links.get(posixpath.normpath(name))
+                    _unpack(archive, archive.getinfo(name), dest, link, key, extract_perms)
         except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
             raise CommandExecutionError(f"{problem}: {error}") from None
     return _trimmed(names, trim_output)

@@ -77,9 +77,9 @@ def _file_hash(path: Path | str, kind: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
-    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and, where none is given, mode. Gives
-    `dest`."""
+def _behind(dest: str) -> tuple[Path, os.stat_result | None]:
+    """The file that a path means, behind links, and what is there now; CommandExecutionError for somebody else's link
+    in a directory of everybody's, OSError."""
     # PermissionError for a symlink of somebody's in /tmp (protected_symlinks)
     parent = os.open(os.path.dirname(dest) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -94,6 +94,13 @@ def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
                 raise CommandExecutionError(f"{dest} is a symlink of {user_name(old.st_uid)}, which is not followed.")
             real, old = Path(os.path.realpath(real)), None
             old = os.stat(real)
+    return real, old
+
+
+def _put_copy(source: Path, dest: str, mode: int | None = None) -> str:
+    """Make `dest` a copy, all or nothing; a file that it replaces leaves it owner and, where none is given, mode. Gives
+    `dest`."""
+    real, old = _behind(dest)
     if old and not stat.S_ISREG(old.st_mode):
         raise CommandExecutionError(f"{dest} is no regular file, so nothing is written there.")
     temporary = real.parent / f".{real.name[:200]}.{token(4).hex()}"
@@ -244,9 +251,9 @@ def _fetch(minion: Execution, path: str, saltenv: str, dest: str = "", gzip: Any
     raise CommandExecutionError(f"salt://{path} came three times with another hash than the master says.")
 
 
-def _download(url: str) -> Iterator[bytes]:
-    """What is at an http or https address, in pieces; certificates are always verified, and no redirection leaves
-    https, or these two."""
+def _download(url: str, verify: bool = True) -> Iterator[bytes]:
+    """What is at an http or https address, in pieces; `verify`: certificates are. No redirection leaves https, or
+    these two."""
     import http.client
     import ssl
     import urllib.parse
@@ -268,7 +275,10 @@ def _download(url: str) -> Iterator[bytes]:
         request.add_unredirected_header(
             "Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode()
         )
-    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(request, timeout=60) as response:
             left = int(response.headers.get("Content-Length") or -1)
@@ -281,7 +291,7 @@ def _download(url: str) -> Iterator[bytes]:
         raise CommandExecutionError(f"{shown} cannot be downloaded: {getattr(error, 'reason', error)}.") from None
 
 
-def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None) -> str:
+def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash: str | None, verify: bool) -> str:
     """Bring what is at an http or https address to `dest` or `place`; gives where it is."""
     wanted = str(source_hash or "").rpartition("=")[2].lower()
     if wanted and len(wanted) not in HASHES:
@@ -290,7 +300,7 @@ def _fetch_url(minion: Execution, url: str, place: Path, dest: str, source_hash:
         return dest or str(place)
     with _in_a_sentence(f"{dest or place} cannot be written"), _open_part(minion, url) as (fd, part):
         os.ftruncate(fd, 0)
-        for chunk in _download(url):
+        for chunk in _download(url, verify):
             write_all(fd, chunk)
         if wanted and _file_hash(part, HASHES[len(wanted)]) != wanted:
             part.unlink()
@@ -325,7 +335,13 @@ def _content(minion: Execution, path: str) -> Any:
 
 
 def _get_url(
-    minion: Execution, path: str, dest: str | None, saltenv: str | None, makedirs: Any, source_hash: Any
+    minion: Execution,
+    path: str,
+    dest: str | None,
+    saltenv: str | None,
+    makedirs: Any,
+    source_hash: Any,
+    verify: bool = True,
 ) -> Any:
     """A file at any address: where it is now, or what is in it if `dest` is None; "" or False if there is none."""
     scheme, colon, rest = str(path).partition("://")
@@ -346,7 +362,7 @@ def _get_url(
         return _kept(minion, _download(path))
     if (target := _destination(dest, path.rpartition("/")[2] or "index.html", makedirs)) is None:
         return ""
-    return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash)
+    return _fetch_url(minion, path, _cached_url(minion, path, saltenv), target, source_hash, verify)
 
 
 def _asked(minion: Execution, load: dict[str, Any]) -> dict[str, Any]:
@@ -526,13 +542,11 @@ def cache_dest(minion: Execution, url, saltenv=None):
 
 @with_minion
 def cache_file(minion: Execution, path, saltenv=None, source_hash=None, verify_ssl=True, use_etag=False):
-    """Bring one file into the cache; gives where it is, False if there is none. Certificates are always verified, and
-    no file is taken for another because of its etag.
+    """Bring one file into the cache; gives where it is, False if there is none. With verify_ssl=False any certificate
+    will do; no file is taken for another because of its etag.
 
     CLI Example: salt '*' cp.cache_file salt://path/to/file"""
-    if not verify_ssl:
-        raise CommandExecutionError("Certificates are always verified: leave verify_ssl out, or use an http address.")
-    return _get_url(minion, path, "", saltenv, True, source_hash)
+    return _get_url(minion, path, "", saltenv, True, source_hash, bool(verify_ssl))
 
 
 @with_minion
@@ -735,10 +749,11 @@ def recv(files, dest):
             return "Destination unavailable"
         path = os.path.join(dest, base) if inside else dest
         try:
-            with open(path, "wb") as file:
+            fd = os.open(_behind(path)[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            with open(fd, "wb") as file:
                 file.write(text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape"))
             found[path] = True
-        except OSError:
+        except (OSError, CommandExecutionError):
             found[path] = False
     return found
 
@@ -756,8 +771,8 @@ def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, 
         data = base64.b64decode(chunk)
         data = _chunk_of({"data": data, "gzip": True}) if compressed and data else data
         os.makedirs(os.path.dirname(dest) or ".", exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
-        fd = os.open(dest, flags, 0o666 if mode is None else 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
+        fd = os.open(_behind(dest)[0], flags, 0o666 if mode is None else 0o600)
         try:
             if mode is not None and not append:
                 os.fchmod(fd, int(mode) & MODES)
@@ -765,7 +780,7 @@ def recv_chunked(minion: Execution, dest, chunk, append=False, compressed=True, 
         finally:
             os.close(fd)
         return True
-    except (OSError, PayloadError, binascii.Error, TypeError, ValueError) as error:
+    except (OSError, PayloadError, CommandExecutionError, binascii.Error, TypeError, ValueError) as error:
         minion.context["retcode"] = 1
         return f"{dest}: {getattr(error, 'strerror', None) or error}"
 

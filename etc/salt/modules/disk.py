@@ -115,7 +115,7 @@ def blkid(device=None, token=None):
         salt '*' disk.blkid
         salt '*' disk.blkid /dev/sda
         salt '*' disk.blkid token='TYPE=ext4'"""
-    done = _run("blkid", *([str(device)] if device else ["-t", str(token)] if token else []))
+    done = _run("blkid", *(["--", str(device)] if device else ["-t", str(token)] if token else []))
     found = {}
     for line in done.stdout.splitlines() if not done.returncode else ():
         name, _, rest = line.partition(": ")

@@ -68,7 +68,7 @@ def setenv(environ, false_unsets=False, clear_all=False, update_minion=False, pe
 
 
 def get(key, default=""):
-    """The value of a variable.
+    """The value of a variable: text.
 
     key
         its name

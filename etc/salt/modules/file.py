@@ -99,11 +99,24 @@ def _as_shown(lines: Iterable[str | bytes]) -> list[str]:
     return [(_as_bytes(line) if isinstance(line, str) else line).decode("utf-8", "replace") for line in lines]
 
 
-def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes]) -> str:
-    """A unified diff of lines, without names."""
+def _split(text: str) -> list[str]:
+    """The lines of a text with their ends: \\n, \\r\\n or \\r. No other letter ends one."""
+    return re.findall("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+", text)
+
+
+def _decoded(line: bytes) -> str:
+    """A line in whatever encoding, as Salt shows it."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _diff(old: Iterable[str | bytes], new: Iterable[str | bytes], name: str = "", other: str = "") -> str:
+    """A unified diff of lines, with names if there are some."""
     import difflib
 
-    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new)))
+    return "".join(difflib.unified_diff(_as_shown(old), _as_shown(new), name, other))
 
 
 def _is_text(data: bytes) -> bool:
@@ -182,7 +195,7 @@ def _in_place(path: str, chunks: Iterable[bytes], like: str = "") -> None:
     """Write into the file itself: one with several names, one that is mounted, one of /proc. Its room is taken before
     its first byte changes, so a full disk loses nothing."""
     data = b"".join(chunks)
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         info = os.fstat(fd)
         if stat.S_ISREG(info.st_mode) and len(data) > info.st_size:
@@ -286,7 +299,7 @@ def _removable(path: str) -> str:
         for place in sorted(_mounts()):
             if place == real or place.startswith(f"{real}/"):
                 what = "is a mount point" if place == real else f"holds the mount point {place}"
-                raise CommandExecutionError(f"{path} is not removed, for it {what}: unmount it first.")
+                raise CommandExecutionError(f"{real} is not removed, for it {what}: unmount it first.")
     return real
 
 
@@ -374,6 +387,89 @@ def stats(path, hash_type=None, follow_symlinks=True):
     found |= {"sum": get_hash(path, hash_type)} if hash_type else {}
     target = os.path.realpath(path) if follow_symlinks else os.path.abspath(path)
     return found | {"type": KINDS.get(stat.S_IFMT(info.st_mode), "file"), "target": target}
+
+
+ATTRIBUTES = "aAcCdDeijPsStTu"  # of files, as lsattr writes them
+
+
+def _attributes_of(*argv: str) -> tuple[str, str]:
+    """What a program of e2fsprogs says, and its errors. CommandExecutionError if it is not installed."""
+    import subprocess
+
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise CommandExecutionError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    return _as_text(done.stdout), _as_shown([done.stderr])[0].strip()
+
+
+def lsattr(path):
+    """The attributes of a file, of a directory those of what is in it: a map of paths to lists of letters; None if
+    `lsattr` is not installed. What a file system does not tell is left out.
+
+    path
+        the file
+
+    CLI Example: salt '*' file.lsattr /etc/resolv.conf"""
+    import shutil
+
+    path = _expanded(path)
+    if not shutil.which("lsattr"):
+        return None
+    if not os.path.exists(path):
+        raise SaltInvocationError(f"File or directory does not exist: {path}")
+    found = {}
+    for line in _attributes_of("lsattr", "--", path)[0].splitlines():
+        letters, _, name = line.partition(" ")
+        found[name.lstrip()] = [letter for letter in letters if letter in ATTRIBUTES]
+    return found
+
+
+def chattr(*files, operator=None, attributes=None, flags=None, version=None, test=False):
+    """Give attributes to files, or take them away: True, or False with a retcode if that failed for one of them.
+
+    operator
+        `add` or `remove`
+    attributes
+        letters of aAcCdDeijPsStTu; i, say: nobody can change the file
+    flags
+        letters of R, all below a directory, and V, f
+    version
+        a number for the files
+    test
+        True: say what would be run
+
+    CLI Example: salt '*' file.chattr /etc/resolv.conf operator=add attributes=i"""
+    if operator not in ("add", "remove"):
+        raise SaltInvocationError("Need an operator: 'add' or 'remove' to modify attributes.")
+    if not attributes or set(str(attributes)) - set(ATTRIBUTES):
+        raise SaltInvocationError(f"Need attributes: [{ATTRIBUTES}]")
+    if not files or set(str(flags or "")) - set("RVf"):
+        raise SaltInvocationError("Need files, and of flags R, V and f alone")
+    argv = ["chattr", f"{'+' if operator == 'add' else '-'}{attributes}", *([f"-{flags}"] if flags else [])]
+    argv += ["-v", str(int(version))] if version is not None else []
+    argv += ["--", *map(_expanded, files)]
+    if test:
+        return f"Would run: {' '.join(argv)}"
+    _, said = _attributes_of(*argv)
+    if said:
+        log.error("%s", said)
+        __context__["retcode"] = 1
+    return not said
+
+
+def get_selinux_context(path):
+    """The SELinux context of a file, or a sentence that says that it has none.
+
+    path
+        the file; a link is not followed
+
+    CLI Example: salt '*' file.get_selinux_context /etc/hosts"""
+    try:
+        context = os.getxattr(_expanded(path), "security.selinux", follow_symlinks=False)
+    except OSError:
+        return f"No selinux context information is available for {path}"
+    return _as_text(context).rstrip("\0")
 
 
 def lstat(path):
@@ -638,6 +734,7 @@ def set_mode(path, mode, test=False):
     path = _expanded(path)
     if not os.path.exists(path):
         raise CommandExecutionError(f"{path}: File not found")
+    path = _target(path)
     try:
         number = _mode(mode)
     except ValueError:
@@ -676,6 +773,7 @@ def chown(path, user, group, test=False):
         problem += "File not found"
     if problem:
         return problem
+    path = _target(path) if os.path.exists(path) else path
     if test:
         now = stats(path)
         return f"Would set the owner of {path} from {now['user']}:{now['group']} to {user}:{group}."
@@ -883,7 +981,7 @@ def contains_regex(path, regex, lchar=""):
     path = _expanded(path)
     if not os.path.exists(path):
         return False
-    lines = _as_text(_contents(path)).splitlines(True)
+    lines = _split(_as_text(_contents(path)))
     return any(re.search(regex, line.lstrip(lchar) if lchar else line) for line in lines)
 
 
@@ -936,6 +1034,7 @@ class _Finding(NamedTuple):
     path: str
     info: os.stat_result | None
     is_link: bool
+    top: str
 
 
 INTERVAL = re.compile(
@@ -1091,19 +1190,39 @@ def _printing(value: Any, test: bool) -> Callable[[_Finding], Any]:
     return lambda found: [PRINTED[name](found) for name in names]
 
 
+@contextlib.contextmanager
+def _held(found: _Finding) -> Iterator[str]:
+    """A name for what was found, in its directory, which is come to through no link: below /tmp another user could put
+    one in the place of a directory, between finding and removing."""
+    if found.path == found.top:
+        yield found.path
+        return
+    *directories, name = os.path.relpath(found.path, found.top).split("/")
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = os.open(found.top, flags)
+    try:
+        for each in directories:
+            inner = os.open(each, flags | os.O_NOFOLLOW, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        yield f"/proc/self/fd/{fd}/{name}"
+    finally:
+        os.close(fd)
+
+
 def _deleting(value: Any, test: bool) -> Callable[[_Finding], Any]:
     """Remove what is of these types: the path, or None if it is of another or could not be removed."""
     kinds = _kinds(value)
 
     def delete(found: _Finding) -> str | None:
         try:
-            info = os.lstat(found.path)
-            kind = stat.S_IFMT(info.st_mode)
-            if kind not in kinds and not (kind == stat.S_IFLNK and _kind(found) in kinds):
-                return None
-            real = _removable(found.path)
-            if not test:
-                _remove(real)
+            with _held(found) as path:
+                kind = stat.S_IFMT(os.lstat(path).st_mode)
+                if kind not in kinds and not (kind == stat.S_IFLNK and _kind(found) in kinds):
+                    return None
+                real = _removable(path)
+                if not test:
+                    _remove(real if path == found.top else path)
         except (OSError, CommandExecutionError) as error:
             log.error("find has not removed %s: %s", found.path, error)
             return None
@@ -1145,7 +1264,7 @@ def _walk(top: str, least: int, most: int | None) -> Iterator[_Finding]:
         with contextlib.suppress(OSError):
             info = os.stat(path) if os.path.exists(path) else os.lstat(path)
         if depth >= least:
-            yield _Finding(path, info, is_link)
+            yield _Finding(path, info, is_link, top)
         is_directory = info is not None and stat.S_ISDIR(info.st_mode) and (not is_link or depth == 0)
         if is_directory and (most is None or depth < most):
             with contextlib.suppress(OSError):
@@ -1301,7 +1420,7 @@ def seek_write(path, data, offset, test=False):
         where they are written
 
     CLI Example: salt '*' file.seek_write /path/to/file 'some data' 4096"""
-    path, offset = _expanded(path), _number(offset, "offset")
+    path, offset = _target(_expanded(path)), _number(offset, "offset")
     data = data if isinstance(data, bytes) else _as_bytes(str(data))
     if test:
         return f"Would write {len(data)} bytes at {offset} of {path}."
@@ -1327,7 +1446,7 @@ def truncate(path, length, test=False):
         bytes that stay
 
     CLI Example: salt '*' file.truncate /path/to/file 512"""
-    path, length = _expanded(path), _number(length, "length")
+    path, length = _target(_expanded(path)), _number(length, "length")
     if test:
         return f"Would cut {path} from {stats(path)['size']} to {length} bytes."
     try:
@@ -1348,7 +1467,7 @@ def touch(name, atime=None, mtime=None, test=False):
         when it was last changed; without: now
 
     CLI Example: salt '*' file.touch /var/log/emptyfile"""
-    name = _expanded(name)
+    name = _target(_expanded(name))
     try:
         given = [None if each is None else float(each) for each in (atime, mtime)]
     except (TypeError, ValueError):
@@ -1558,7 +1677,7 @@ def comment_line(path, regex, char="#", cmnt=True, backup=".bak", test=False):
     regex = str(regex)
     begin, core, end = "^" * regex.startswith("^"), regex.lstrip("^").rstrip("$"), "$" * regex.endswith("$")
     pattern = _compiled(f"{begin}({core}){end}" if cmnt else rf"^{re.escape(char)}\s*({core}){end}")
-    lines = _as_text(data).splitlines(True)
+    lines = _split(_as_text(data))
     new = [
         line if not pattern.match(line) else f"{char}{line}" if cmnt else line.lstrip(char)
         for line in lines
@@ -1772,7 +1891,7 @@ def line(
     if before is None and after is None and not match:
         match = content
     data = _contents(path)
-    lines = _as_text(data).splitlines(True)
+    lines = _split(_as_text(data))
     places = {"match": match, "before": before, "after": after, "location": location}
     new = _edited(lines, "" if content is None else str(content), mode, places, indent)
     if new == lines:
@@ -1827,6 +1946,52 @@ def _block_put(lines: list[str], whole: list[str], end: str, where: dict[str, An
         raise CommandExecutionError("Cannot edit marked block. Markers were not found in file.")
     at = places[0] + (not where["insert_before_match"])
     return [*lines[:at], *whole, *lines[at:]]
+
+
+def get_diff(
+    file1,
+    file2,
+    saltenv="base",
+    show_filenames=True,
+    show_changes=True,
+    template=False,
+    source_hash_file1=None,
+    source_hash_file2=None,
+):
+    """A unified diff of two files, empty if they are the same. What is no text is named, and not shown.
+
+    file1, file2
+        paths, or salt://…, http://…
+    saltenv
+        where files of the master's come from
+    show_filenames
+        False: without the names of the files
+    show_changes
+        False: `<show_changes=False>` in place of the diff
+    template
+        True: where the option obfuscate_templates is set, `<Obfuscated Template>` in place of the diff
+    source_hash_file1, source_hash_file2
+        hashes that what is fetched must have
+
+    CLI Example: salt '*' file.get_diff /etc/motd salt://motd"""
+    paths = []
+    for name, digest in ((file1, source_hash_file1), (file2, source_hash_file2)):
+        path = _expanded(name)
+        if "://" in path and not (path := __salt__["cp.cache_file"](path, saltenv, source_hash=digest)):
+            raise CommandExecutionError(f"File {name} not found")
+        paths.append(path)
+    old, new = map(_contents, paths)
+    if old == new:
+        return ""
+    if template and __salt__["config.option"]("obfuscate_templates"):
+        return "<Obfuscated Template>"
+    if not show_changes:
+        return "<show_changes=False>"
+    kinds = tuple("text" if _is_text(data) else "binary" for data in (old, new))
+    if "binary" in kinds:
+        return "Replace binary file" if len(set(kinds)) == 1 else f"Replace {kinds[0]} file with {kinds[1]} file"
+    lines = [[_decoded(line) for line in data.splitlines(True)] for data in (old, new)]
+    return _diff(lines[0], lines[1], *(paths if show_filenames else ()))
 
 
 def blockreplace(
@@ -1962,10 +2127,15 @@ def makedirs_perms(name, user=None, group=None, mode="0755", test=False):
     for directory in reversed(wanted):
         try:
             os.mkdir(directory)
-            if number is not None:
-                os.chmod(directory, number)
-            if (uid, gid) != (-1, -1):
-                os.chown(directory, uid, gid)
+            # by its descriptor: whoever may write to the one above can put a link in its place meanwhile
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if number is not None:
+                    os.fchmod(fd, number)
+                if (uid, gid) != (-1, -1):
+                    os.fchown(fd, uid, gid)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise _failure(directory, error) from None
     return None
@@ -2209,7 +2379,7 @@ def rmdir(path, recurse=False, verbose=False, older_than=None, test=False):
 
 
 def basename(path):
-    """The last part of a path.
+    """The last part of a path: text.
 
     path
         a path
@@ -2219,7 +2389,7 @@ def basename(path):
 
 
 def dirname(path):
-    """A path without its last part.
+    """A path without its last part: text.
 
     path
         a path
@@ -2229,7 +2399,7 @@ def dirname(path):
 
 
 def join(*args):
-    """The parts of a path, put together.
+    """The parts of a path, put together: text.
 
     args
         the parts; an absolute one drops those before it

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -138,7 +139,7 @@ def base64_decodestring(instr):
 
 
 def base64_encodefile(fname):
-    """What a file holds as base64, in lines of 76 characters.
+    """What a file holds as base64: text in lines of 76 characters.
 
     fname
         the file
@@ -154,6 +155,17 @@ def base64_encodefile(fname):
     return "".join(lines)
 
 
+def _behind(path: str) -> str:
+    """The file that a path means, behind links; another user's in a directory that is open to all is not followed, as
+    the kernel's protected_symlinks has it."""
+    with contextlib.suppress(FileNotFoundError):
+        info, home = os.lstat(path), os.stat(os.path.dirname(path) or ".")
+        stranger = info.st_uid not in (0, os.geteuid(), home.st_uid)
+        if stat.S_ISLNK(info.st_mode) and home.st_mode & stat.S_IWOTH and stranger:
+            raise CommandExecutionError(f"{path} is another user's link in a directory that is open to all.")
+    return os.path.realpath(path)
+
+
 def base64_decodefile(instr, outfile, test=False):
     """Write what base64 stands for into a file: True. The file is there whole or not at all.
 
@@ -165,7 +177,7 @@ def base64_decodefile(instr, outfile, test=False):
         True: say what would be written
 
     CLI Example: salt '*' hashutil.base64_decodefile instr='Z2V0IHNhbHRlZAo=' outfile=/path/to/binary_file"""
-    data, outfile = _decoded(instr), os.path.realpath(os.path.expanduser(outfile))
+    data, outfile = _decoded(instr), _behind(os.path.expanduser(outfile))
     if test:
         return f"Would write {len(data)} bytes to {outfile}."
     beside = ""

@@ -170,7 +170,7 @@ def mount(name, device=False, mkmnt=False, fstype="", opts="defaults", user=None
             os.makedirs(place)
             if user:
                 row = pwd.getpwnam(str(user))
-                os.chown(place, row.pw_uid, row.pw_gid)
+                os.chown(place, row.pw_uid, row.pw_gid, follow_symlinks=False)
         except (OSError, KeyError) as error:
             raise CommandExecutionError(f"{place} could not be made: {error}") from None
     if not device:

@@ -27,6 +27,8 @@ COMMAND_SECONDS = 120  # ping waits 10 s for each answer
 SEARCHED = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 CONNECT_SECONDS = 5
 HOST_LENGTH = 255
+HOSTNAME = re.compile(r"(?=.{1,64}$)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*")
+HOSTNAME_FILE, HOSTS_FILE = "/etc/hostname", "/etc/hosts"
 STATES = """ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN
     CLOSING""".split()  # of TCP in /proc/net, from 1 on
 ROUTE_FLAGS = {0x2: "G", 0x4: "H", 0x8: "R", 0x10: "D", 0x20: "M"}  # in /proc/net/route, with the letters of netstat
@@ -169,7 +171,7 @@ def hw_addr(iface):
 
 
 def hwaddr(iface):
-    """The hardware address of an interface: another name of network.hw_addr.
+    """The hardware address of an interface: another name of network.hw_addr. Returns text.
 
     CLI Example: salt '*' network.hwaddr eth0"""
     return hw_addr(iface)
@@ -236,7 +238,7 @@ def ip_addrs(interface=None, include_loopback=False, cidr=None, type=None):
 
 
 def ipaddrs(interface=None, include_loopback=False, cidr=None, type=None):
-    """The IPv4 addresses of this machine: another name of network.ip_addrs.
+    """The IPv4 addresses of this machine: another name of network.ip_addrs. Returns [address].
 
     CLI Example: salt '*' network.ipaddrs"""
     return ip_addrs(interface, include_loopback, cidr, type)
@@ -256,7 +258,7 @@ def ip_addrs6(interface=None, include_loopback=False, cidr=None):
 
 
 def ipaddrs6(interface=None, include_loopback=False, cidr=None):
-    """The IPv6 addresses of this machine: another name of network.ip_addrs6.
+    """The IPv6 addresses of this machine: another name of network.ip_addrs6. Returns [address].
 
     CLI Example: salt '*' network.ipaddrs6"""
     return ip_addrs6(interface, include_loopback, cidr)
@@ -445,6 +447,57 @@ def get_fqdn():
 
     CLI Example: salt '*' network.get_fqdn"""
     return socket.getfqdn()
+
+
+def mod_hostname(hostname, test=False):
+    """Give this machine another name: now, in /etc/hostname, and in /etc/hosts in place of the old one.
+
+    hostname: letters, digits, `-` and `.`
+    test: say only what would be done.
+
+    Returns True; with test=True a sentence.
+
+    CLI Example: salt '*' network.mod_hostname web1.example.com"""
+    name, old = "" if hostname is None else str(hostname), socket.gethostname()
+    if not HOSTNAME.fullmatch(name):
+        raise CommandExecutionError(f"{name!r} is no name of a machine")
+    lines = Path(HOSTS_FILE).read_text(errors="surrogateescape").split("\n") if os.path.exists(HOSTS_FILE) else []
+    word = re.compile(rf"(?<=\s){re.escape(old)}(?=\s|$)")
+    changed = [line if line.lstrip().startswith("#") else word.sub(name, line) for line in lines]
+    by_systemd = os.path.isdir("/run/systemd/system")
+    command = ("hostnamectl", "set-hostname", name) if by_systemd else ("hostname", name)
+    if test:
+        told = f" and write {sum(map(str.__ne__, lines, changed))} lines of {HOSTS_FILE}" if changed != lines else ""
+        return f"Would run {' '.join(command)}{told}. Nothing was changed."
+    done = _output(*command)
+    if done.returncode:
+        raise CommandExecutionError(f"{' '.join(command)}: {(done.stderr.strip() or done.stdout.strip())}")
+    if not by_systemd:
+        __salt__["file.write"](HOSTNAME_FILE, args=[name])
+    if changed != lines:
+        __salt__["file.write"](HOSTS_FILE, args=["\n".join(changed).removesuffix("\n")])
+    return True
+
+
+def wol(mac, bcast="255.255.255.255", destport=9):
+    """Wake a machine of this network: send it the packet that its network card waits for (wake on LAN).
+
+    mac: its hardware address, with `:` or `-` or without
+    bcast, destport: where the packet goes
+
+    Returns True: it was sent.
+
+    CLI Example: salt '*' network.wol 08:00:27:13:69:77"""
+    digits = re.sub(r"[:-]", "", str(mac))
+    if not re.fullmatch(r"[0-9A-Fa-f]{12}", digits):
+        raise CommandExecutionError(f"{mac!r} is no hardware address")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        try:
+            sender.sendto(b"\xff" * 6 + bytes.fromhex(digits) * 16, (str(bcast), int(destport)))
+        except (OSError, ValueError, OverflowError) as error:
+            raise CommandExecutionError(f"Nothing was sent to {bcast}, port {destport}: {error}") from None
+    return True
 
 
 # connections
@@ -690,6 +743,24 @@ def ip_neighs6():
 
     CLI Example: salt '*' network.ip_neighs6"""
     return _neighbours(":")
+
+
+def ipneighs():
+    """The same as network.ip_neighs, under its older name.
+
+    Returns {hardware address: address}.
+
+    CLI Example: salt '*' network.ipneighs"""
+    return ip_neighs()
+
+
+def ipneighs6():
+    """The same as network.ip_neighs6, under its older name.
+
+    Returns {hardware address: address}.
+
+    CLI Example: salt '*' network.ipneighs6"""
+    return ip_neighs6()
 
 
 def arp():

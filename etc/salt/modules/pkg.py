@@ -7,7 +7,9 @@ installed beside one another with commas."""
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import glob
 import os
 import re
 import shutil
@@ -188,24 +190,27 @@ def _apt_plan(text: str) -> Changes:
 
 
 def _dnf_plan(text: str) -> Changes:
-    """dnf --assumeno, the table of its transaction: name, architecture, version, repository, size."""
+    """dnf --assumeno, the table of its transaction: name, architecture, version, repository, size. dnf5 has an epoch in
+    each version."""
     plan: Changes = {}
     section, name = "", ""
     for line in text.splitlines():
         if line.startswith("Transaction Summary"):
             break
         words = line.split()
+        if line.startswith("Updating and loading repositories"):  # dnf5, with a line for each
+            continue
         if line.endswith(":") and not line.startswith("  "):
             section = line.strip(": ").lower()
         elif section and words[:1] == ["replacing"]:  # dnf5, below what comes in its place
-            plan[words[1]]["old"] = words[3]
+            plan[words[1]]["old"] = words[3].removeprefix("0:")
         elif section and line.startswith(" "):
             words, name = ([name, *words], "") if name else (words, "")
             if len(words) == 1:  # a long name has a line of its own
                 name = words[0]
             elif len(words) >= 5:
-                gone = section.startswith("remov")
-                plan[words[0]] = {"old": words[2] if gone else "", "new": "" if gone else words[2]}
+                gone, version = section.startswith("remov"), words[2].removeprefix("0:")
+                plan[words[0]] = {"old": version if gone else "", "new": "" if gone else version}
     return plan
 
 
@@ -396,7 +401,7 @@ class Manager(NamedTuple):
     well: tuple[int, ...] = (0,)  # exit codes that are none of an error
     seen: tuple[int, ...] = (0,)  # the same, of questions
     fresh: tuple[int, ...] = (0,)  # the same, of refresh
-    nothing: str = "$^"  # what it says, failing, of a question to which the answer is that there is nothing
+    nothing: str = "(?!)"  # what it says, failing, of a question to which the answer is that there is nothing
 
 
 APT_CONF = "-o DPkg::Options::=--force-confold -o DPkg::Options::=--force-confdef"
@@ -488,7 +493,7 @@ DNF = Manager(
     },
     seen=(0, 100),
     fresh=(0, 100),  # 100: there are upgrades
-    nothing=r"(?i)no matching packages|no match for argument",
+    nothing=r"(?i)no matching packages|no match for argument|^$",  # dnf5 says nothing at all
 )
 ZYPPER = Manager(
     family="Suse",
@@ -590,6 +595,8 @@ APK = Manager(
     options={"skip_verify": "--allow-untrusted"},
 )
 MANAGERS = (APT, DNF, ZYPPER, PACMAN, APK)
+PROGRESS = re.compile(r"(?m)^(?:Updating and loading repositories:|Repositories loaded\.| .*\| +\d+m\d+s)\n")  # dnf5's
+WAITS = re.compile(rb"(?s)Waiting for a lock.*to bypass the lock\.\s*$")  # what dnf5 says, which does so for ever
 DO_NOT_WAIT = dict.fromkeys(("dnf", "yum"), ("--setopt=exit_on_lock=True",))  # they would wait for ever; we do that
 # Salt's keywords that change nothing here: what they ask for is done anyway, or states alone use them
 WITHOUT_EFFECT = {"normalize", "split_arch", "use_context", "saltenv", "hold", "update_holds", "attr", "diff_attr"}
@@ -613,7 +620,7 @@ def _lines(process: Any, tell: Callable[[str], object] | None) -> tuple[str, str
     import selectors
 
     said: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-    told = dict.fromkeys(said, 0)
+    told, last = dict.fromkeys(said, 0), time.monotonic()
     with selectors.DefaultSelector() as selector:
         for name in said:
             selector.register(getattr(process, name), selectors.EVENT_READ, name)
@@ -621,6 +628,13 @@ def _lines(process: Any, tell: Callable[[str], object] | None) -> tuple[str, str
             ready = selector.select(ENDED_SECONDS)
             if not ready and process.poll() is not None:
                 break  # a daemon that it has started keeps the pipes open
+            if ready:
+                last = time.monotonic()
+            elif time.monotonic() - last >= LOCK_SECONDS:
+                for waiting in filter(None, (re.search(WAITS, each) for each in said.values())):
+                    process.kill()
+                    why = f"The lock was not free within {LOCK_SECONDS} seconds; nothing was changed"
+                    raise CommandExecutionError(f"{why}: {waiting[0].decode(errors='replace').strip()}")
             for key, _ in ready:
                 name, chunk = key.data, os.read(key.fd, 65536)
                 said[name] += chunk
@@ -727,7 +741,7 @@ def _options(row: Manager, given: Mapping[str, Any], **defaults: Any) -> list[st
     if unknown:
         names = ", ".join(sorted(unknown))
         own = ", ".join(sorted({name.lstrip("-") for name in row.options}))
-        raise SaltInvocationError(f"pkg has no keyword {names}; of {row.programs[0]} it knows: {own}")
+        raise SaltInvocationError(f"pkg has no keyword {names}; of {_program(row) or row.programs[0]} it knows: {own}")
     words: list[str] = []
     everything = {**defaults, **given}
     for name in dict.fromkeys([key.lstrip("-") for key in row.options]):
@@ -796,7 +810,7 @@ def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
 def _failed(row: Manager, did: str, err: str, out: str, changes: Any) -> CommandExecutionError:
     if row is PACMAN:  # the reason stands in stdout
         err = "\n".join([err.strip(), *(line for line in out.splitlines() if line.startswith(":: "))])
-    said = (err.strip() or out.strip())[-SAID:]
+    said = re.sub(PROGRESS, "", err.strip() or out.strip())[-SAID:]
     steps = (f"{name} from {each['old'] or 'nothing'} to {each['new'] or 'nothing'}" for name, each in changes.items())
     nevertheless = f"\nChanged nevertheless: {', '.join(steps)}" if changes else ""
     return CommandExecutionError(f"Problem encountered {did} package(s): {_program(row)} says: {said}{nevertheless}")
@@ -847,9 +861,171 @@ def _asked(row: Manager, question: tuple[str, Callable[[str, str], Any]], names:
     """The answer to one of a row's questions."""
     argv = _argv(row, question[0], names, _options(row, given or {}) if given else ())
     code, out, err = _patiently(argv, row.busy)
-    if code not in row.seen and not re.search(row.nothing, err + out):
+    if code not in row.seen and not re.search(row.nothing, (err + out).strip()):
         raise _failed(row, "listing", err, out, {})
     return question[1](out, _arch(row))
+
+
+# Where packages come from, and what is known of those that are there
+
+SOURCE_LINE = re.compile(r"(#?)\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s*)?([^\s#]+)\s+([^\s#]+)([^#]*)(?:#.*)?")
+SWITCHED_OFF = {"no", "false", "without", "off", "disable", "0"}  # what apt takes for no
+
+
+def _source_row(file: str, line: str, types: list[str], uris: list[str], suites: list[str], **more: Any) -> list[Any]:
+    """The rows that Salt has for an entry of apt's sources: one for each of its addresses, suites and types."""
+    return [
+        {"file": file, "line": line, "type": kind, "types": types, "uri": uri, "uris": uris, "dist": suite}
+        | {"suites": suites, "enabled": not more["disabled"], **more}
+        for uri in uris
+        for suite in suites
+        for kind in types
+    ]
+
+
+def _apt_lines(file: str, text: str) -> list[dict[str, Any]]:
+    """`deb [options] address suite component …`; one behind a # is there, too, and disabled."""
+    rows = []
+    for line in map(str.strip, text.splitlines()):
+        if not (found := SOURCE_LINE.fullmatch(line)):
+            continue
+        off, kind, options, uri, suite, comps = found.groups()
+        given = dict(each.partition("=")[::2] for each in (options or "").split())
+        archs = [arch for arch in given.get("arch", "").split(",") if arch]
+        more = {"disabled": bool(off), "comps": comps.split(), "architectures": archs}
+        rows += _source_row(file, line, [kind], [uri], [suite], signedby=given.get("signed-by", ""), **more)
+    return rows
+
+
+def _apt_stanzas(file: str, text: str) -> list[dict[str, Any]]:
+    """Stanzas of fields, in files *.sources; `line` is what the older form would be."""
+    rows = []
+    for stanza in re.split(r"\n[ \t]*\n", "\n".join(line for line in text.splitlines() if line[:1] != "#")):
+        pairs = re.findall(r"(?m)^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza)
+        fields = {key.lower(): value.strip() for key, value in pairs}
+        types, uris, suites, comps, archs = (
+            fields.get(key, "").split() for key in ("types", "uris", "suites", "components", "architectures")
+        )
+        off, signed = fields.get("enabled", "yes").lower() in SWITCHED_OFF, fields.get("signed-by")
+        options = [f"arch={','.join(archs)}"] if archs else []
+        options += [f"signed-by={signed}"] if signed and "\n" not in signed else []
+        options += ["trusted=yes"] if fields.get("trusted", "no").lower() not in SWITCHED_OFF else []
+        more = {"disabled": off, "comps": comps, "architectures": archs, "signedby": signed}
+        for row in _source_row(file, "", types, uris, suites, **more):
+            words = ["#"] * off + [row["type"], *([f"[{' '.join(options)}]"] if options else [])]
+            rows.append(row | {"line": " ".join([*words, row["uri"], row["dist"], *comps])})
+    return rows
+
+
+def _apt_repos() -> dict[str, Any]:
+    """Of all files that apt reads, {address: [entry]}."""
+    names = ("Dir::Etc::sourcelist/f", "Dir::Etc::sourceparts/d")
+    asked = [word for number, name in enumerate(names) for word in (f"place{number}", name)]
+    single, parts = re.findall(r"(?m)^place\d='(.*)'$", _run(["apt-config", "shell", *asked])[1])
+    files = [single] if os.path.isfile(single) else []
+    if os.path.isdir(parts):
+        ending = (".list", ".sources")
+        files += [os.path.join(parts, name) for name in sorted(os.listdir(parts)) if name.endswith(ending)]
+    found: dict[str, Any] = {}
+    for file in filter(os.path.isfile, files):
+        with open(file, errors="replace") as source:
+            rows = (_apt_stanzas if file.endswith(".sources") else _apt_lines)(file, source.read())
+        for row in rows:
+            found.setdefault(row["uri"], []).append(row)
+    return found
+
+
+REPO_PLACES = {  # os_family -> where .repo files are
+    "RedHat": ("/etc/yum/repos.d", "/etc/yum.repos.d", "/etc/distro.repos.d"),
+    "Suse": ("/etc/zypp/repos.d",),
+}
+
+
+def _rpm_repos(row: Manager, basedir: Any) -> dict[str, Any]:
+    """Of all .repo files {name: settings}; zypper's have 0 and 1 as False and True, as Salt has them."""
+    import configparser
+
+    places = (basedir.split(",") if isinstance(basedir, str) else basedir) or REPO_PLACES[row.family]
+    found: dict[str, Any] = {}
+    for file in sorted(path for place in places for path in glob.glob(f"{glob.escape(str(place).strip())}/*.repo")):
+        parser = configparser.ConfigParser(strict=False, interpolation=None)
+        try:
+            with open(file, errors="replace") as source:
+                parser.read_file(source)
+        except configparser.Error as error:
+            raise CommandExecutionError(f"{file} is no file of repositories: {error}") from None
+        for name in parser.sections():
+            settings: dict[str, Any] = dict(parser.items(name))
+            if row is ZYPPER:
+                named = {"0": False, "1": True, "NONE": None}
+                settings = {key: named.get(value, value) for key, value in settings.items()} | {"alias": name}
+            found[name] = settings if row is ZYPPER else settings | {"file": file}
+    return found
+
+
+KNOWN_OF = ("architecture", "maintainer", "summary", "source:Package", "version", "section", "origin", "homepage")
+COMMON = {"source:Package": "source", "section": "group", "maintainer": "packager", "origin": "vendor"}
+COMMON |= {"homepage": "url"}
+RPM_KNOWN = {  # what Salt calls it -> rpm's tag, "" of what is not there
+    **{name: f"%{{{name.upper()}}}" for name in ("version", "vendor", "release", "group", "arch", "summary")},
+    "size": "%{LONGSIZE}",
+    **{name: f"%|{name.upper()}?{{%{{{name.upper()}}}}}|" for name in ("epoch", "license", "packager", "url")},
+    "build_date_time_t": "%{BUILDTIME}",
+    "install_date_time_t": "%{INSTALLTIME}",
+    "build_host": "%{BUILDHOST}",
+    "source": "%{SOURCERPM}",
+    "relocations": "%|PREFIXES?{[%{PREFIXES} ]}:{(not relocatable)}|",
+    "signature": "%|DSAHEADER?{%{DSAHEADER:pgpsig}}:{%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{(none)}|}|",
+    "description": "%{DESCRIPTION}",
+}
+BETWEEN, BEHIND = "\x1f", "\x1e"  # between the fields of a package, and behind it
+
+
+def _isoformat(seconds: str) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
+
+
+def _dpkg_known(names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What dpkg knows of installed packages, of each name a list of one, and its message."""
+    asked = [*KNOWN_OF, "Package", "db:Status-Abbrev", "db-fsys:Last-Modified", "Description"]
+    form = BETWEEN.join(f"${{{field}}}" for field in asked) + BEHIND
+    _, out, err = _run(["dpkg-query", "-W", "-f", form, "--", *names])
+    found: dict[str, Any] = {}
+    for each in out.split(BEHIND)[:-1]:
+        *values, name, state, changed, description = each.split(BETWEEN)
+        if state[1:2] != "i":
+            continue
+        fields = {"name": name, **{COMMON.get(key, key): value for key, value in zip(KNOWN_OF, values, strict=True)}}
+        fields["install_date"] = _isoformat(changed) if changed.isdigit() else ""
+        with contextlib.suppress(OSError), open(f"/usr/share/doc/{name}/copyright", errors="ignore") as text:
+            fields["license"] = ", ".join(sorted({line[8:].strip() for line in text if line.startswith("License:")}))
+        known = {key: value for key, value in fields.items() if value} | {"description": f"{description}\n"}
+        found.setdefault(name, []).append(known)  # of several architectures the first counts
+    return found, err
+
+
+def _rpm_known(names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What rpm knows of installed packages: of each name a list, the newest version first."""
+    import functools
+
+    form = BETWEEN.join(["%{NAME}", *RPM_KNOWN.values()]) + BEHIND
+    _, out, err = _run(["rpm", *(["-q"] if names else ["-qa"]), "--queryformat", form, "--", *names])
+    found: dict[str, Any] = {}
+    for each in out.split(BEHIND)[:-1]:
+        name, *values = each.split(BETWEEN)
+        name = name.rpartition("\n")[2]  # before it may stand which package is not installed
+        fields: dict[str, Any] = dict(zip(RPM_KNOWN, values, strict=True))
+        for kind in ("build", "install"):
+            if (seconds := fields.pop(f"{kind}_date_time_t")).isdigit():
+                fields |= {f"{kind}_date": _isoformat(seconds), f"{kind}_date_time_t": int(seconds)}
+        fields["edition"] = f"{fields['epoch']}:".lstrip(":") + f"{fields['version']}-{fields['release']}"
+        if name != "gpg-pubkey":
+            known = {key: value for key, value in fields.items() if value or key == "description"}
+            found.setdefault(name, []).append(known)
+    newest = functools.cmp_to_key(_rpm_compare)
+    for each in found.values():
+        each.sort(key=lambda known: newest(known["edition"]), reverse=True)
+    return found, err
 
 
 # The functions
@@ -900,6 +1076,43 @@ def file_list(*packages, **kwargs):
     return {"errors": found["errors"], "files": sorted({path for each in found["packages"].values() for path in each})}
 
 
+def get_repo(repo, basedir=None, **kwargs):
+    """One source of packages. Returns what pkg.list_repos has for it, {} if there is none.
+
+    repo: of apt an entry, `deb http://deb.debian.org/debian bookworm main`; of dnf, yum and zypper a name
+
+    CLI Example:
+        salt '*' pkg.get_repo 'deb http://deb.debian.org/debian bookworm main'
+        salt '*' pkg.get_repo epel"""
+    repos = list_repos(basedir, **kwargs)
+    if _manager() is not APT:
+        found = repos.get(str(repo), {})
+        return {key: value for key, value in found.items() if key != "file"}
+    wanted = _apt_lines("", str(repo))
+    if not wanted:
+        raise CommandExecutionError(f"Error: repo '{repo}' is not a well formatted definition")
+    for row in (row for rows in repos.values() for row in rows):
+        same = all(row[key].rstrip("/") == wanted[0][key].rstrip("/") for key in ("type", "uri", "dist"))
+        if same and (not wanted[0]["comps"] or set(wanted[0]["comps"]) & set(row["comps"])):
+            return row
+    return {}
+
+
+def get_selections(pattern=None, state=None):
+    """What dpkg is to do with packages. Returns {state: [name]}: install, hold, deinstall, purge.
+
+    pattern: a name, `*` in it; state: this one alone
+
+    CLI Example: salt '*' pkg.get_selections 'openssh*' state=hold"""
+    if _manager() is not APT:
+        raise CommandExecutionError(f"{_program(_manager())} has no selections; pkg.list_holds says what is held")
+    found: dict[str, list[str]] = {}
+    for line in _run(["dpkg", "--get-selections", "--", str(pattern) if pattern else "*"])[1].splitlines():
+        name, _, its = line.partition("\t")
+        found.setdefault(its.strip(), []).append(name)
+    return {state: found.get(state, [])} if state else found
+
+
 def _hold(name: Any, pkgs: Any, sources: Any, test: Any, held: bool) -> dict[str, Any]:
     """Hold packages, or no longer."""
     row = _manager()
@@ -941,6 +1154,32 @@ def hold(name=None, pkgs=None, sources=None, test=False, **kwargs):
 
     CLI Example: salt '*' pkg.hold pkgs='[nginx, redis]'"""
     return _hold(name, pkgs, sources, test, True)
+
+
+def info_installed(*names, failhard=True, attr=None, all_versions=False, **kwargs):
+    """What is known of installed packages, or of all. Returns {name: {"version": "1.2-3", "summary", "description",
+    "source", "url", "install_date" …}}.
+
+    failhard=False: one that is not installed is no error; attr: these fields alone, with commas; all_versions=True:
+    [fields], in a list, in place of the fields (rpm).
+
+    CLI Example:
+        salt '*' pkg.info_installed bash
+        salt '*' pkg.info_installed bash openssl attr=version,install_date"""
+    row = _manager()
+    if row not in (APT, DNF, ZYPPER):
+        raise CommandExecutionError(f"{_program(row)} is asked for versions alone: pkg.version, pkg.list_pkgs")
+    _options(row, {name: value for name, value in kwargs.items() if name != "errors"})  # zypper's: none is one
+    wanted = [_named(name) for name in names]
+    found, err = (_dpkg_known if row is APT else _rpm_known)(wanted)
+    if _true(failhard) and row is APT and err.strip() and wanted:
+        raise CommandExecutionError(f"Error getting packages information: {err.strip()[-SAID:]}")
+    chosen = attr if isinstance(attr, list) else str(attr or "").split(",")
+    several = _true(all_versions) and row is not APT
+    for name, each in found.items():
+        rows = [{key: one[key] for key in one if not attr or key in chosen} for one in each]
+        found[name] = rows if several else {key: value for key, value in rows[0].items() if key != "edition"}
+    return found
 
 
 def install(
@@ -1057,6 +1296,8 @@ def _choice(row: Manager, name: str, number: str, given: Mapping[str, Any], igno
         pair = [each.split(":", 1)[-1] if ignore_epoch else each for each in (first, second)]
         return row.compare(*pair)
 
+    if version.startswith("-"):
+        raise SaltInvocationError(f"{number!r} is no version")
     fits = {
         "": lambda each: fnmatch.fnmatchcase(each, version),
         "=": lambda each: fnmatch.fnmatchcase(each, version),
@@ -1155,6 +1396,22 @@ def list_repo_pkgs(*names, **kwargs):
     found = _asked(row, row.known, [_named(name) for name in names], kwargs if row is DNF else None)
     key = functools.cmp_to_key(row.compare)
     return {name: sorted(versions, key=key, reverse=True) for name, versions in found.items()}
+
+
+def list_repos(basedir=None, **kwargs):
+    """Where packages come from. Returns of apt {address: [{"type", "dist", "comps", "disabled", "file", "line" …}]}, of
+    dnf, yum and zypper {name: {"name", "baseurl", "enabled" …}}.
+
+    basedir: in which directories .repo files are, with commas (dnf, yum, zypper)
+
+    CLI Example: salt '*' pkg.list_repos"""
+    row = _manager()
+    _options(row, {name: value for name, value in kwargs.items() if name != "strict_config"})  # none is, ever
+    if row is APT:
+        return _apt_repos()
+    if row.family not in REPO_PLACES:
+        raise CommandExecutionError(f"What {_program(row)} has for sources is in its own files: file.read says it")
+    return _rpm_repos(row, basedir)
 
 
 def list_upgrades(refresh=True, dist_upgrade=True, **kwargs):
@@ -1316,4 +1573,14 @@ def version_cmp(pkg1, pkg2, ignore_epoch=False, **kwargs):
 
     CLI Example: salt '*' pkg.version_cmp 0.2-001 0.2.0.1-002"""
     pair = [str(each).split(":", 1)[-1] if _true(ignore_epoch) else str(each) for each in (pkg1, pkg2)]
+    if any(each.startswith("-") for each in pair):
+        raise SaltInvocationError("a version begins with no `-`, which programs take for an option")
     return _manager().compare(*pair)
+
+
+def which(path):
+    """Returns the package that a file came with, None if none, False for what is no absolute path of a file that is
+    there; pkg.owner takes several, and files that are gone.
+
+    CLI Example: salt '*' pkg.which /bin/ls"""
+    return (owner(path) or None) if os.path.isabs(str(path)) and os.path.exists(str(path)) else False

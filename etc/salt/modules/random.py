@@ -118,7 +118,7 @@ def _crypt(password: str, setting: str) -> str:
 
 
 def shadow_hash(crypt_salt=None, password=None, algorithm="sha512"):
-    """A salted hash of a password, as /etc/shadow holds it.
+    """A salted hash of a password, as /etc/shadow holds it: text.
 
     crypt_salt
         what is mixed in; without: random

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import importlib.util
 import re
 import shutil
 from collections.abc import Callable
@@ -116,6 +117,8 @@ def _sync(minion: Execution, kind: str, saltenv: str | list[str] | None, lists: 
         for target in changed:
             packed_leaf("modules", "cp")._clear_way(target, minion.tree.cache)
             put(target, remote[target].read_bytes())
+            if target.suffix == ".py":  # and bytecode that PYTHONPYCACHEPREFIX keeps elsewhere
+                Path(importlib.util.cache_from_source(str(target))).unlink(missing_ok=True)
     return [".".join((kind, *target.relative_to(home).with_suffix("").parts)) for target in changed]
 
 

@@ -1,8 +1,9 @@
-"""Services, of systemd or of sysv's scripts in /etc/init.d.
+"""Services, of systemd, of OpenRC or of sysv's scripts in /etc/init.d.
 
 With `root=` a function looks at, or changes, the unit files of a tree that is not running, through `systemctl --root`.
-A name without a known ending is a service. What concerns the service in which this minion runs is done two seconds
-later, so that the return arrives."""
+A name without a known ending is a service. With OpenRC, which has named run levels, services come as {service: [run
+level]}, as Salt has them there. What concerns the service in which this minion runs is done two seconds later, so that
+the return arrives."""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ KINDS = ("service", "socket", "device", "mount", "automount", "swap", "target", 
 UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
 SCRIPTS = "/etc/init.d"
 LEVELS = ("/etc", "/etc/rc.d")  # where the run levels are, rc2.d say
+SAID = 2000  # characters of a program's message in an error
 LATER_SECONDS = 2  # for the return to leave before the service ends in which it is made
 ENABLERS = {  # the program that links scripts into run levels -> how it enables and disables
     "update-rc.d": (("update-rc.d", "{}", "defaults"), ("update-rc.d", "-f", "{}", "remove")),
@@ -52,6 +54,10 @@ def _true(value: Any) -> bool:
 
 def _is_systemd(root: str | None) -> bool:
     return bool(root) or os.path.isdir("/run/systemd/system")
+
+
+def _is_openrc() -> bool:
+    return not _is_systemd(None) and shutil.which("rc-service") is not None
 
 
 def _below(path: str, root: str | None) -> str:
@@ -81,6 +87,12 @@ def _systemctl(*words: str, root: str | None = None) -> list[str]:
     return ["systemctl", *([f"--root={root}"] if root else []), *words]
 
 
+def _said(err: str, out: str) -> str:
+    """What a program has said, without the marks that OpenRC puts around its lines."""
+    text = (err.strip() or out.strip())[-SAID:]
+    return re.sub(r"^\s*\* |\s*\[ !! \]$", "", text, flags=re.MULTILINE)
+
+
 def _own() -> str:
     """The unit in which this minion runs, "" if in none."""
     try:
@@ -96,7 +108,7 @@ def _later(argv: Sequence[str]) -> bool:
     if shutil.which("systemd-run") and os.path.isdir("/run/systemd/system"):
         code, out, err = _run(["systemd-run", f"--on-active={LATER_SECONDS}", "--collect", "--quiet", "--", *argv])
         if code:
-            raise CommandExecutionError((err or out).strip())
+            raise CommandExecutionError(_said(err, out))
         return True
     import subprocess
 
@@ -111,10 +123,10 @@ def _act(
     name: Any, verb: str, test: Any, no_block: Any = False, unmask: Any = False, unmask_runtime: Any = False
 ) -> bool:
     """Start, stop, restart … a service. Raises with what systemctl or the script says if it fails."""
-    systemd = _is_systemd(None)
+    systemd, openrc = _is_systemd(None), _is_openrc()
     argv = _systemctl(*(["--no-block"] if _true(no_block) else []), verb, "--", _unit(name))
     if not systemd:
-        argv = ["service", _named(name), verb]
+        argv = ["rc-service" if openrc else "service", _named(name), verb]
     if _true(test):
         return f"Would run {' '.join(argv)}. Nothing was changed."  # type: ignore[return-value]
     if systemd:
@@ -124,13 +136,12 @@ def _act(
                 unmask_(name, runtime)
         if verb in ("stop", "restart") and _unit(name) == _own():
             return _later(argv)
-    elif not os.path.exists(f"{SCRIPTS}/{_named(name)}"):
+    elif not openrc and not os.path.exists(f"{SCRIPTS}/{_named(name)}"):
         raise CommandExecutionError(f"There is no service {name}: {SCRIPTS}/{name} is not there")
     code, out, err = _run(argv)
     if code:
         __context__["retcode"] = code
-        said = (err.strip() or out.strip())[-2000:]
-        raise CommandExecutionError(said or f"{' '.join(argv)} ended with exit code {code}")
+        raise CommandExecutionError(_said(err, out) or f"{' '.join(argv)} ended with exit code {code}")
     return True
 
 
@@ -189,6 +200,40 @@ def _started(root: str | None) -> set[str]:
     return found
 
 
+def _run_levels() -> dict[str, list[str]]:
+    """OpenRC's services, and the run levels in which each starts; those of none behind the others, as Salt has them."""
+    code, out, err = _run(["rc-update", "--verbose", "show"])
+    if code:
+        raise CommandExecutionError(_said(err, out))
+    rows = [line.split("|", 1) for line in out.splitlines() if "|" in line]
+    found = {name.strip(): sorted(levels.split()) for name, levels in rows}
+    return dict(sorted(found.items(), key=lambda item: (not item[1], item[0])))
+
+
+def _enable_levels(name: str, verb: str, kwargs: Mapping[str, Any], test: Any) -> Any:
+    """Have OpenRC start a service in some run levels and in no others, or in some of them no longer; without
+    `runlevels` in the one that there is now."""
+    given = kwargs.get("runlevels")
+    action = {"enable": "add", "disable": "delete"}[verb]
+    steps = {action: set[str]()}
+    if given:
+        wanted = set(map(_named, given if isinstance(given, list) else [given]))
+        now = set(_run_levels().get(name, []))
+        steps = {"delete": now - wanted, "add": wanted - now} if verb == "enable" else {"delete": now & wanted}
+    commands = [["rc-update", step, name, *sorted(levels)] for step, levels in steps.items() if levels or not given]
+    if _true(test):
+        said = " and ".join(" ".join(argv) for argv in commands)
+        return f"Would run {said}. Nothing was changed." if said else "Nothing would change."
+    for argv in commands:
+        code, out, err = _run(argv)
+        if code and verb == "enable":
+            raise CommandExecutionError(_said(err, out))
+        if code:
+            __context__["retcode"] = 1
+            return False
+    return True
+
+
 def _by_state(wanted: str, root: str | None) -> set[str]:
     """The units of a state of `systemctl list-unit-files`."""
     words = ["--full", "--no-legend", "--no-pager", "list-unit-files"]
@@ -210,8 +255,11 @@ def available(name):
 
 def disable(name, no_block=False, root=None, test=False, **kwargs):
     """Let a service no longer start at boot. Returns True, or False if that failed. test=True says what would be run.
+    runlevels: a name or a list of them, in which it does not start (OpenRC; else it is the one that there is now).
 
     CLI Example: salt '*' service.disable nginx"""
+    if _is_openrc() and not root:
+        return _enable_levels(_named(name), "disable", kwargs, test)
     return _enable(name, "disable", root, test, no_block)
 
 
@@ -225,9 +273,12 @@ def disabled(name, root=None, **kwargs):
 
 def enable(name, no_block=False, unmask=False, unmask_runtime=False, root=None, test=False, **kwargs):
     """Let a service start at boot. Returns True. Raises with what systemctl says if that failed; unmask=True: even if
-    it is masked. test=True says what would be run.
+    it is masked. test=True says what would be run. runlevels: a name or a list of them, in which alone it starts
+    (OpenRC; else it is the one that there is now).
 
     CLI Example: salt '*' service.enable nginx"""
+    if _is_openrc() and not root:
+        return _enable_levels(_named(name), "enable", kwargs, test)
     for wanted, runtime in ((unmask, False), (unmask_runtime, True)):
         if _true(wanted) and not _true(test):
             unmask_(name, runtime, root)
@@ -252,17 +303,22 @@ def _enable(name: Any, verb: str, root: str | None, test: Any, no_block: Any) ->
         _reread(_unit(name))
     code, out, err = _run(argv)
     if code and verb == "enable":
-        raise CommandExecutionError((err.strip() or out.strip())[-2000:])
+        raise CommandExecutionError(_said(err, out))
     if code:
         __context__["retcode"] = 1
     return code == 0
 
 
 def enabled(name, root=None, **kwargs):
-    """Whether a service starts at boot, or when it is needed (`static`, `indirect` …).
+    """Whether a service starts at boot, or when it is needed (`static`, `indirect` …). runlevels: a name or a list of
+    them, whether in each of these (OpenRC).
     Returns True or False.
 
     CLI Example: salt '*' service.enabled nginx"""
+    if _is_openrc() and not root:
+        wanted = kwargs.get("runlevels") or []
+        found = _run_levels().get(_named(name), [])
+        return bool(found) and set(wanted if isinstance(wanted, list) else [wanted]) <= set(found)
     if not _is_systemd(root):
         return _named(name) in _started(root)
     code, out, _ = _run(_systemctl("is-enabled", "--", _unit(name), root=root))
@@ -285,9 +341,12 @@ def force_reload(name, no_block=True, unmask=False, unmask_runtime=False, test=F
 
 
 def get_all(root=None):
-    """Returns the names of all services, and of sockets, timers, mounts … with their ending.
+    """Returns the names of all services, and of sockets, timers, mounts … with their ending. OpenRC: {service: [run
+    level]}.
 
     CLI Example: salt '*' service.get_all"""
+    if _is_openrc() and not root:
+        return _run_levels()
     if not _is_systemd(root):
         return sorted(_all_scripts() | _started(None))
     units = _units(root)
@@ -302,26 +361,30 @@ def get_disabled(root=None):
     """Returns the names of the services that do not start at boot.
 
     CLI Example: salt '*' service.get_disabled"""
+    if _is_openrc() and not root:
+        return [name for name, levels in _run_levels().items() if not levels]
     if not _is_systemd(root):
         return sorted(set(get_all()) - _started(None))
     return sorted(_by_state("disabled", root) | (_scripts(root, _units(root)) - _started(root)))
 
 
 def get_enabled(root=None):
-    """Returns the names of the services that start at boot.
+    """Returns the names of the services that start at boot. OpenRC: {service: [run level]}.
 
     CLI Example: salt '*' service.get_enabled"""
+    if _is_openrc() and not root:
+        return {name: levels for name, levels in _run_levels().items() if levels}
     if not _is_systemd(root):
         return sorted(_started(None))
     return sorted(_by_state("enabled", root) | (_scripts(root, _units(root)) & _started(root)))
 
 
 def get_running():
-    """Returns the names of the services that run (systemd).
+    """Returns the names of the services that run.
 
     CLI Example: salt '*' service.get_running"""
     if not _is_systemd(None):
-        return sorted(name for name in _all_scripts() if status(name))
+        return sorted(name for name in (_run_levels() if _is_openrc() else _all_scripts()) if status(name))
     lines = (
         line.split() for line in _run(_systemctl("--full", "--no-legend", "--no-pager", "--plain"))[1].splitlines()
     )
@@ -352,7 +415,7 @@ def _mask(name: Any, verb: str, runtime: Any, root: str | None, test: Any) -> An
         return True
     code, out, err = _run(argv)
     if code:
-        raise CommandExecutionError(f"Failed to {verb} service '{name}': {(err.strip() or out.strip())[-2000:]}")
+        raise CommandExecutionError(f"Failed to {verb} service '{name}': {_said(err, out)}")
     return True
 
 
@@ -408,7 +471,7 @@ def show(name, root=None):
         raise CommandExecutionError("Only systemd has properties of services; service.status says whether one runs")
     code, out, err = _run(_systemctl("show", "--", _unit(name), root=root))
     if code:
-        raise CommandExecutionError((err.strip() or out.strip())[-2000:])
+        raise CommandExecutionError(_said(err, out))
     pairs = (line.split("=", 1) for line in out.splitlines() if "=" in line)
     return {key: value.split() if key in LISTS else _shown(value) for key, value in pairs}
 
@@ -434,7 +497,7 @@ def status(name, sig=None):
     argv: Callable[[str], list[str]] = (
         (lambda each: _systemctl("is-active", "--", _unit(each)))
         if systemd
-        else (lambda each: ["service", _named(each), "status"])
+        else (lambda each: ["rc-service" if _is_openrc() else "service", _named(each), "status"])
     )
     if re.search(r"\*|\?|\[.+\]", str(name)):
         return {each: _run(argv(each))[0] == 0 for each in fnmatch.filter(get_all(), str(name))}
@@ -461,7 +524,7 @@ def systemctl_reload(test=False):
         return f"Would run {' '.join(argv)}. Nothing was changed."
     code, out, err = _run(argv)
     if code:
-        raise CommandExecutionError(f"Problem performing systemctl daemon-reload: {(err.strip() or out.strip())}")
+        raise CommandExecutionError(f"Problem performing systemctl daemon-reload: {_said(err, out)}")
     return True
 
 
@@ -470,3 +533,13 @@ def unmask_(name, runtime=False, root=None, test=False):
 
     CLI Example: salt '*' service.unmask nginx"""
     return _mask(name, "unmask", runtime, root, test)
+
+
+def zap(name, test=False):
+    """Have OpenRC take a service for stopped, whatever it took it for; nothing is stopped. Returns True, or raises with
+    the reason.
+
+    CLI Example: salt '*' service.zap nginx"""
+    if not _is_openrc():
+        raise CommandExecutionError("Only OpenRC has states of services that can be reset")
+    return _act(name, "zap", test)

@@ -45,6 +45,8 @@ KINDS = {
 }
 LINE = re.compile(r"(.*?)\s?((?:sk-)?(?:ssh-|ecds)[\w@.-]+\s.+)")  # options, then kind, key and comment
 PORT = 22
+MAX_KEY = 1 << 20  # bytes of a private key that are looked at
+OPENSSH_KEY = b"openssh-key-v1\0"  # how one of the newer form begins
 SCANS = 5  # tries to be told a host's keys
 
 
@@ -71,10 +73,11 @@ def _as_owner(path: str, user: Mapping[str, Any] | None) -> Iterator[None]:
 
 
 def _lines(path: str, user: Mapping[str, Any] | None = None) -> list[str]:
-    """A file's lines."""
+    """A file's lines: they end where sshd ends them, and at no other letter, which may stand in a comment."""
     try:
-        with _as_owner(path, user), open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
+        with _as_owner(path, user), open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            text = file.read()
+            return text.removesuffix("\n").split("\n") if text else []
     except OSError as error:
         raise CommandExecutionError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -287,6 +290,27 @@ def host_keys(keydir=None, private=True, certs=True):
         except OSError:
             found[f"{parts[1]}{parts[2] or ''}"] = ""
     return found
+
+
+def key_is_encrypted(key):
+    """Whether a private key has a pass phrase. Returns True or False; raises if the file is no private key.
+
+    key: the file; one of OpenSSH's newer form, which says so inside, counts, too
+
+    CLI Example: salt '*' ssh.key_is_encrypted /root/.ssh/id_ed25519"""
+    path = os.path.expanduser(str(key))
+    try:
+        with open(path, errors="replace") as file:
+            text = file.read(MAX_KEY)
+    except OSError as error:
+        raise CommandExecutionError(f"{path}: {error.strerror}") from None
+    if not (begin := re.search(r"BEGIN (?:\w+\s)*PRIVATE KEY-*\s+", text)):
+        raise CommandExecutionError(f"{key} is not a private key")
+    with contextlib.suppress(binascii.Error, ValueError):
+        head = base64.b64decode("".join(text[begin.end() :].partition("-----")[0].split())[:64])
+        if head.startswith(OPENSSH_KEY):  # then the length and name of the cipher
+            return not head[len(OPENSSH_KEY) :].startswith(b"\0\0\0\x04none")
+    return "ENCRYPTED" in text
 
 
 def rm_auth_key(user, key, config=".ssh/authorized_keys", fingerprint_hash_type=None, test=False):

@@ -26,7 +26,8 @@ def _path(name: Any) -> Path:
     text = str(name)
     first = re.search(r"[./]", text)
     path = Path(ROOT, text if first and first[0] == "/" else text.translate(str.maketrans("./", "/.")))
-    if ".." in path.parts or "\0" in text or not path.is_file():
+    inside = path.is_relative_to(ROOT) and ".." not in path.parts and "\0" not in text  # a `/` first leads anywhere
+    if not inside or not path.is_file():
         raise CommandExecutionError(f"sysctl {name} does not exist")
     return path
 

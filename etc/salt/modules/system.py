@@ -291,6 +291,15 @@ def get_computer_name():
     return socket.gethostname()
 
 
+def set_computer_name(hostname, test=False):
+    """Give this machine another name, as network.mod_hostname does.
+
+    Returns True; with test=True a sentence.
+
+    CLI Example: salt '*' system.set_computer_name web1.example.com"""
+    return __salt__["network.mod_hostname"](hostname, test=test)
+
+
 def get_computer_desc():
     """The description of this machine: PRETTY_HOSTNAME in /etc/machine-info.
 

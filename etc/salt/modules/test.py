@@ -158,7 +158,9 @@ def raise_exception(name, *args, **kwargs):
 
     CLI Example: salt '*' test.raise_exception OSError 2 'No such file' /etc/x"""
     module, _, word = str(name).rpartition(".")
-    kind = getattr(sys.modules.get(module) if module else builtins, word, None)  # nothing is imported for this
+    if module == "salt.exceptions":
+        import salt.exceptions  # noqa: F401
+    kind = getattr(sys.modules.get(module) if module else builtins, word, None)  # nothing else is imported for this
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         return False
     raise kind(*args)
@@ -240,7 +242,7 @@ def versions_report():
     return "\n".join(lines)
 
 
-versions = versions_report
+versions = versions_information = versions_report
 
 
 def echo(text):

@@ -80,6 +80,13 @@ def all_roots(value: dict[Any, Any]) -> bool:
 
 LEVELS = ("quiet", "critical", "error", "warning", "info", "profile", "debug", "trace", "garbage", "all")
 STATE_OUTPUTS = tuple(how + by for how in ("full", "terse", "mixed", "changes") for by in ("", "_id"))
+MERGINGS = ("smart", "recurse", "aggregate", "overwrite", "none")
+TOP_MERGINGS = ("merge", "same", "merge_all")
+TAKEN_FOR = {  # another word is no error for Salt, which takes it for the one that stands last here
+    "state_output": (STATE_OUTPUTS, "full"),
+    "pillar_source_merging_strategy": (MERGINGS, "recurse"),
+    "top_file_merging_strategy": (TOP_MERGINGS, "merge"),
+}
 NUMERAL = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 BOOL = Kind((bool,), "True or False", read=as_bool)
@@ -103,9 +110,10 @@ TRANSPORT = one_of("zeromq")
 WATCH = one_of("auto", "inotify", "polling", "none")
 MASTERS = one_of("str", "standard", "failover")
 STATE_OUTPUT = one_of(*STATE_OUTPUTS)._replace(wanted="full, terse, mixed or changes, each with or without _id")
-MERGING = one_of("smart", "recurse", "aggregate", "overwrite", "none")
+ANY_OUTPUT = STATE_OUTPUT._replace(right=bool)
+MERGING = one_of(*MERGINGS)._replace(right=bool)
 HASH = one_of("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
-TOPS = one_of("merge", "same", "merge_all")
+TOPS = one_of(*TOP_MERGINGS)._replace(right=bool)
 AGGREGATE = Kind((bool, list), "True, False or a list of state modules", read=lambda value: as_list(as_bool(value)))
 PHRASE = Kind((str,), "a text, and no sdb:// address", lambda value: not value.startswith("sdb://"), as_text)
 DOMAIN = Kind((bool, str), "True, False or a domain", read=as_bool)
@@ -157,7 +165,7 @@ OPTIONS = {
         "", STR, "the directory of the keys of gpg, for PGP messages in pillar; without: gpgkeys/ here", private=True
     ),
     "nodegroups": Option({}, GROUPS, "named compound targets", told="state"),
-    "state_output": Option("full", STATE_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
+    "state_output": Option("full", ANY_OUTPUT, "how much of each state is shown; with _id by its id, not its name"),
     "state_verbose": Option(True, BOOL, "show the states that were right already"),
     "state_output_pct": Option(False, BOOL, "say behind the counts of states how many in a hundred that is"),
     "state_compress_ids": Option(False, BOOL, "show the states of one ID that ended alike as one"),

@@ -8,7 +8,7 @@ from typing import Any
 from saltlite import packed_leaf
 
 terminal = packed_leaf("terminal", "text")
-colors, no_escape = terminal.colors, terminal.no_escape
+colors, no_escape, one_line = terminal.colors, terminal.no_escape, terminal.one_line
 
 
 COLORED = True
@@ -29,5 +29,5 @@ def output(data: Any, opts: Mapping[str, Any]) -> str:
         lines.append(f"{color['LIGHT_' + name]}{heading}{color['END']}")
         for minion_id in sorted(data[state]):
             detail = f":  {no_escape(data[state][minion_id])}" if isinstance(data[state], dict) else ""
-            lines.append(f"{color[name]}{no_escape(minion_id)}{detail}{color['END']}")
+            lines.append(f"{color[name]}{one_line(minion_id)}{detail}{color['END']}")
     return "\n".join(lines)

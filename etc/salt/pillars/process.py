@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
-from saltlite import Failure, from_json, to_json, write_all
+from saltlite import Failure, from_json, packed_leaf, to_json
+
+own = packed_leaf("apart", "process")
 
 MAX_SECONDS = 10.0  # of one program
 MAX_COMPILING = 60.0  # seconds of a process apart, with all its programs
 MAX_APART = 4  # such processes at once; who comes later waits for one to end
-PAUSE = 0.01  # seconds between two looks at them
 MAX_OUTPUT = 16 << 20  # bytes of what it prints, and of a file that it writes
 MAX_MEMORY = 2 << 30  # bytes of its address space
 REST = 60.0  # seconds in which what took too long is not run again
@@ -49,63 +50,20 @@ def unless_wanted(function: Callable[[], Any]) -> Any:
 
 def apart(function: Callable[[], Any]) -> Generator[float, None, Any]:
     """What a function gives in a process of its own; yields seconds to wait before the next look. Failure."""
-    while len(APART) >= MAX_APART:
-        yield PAUSE
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        in_child(function, writing)
-    os.close(writing)
-    os.set_blocking(reading, False)
-    APART.add(pid)
-    said, end = bytearray(), time.monotonic() + MAX_COMPILING + 1
+    told = from_json((yield from own.apart(lambda: told_of(function), MAX_COMPILING, APART, MAX_APART)))
+    RESTING.update(told["resting"])
+    if "error" in told:
+        raise Failure(told["error"])
+    return told["result"]
+
+
+def told_of(function: Callable[[], Any]) -> bytes:
+    """What a compilation gives, or the sentence it fails with, and which programs rest since then."""
     try:
-        while True:
-            try:
-                chunk = os.read(reading, 1 << 20)
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise Failure(f"it takes more than {MAX_COMPILING:g} seconds.") from None
-                yield PAUSE
-                continue
-            if not chunk:
-                break
-            said += chunk
-        found: dict[str, Any] = from_json(bytes(said)) if said else {"error": "its process has ended before its time."}
-    finally:
-        os.close(reading)
-        APART.discard(pid)
-        os.kill(pid, signal.SIGKILL)  # it has ended, or it shall
-        os.waitpid(pid, 0)
-    RESTING.update(found.get("resting", {}))
-    if "error" in found:
-        raise Failure(found["error"])
-    return found["result"]
-
-
-def in_child(function: Callable[[], Any], writing: int) -> None:
-    """In the process apart: nothing of the master's is open or would be signalled. Does not come back."""
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_DFL)
-        os.closerange(3, writing)
-        os.closerange(writing + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, MAX_COMPILING, PAUSE)  # again, where one is taken for a fault
-        told: dict[str, Any] = {}
-        try:
-            told["result"] = function()
-        except Exception as error:
-            told["error"] = f"{type(error).__name__}: {error}"
-        write_all(writing, to_json(told | {"resting": RESTING}).encode())
-    finally:
-        os._exit(0)
-
-
-def late(number: int, frame: Any) -> None:
-    """The time of a process apart is over; what it has started ends with what it was doing."""
-    raise TimeoutError(f"it takes more than {MAX_COMPILING:g} seconds")
+        told = {"result": function()}
+    except Exception as error:
+        told = {"error": f"{type(error).__name__}: {error}"}
+    return to_json(told | {"resting": RESTING}).encode()
 
 
 class Ended(NamedTuple):

@@ -28,27 +28,6 @@ else:
 MAX_SLOW = 1 << 18  # bytes, as `weigh` counts them
 
 
-@functools.cache
-def loader() -> Any:
-    """The loader of all YAML here, which says which key stands twice, and in which line."""
-
-    class Loader(yaml_loader()):  # type: ignore[misc]
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            written = list(getattr(node, "value", []))  # what the text itself has, before its merge keys are followed
-            try:
-                return super().construct_mapping(node, deep)
-            except yaml.YAMLError:
-                known: set[tuple[str, str]] = set()
-                for key in [key for key, _ in written if isinstance(key, yaml.ScalarNode)]:
-                    if (key.tag, key.value) in known and key.tag != "tag:yaml.org,2002:merge":
-                        line = key.start_mark.line + 1
-                        raise yaml.YAMLError(f"line {line}: the key {key.value!r} appears twice") from None
-                    known.add((key.tag, key.value))
-                raise
-
-    return Loader
-
-
 class MarkedMap(dict[Any, Any]):
     """A map that is put together with another one of its place."""
 
@@ -78,7 +57,7 @@ def textual(value: Any) -> Any:
 
 def load_yaml(text: Any) -> Any:
     """The filter and tag `load_yaml`, and the renderer: data, None for nothing; YAMLError, ValueError."""
-    return yaml.load(textual(text), loader())
+    return yaml.load(textual(text), yaml_loader())
 
 
 def load_json(text: Any) -> Any:

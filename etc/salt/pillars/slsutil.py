@@ -1,6 +1,6 @@
 """Salt's modules `slsutil` and `defaults` in pillar's templates: maps that become one, texts, what lies in the roots.
 
-slsutil.renderer is not there: what stands in a text that a template has made is no source."""
+slsutil.renderer renders files beneath the roots: what stands in a text that a template has made is no source."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ sandbox: Any = packed_leaf("pillars", "sandbox")
 lists: Any = packed_leaf("pillars", "lists")
 functions: Any = packed_leaf("pillars", "functions")
 
+MAX_NESTED = 10  # files that are rendered while one is rendered
 MAX_WIDTH = 1000  # characters of a line of a banner
 MANAGED = "THIS FILE IS MANAGED BY SALT - DO NOT EDIT"
 OVERWRITTEN = (
@@ -204,7 +205,43 @@ def findup(pillar: Any, startpath: Any, filenames: Any, saltenv: str = "base") -
         start = os.path.dirname(start)
 
 
+def renderer(
+    pillar: Any,
+    path: Any = None,
+    string: Any = None,
+    default_renderer: str = "jinja|yaml",
+    saltenv: str = "base",
+    context: Any = None,
+    **variables: Any,
+) -> Any:
+    """What a file beneath the roots, or `salt://` one, becomes by its renderers, with more variables if it is a
+    template: data, or a text."""
+    if string is not None or not path:
+        raise Failure("slsutil.renderer wants a file: what stands in a text that a template has made is no source.")
+    name = str(path)
+    if name.startswith("salt://"):
+        roots = pillar.opts["file_roots"].get(saltenv, []) if file_exists(pillar, name[7:], saltenv) else []
+        name = next((full for root in roots if os.path.isfile(full := f"{root}/{name[7:]}")), name)
+    if ".." in name.split("/"):  # a grain may be a part of it
+        raise Failure(f"slsutil.renderer takes no path with `..`, as {name[:200]!r} is.")
+    real = functions.beneath(pillar, name)
+    if not os.path.isfile(real):
+        raise Failure(f"slsutil.renderer: there is no file {name}.")
+    if pillar.nested >= MAX_NESTED:
+        raise Failure(f"slsutil.renderer: more than {MAX_NESTED} files are rendered for one another; is it a circle?")
+    compiler = packed_leaf("requests", "pillar")
+    pillar.nested += 1
+    try:
+        sls = compiler.Sls("", saltenv, real, os.path.basename(real))
+        data = pillar.rendered(sls, {**variables, **(context or {})}, default_renderer)
+    finally:
+        pillar.nested -= 1
+    charged(pillar, data)
+    return copy.deepcopy(data)
+
+
 FUNCTIONS = {
+    "slsutil.renderer": renderer,
     "slsutil.update": update,
     "slsutil.merge": merge,
     "slsutil.merge_all": merge_all,

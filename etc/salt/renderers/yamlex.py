@@ -6,7 +6,7 @@ import copy
 import functools
 from typing import TYPE_CHECKING, Any
 
-from saltlite import Failure, Lazy, packed_leaf
+from saltlite import Failure, Lazy, packed_leaf, yaml_loader
 
 if TYPE_CHECKING:
     import yaml
@@ -22,7 +22,7 @@ def loader() -> Any:
     """The loader of all YAML here, with the two tags."""
     together = packed_leaf("requests", "pillar").aggregated
 
-    class Loader(serial.loader()):  # type: ignore[misc]
+    class Loader(yaml_loader()):  # type: ignore[misc]
         def get_single_data(self) -> Any:
             """The whole document is aggregated."""
             node = self.get_single_node()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import fnmatch
 import functools
+import importlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +47,10 @@ MAX_PILLAR: int = sandbox.MAX_PILLAR
 MAX_PILLAR_DEPTH: int = sandbox.MAX_PILLAR_DEPTH
 weigh: Callable[..., int] = sandbox.weigh
 
+LARGE_GRAINS = 1 << 15  # bytes: a machine's own are 10,000, and with a hundred network interfaces three times as many
 MAX_GRAINS = 1 << 20  # bytes, as `weigh` counts them, of the grains or the pillar_override of one minion
 MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
+IMPORTED = ("yaml", "jinja2.sandbox")  # which the first pillar of all needs, each in a step of its own
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 SAID = 32  # characters of a PGP message that a minion may know of it, at most
 OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
@@ -363,6 +367,7 @@ class Pillar:
         self.errors: list[str] = []
         self.optional: set[tuple[str, str]] = set()  # (environment, sls) with ignore_missing
         self.meter = [sandbox.MAX_STEPS, MAX_PILLAR]  # the steps and bytes that are left to its templates
+        self.nested = 0  # files that slsutil.renderer has in hand
         self.known: dict[Any, Any] = {}  # the pillar so far, as templates see it
         self.used: set[str] = set()  # the files that this pillar is made of
         self.outside: list[str] = []  # what commands and file trees have given, for ext_pillar
@@ -519,13 +524,13 @@ class Pillar:
 
     # SLS files
 
-    def rendered(self, sls: Sls, defaults: Mapping[str, Any]) -> Any:
+    def rendered(self, sls: Sls, defaults: Mapping[str, Any], default: str = "") -> Any:
         """The data of a file: not to be changed. Raises what Jinja and YAML raise, Failure, OSError."""
         self.used.add(sls.path)
         data: Any = self.files.text(sls.path)
         if not data.strip():
             return {}
-        for name, words in render_pipe(data, self.opts["renderer"]):
+        for name, words in render_pipe(data, default or self.opts["renderer"]):
             data = packed_leaf("renderers", name).render(self, sls, data, words, defaults)
         return data
 
@@ -719,23 +724,24 @@ class Requests:
         self.apart: set[str] = set()  # whose pillar needs programs
         if opts.get("pillar_py"):
             log.warning("pillar_py: True: who may write into pillar_roots runs programs as the user of this master")
-        for kind, _ in externals(opts.get("ext_pillar", [])):
-            try:
-                external_leaf(kind)
-            except Failure as failure:
-                log.error("%s", failure)
         self.machines = Machines(tree)
         self.commands = {"_pillar": Request(self.pillar, PRIVATE)}
 
     def pillar(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """The pillar, compiled for the grains that the minion sends; both are kept, to foresee who will answer. One
-        that needs programs is compiled in a process of its own, for which nobody but the minion waits.
+        that needs programs is compiled in a process of its own, for which nobody but the minion waits; so is one of
+        large grains, for a template that goes through them goes on for as long as the minion likes.
 
         A pillar with the minion's own additions is not what it will be targeted by, and is not kept."""
         grains = load["grains"] if isinstance(load.get("grains"), dict) else {}
-        for name in ("grains", "pillar_override"):
-            if weigh(load.get(name), MAX_GRAINS) > MAX_GRAINS:
-                raise PayloadError(f"its {name} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
+        sizes = {name: weigh(load.get(name), MAX_GRAINS) for name in ("grains", "pillar_override")}
+        if wrong := [name for name, size in sizes.items() if size > MAX_GRAINS]:
+            raise PayloadError(f"its {wrong[0]} are more than {MAX_GRAINS} bytes or {MAX_PILLAR_DEPTH} levels")
+        large = max(sizes.values()) > LARGE_GRAINS
+        for module in IMPORTED:
+            if module not in sys.modules:
+                importlib.import_module(module)
+                yield 0.0
         keep = self.opts["minion_data_cache"]
         if grains and keep:
             before = (self.tree.data.grains(peer.id) or {}).get("machine_id")
@@ -749,16 +755,20 @@ class Requests:
             return Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()
 
         try:
-            if peer.id in self.apart:
+            if large or peer.id in self.apart:
                 raise process.Wanted
             pillar = process.unless_wanted(compiled)
         except process.Wanted:
-            self.apart.add(peer.id)
+            if not large:
+                self.apart.add(peer.id)
             pillar = yield from process.apart(compiled)
+            yield 0.0  # what is large is read, kept and sealed in steps of their own
         if load.get("ext"):  # pillar.ext: which would run programs here with a minion's words
             sentence = f"The ext_pillar {on_demand(load['ext'])} is not made on demand here."
             log.error("pillar of %s: %s", peer.id, sentence)
             return pillar | {"_errors": [*pillar.get("_errors", []), sentence]}
         if keep and not load.get("pillar_override"):
             self.tree.data.put(peer.id, "pillar", pillar)
+        if large:
+            yield 0.0
         return pillar

@@ -10,12 +10,15 @@ import contextlib
 import logging
 import os
 import pwd
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saltlite import Failure, make_parents, printable
+from saltlite import Failure, make_parents, packed_leaf, printable
+
+ways = packed_leaf("terminal", "ways")
 
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))  # syslog's
 LEVELS = {"trace": "DEBUG", "garbage": "DEBUG", "all": "DEBUG", "profile": "INFO"}  # Salt's that logging has not
@@ -85,22 +88,48 @@ def to_stderr(level: str) -> logging.Handler:
     return handler
 
 
+def opened(path: Path, user: str) -> int:
+    """The file, open to append. Root opens it with the rights of the `user` that the daemon is going to be, if others
+    than root could lead its name elsewhere; else it is made by root, and given to that user. OSError, Failure."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+    entry = None
+    with contextlib.suppress(KeyError):  # `become` says that there is no such user
+        entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    if not entry or not entry.pw_uid:
+        return os.open(path, flags, 0o640)
+    *through, _ = ways.way_to(os.path.abspath(path))
+    if not any(map(ways.loose, through)):
+        fd = os.open(path, flags, 0o640)
+        info = os.fstat(fd)
+        if stat.S_ISFIFO(info.st_mode) or stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+            os.fchown(fd, entry.pw_uid, -1)
+        return fd
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(os.getgrouplist(user, entry.pw_gid))
+        os.setegid(entry.pw_gid)
+        os.seteuid(entry.pw_uid)
+        return os.open(path, flags, 0o640)
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def to_file(path: Path, level: str, user: str) -> logging.Handler:
     """What writes to a file, which is made if it is not there, and is `user`'s if root makes it, as is a directory made
     for it: there he makes the next one, when logrotate has renamed this. Raises Failure."""
     try:
         made = not path.parent.exists()
         make_parents(path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
-        if user and os.geteuid() == 0:
-            with contextlib.suppress(KeyError):  # `become` says that there is no such user
-                owner = pwd.getpwnam(user).pw_uid
-                os.fchown(fd, owner, -1)
-                if made:
-                    os.chown(path.parent, owner, -1)
+        if made and user and os.geteuid() == 0:
+            with contextlib.suppress(KeyError):
+                os.chown(path.parent, pwd.getpwnam(user).pw_uid, -1)
+        fd = opened(path, user)
         stream = open(fd, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise Failure(f"log_file: {path} cannot be opened: {error.strerror}.") from None
+        whom = f" by {user}" if user and os.geteuid() == 0 else ""
+        raise Failure(f"log_file: {path} cannot be opened{whom}: {error.strerror}.") from None
     handler = logging.StreamHandler(stream)
     handler.setFormatter(OneLine(PLAIN))
     handler.setLevel(level_number(level))

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from saltlite import EX_USAGE, Failure
+from saltlite import EX_USAGE, Failure, printable
 
 MAX_NODES = 100_000  # names that one node set may stand for
 MANY = 500  # names that are folded by all of their numbers at once
@@ -84,7 +84,7 @@ def expand(word: str, group: Callable[[str], Iterable[str]], accepted: Callable[
     try:
         return list(NodeSet(word, resolver=GroupResolver(GroupSource("nodegroups", groups, everybody))))
     except (NodeSetException, ValueError, AssertionError) as error:
-        raise Failure(f"{word!r} is no set of names ({error}).", EX_USAGE) from None
+        raise Failure(f"{word!r} is no set of names ({printable(str(error))}).", EX_USAGE) from None
 
 
 def fold(names: Iterable[str], most: int = MAX_NODES) -> str:

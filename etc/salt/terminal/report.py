@@ -223,7 +223,7 @@ class Report:
 
     def _ask_for_unknown(self, line: dict[str, Any]) -> None:
         if self._target and self._fleet:
-            self.unknown = self._fleet.without_key(targets.unknown(self._target, line["minions"]))
+            self.unknown = self._fleet.without_key(targets.unknown(self._fleet.wire(self._target), line["minions"]))
 
     def _new(self, line: dict[str, Any]) -> None:
         self._ask_for_unknown(line)
@@ -242,7 +242,8 @@ class Report:
         docs = self.fun == "sys.doc" and not self.args.full_return
         if docs or self.args.static and not self._grouped():
             self._everything[line["id"]] = self._value(line)
-            self._out = line["out"] if line.get("out", "nested") != "nested" else self._out
+            out = terminal.wished(line)
+            self._out = out if out != "nested" and out else self._out
         elif self._grouped():
             self._groups.add(line)
         elif not self._was_streamed(line):
@@ -286,7 +287,7 @@ class Report:
         return wanted if wanted is not None else self.screen and len(self.facts.expected) > MANY
 
     def _show(self, heading: str, line: dict[str, Any]) -> None:
-        if text := terminal.rendered({heading: self._value(line)}, self.args, line.get("out"), retcode_of(line)):
+        if text := terminal.rendered({heading: self._value(line)}, self.args, terminal.wished(line), retcode_of(line)):
             self._write(text)
 
     def _was_streamed(self, line: dict[str, Any]) -> bool:
@@ -328,7 +329,7 @@ class Report:
 
         def text_of(group: Any) -> str:
             data = {"": self._value(group.line)}
-            return str(terminal.rendered(data, self.args, group.line.get("out"), 0, color=False))
+            return str(terminal.rendered(data, self.args, terminal.wished(group.line), 0, color=False))
 
         differences = grouping.Differences(text_of(majority), bool(self._colors["RED"]))
 
@@ -431,15 +432,17 @@ class Report:
 
     def _silences(self) -> dict[str, Any]:
         """What is printed for those that did not return, by name; for people who group, by what is to be said."""
-        facts = self.facts
+        facts, silent = self.facts, self.facts.silent
         if not self.args.show_timeout:
             return {}
+        if not self.people:  # a program finds every name that it has asked for; people are told of these at the end
+            silent = silent | dict.fromkeys(sorted(self.unknown), {"why": "No accepted key has this name"})
         if self.args.full_return:
             keys = ("since", "answered")
             none = {"ret": None, "retcode": None, "success": False, "jid": self.jid, "silent": True}
-            return {name: none | {key: line.get(key) for key in keys} for name, line in facts.silent.items()}
+            return {name: none | {key: line.get(key) for key in keys} for name, line in silent.items()}
         if not self._grouped():
-            return {name: silence(line, name in facts.running) for name, line in facts.silent.items()}
+            return {name: silence(line, name in facts.running) for name, line in silent.items()}
         found: dict[str, list[str]] = {}
         for minion_id, line in facts.silent.items():
             found.setdefault(silence(line, minion_id in facts.running, 16), []).append(minion_id)

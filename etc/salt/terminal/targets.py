@@ -207,12 +207,19 @@ def ended(text: str) -> str:
 
 
 def unknown(target: Target, minions: Iterable[str]) -> list[str]:
-    """The names in a list of which the job's file does not say that they are expected."""
-    if target.tgt_type != "list":
+    """The names in a list, or in the lists of a compound target as minions get it but for those that are taken away,
+    of which the job's file does not say that they are expected."""
+    words = target.tgt.split(",") if isinstance(target.tgt, str) else list(target.tgt)
+    if target.tgt_type == "compound":
+        words = target.tgt.split() if isinstance(target.tgt, str) else list(target.tgt)
+        lists = [
+            word[2:] for before, word in zip(["", *words], words, strict=False) if word[:2] == "L@" and before != "not"
+        ]
+        words = [name for listed in lists for name in listed.split(",")]
+    elif target.tgt_type != "list":
         return []
-    listed = target.tgt.split(",") if isinstance(target.tgt, str) else target.tgt
     known = set(minions)
-    return [name for name in dict.fromkeys(listed) if name not in known]
+    return [name for name in dict.fromkeys(words) if name not in known]
 
 
 def complaints(missing: Sequence[str], fleet: Fleet) -> list[str]:
@@ -317,8 +324,8 @@ def preview(target: Target, fleet: Fleet) -> Preview:
         elif verdict:
             why = [word for word, parsed in reasons if parsed.verdict(facts)]
             match.setdefault(" and ".join(why) or str(tgt), []).append(minion_id)
-    listed = unknown(target, [*(minion_id for ids in match.values() for minion_id in ids), *may])
-    return Preview(match, may, listed)
+    listed = unknown(fleet.wire(target), [*(minion_id for ids in match.values() for minion_id in ids), *may])
+    return Preview(match, may, fleet.without_key(listed))
 
 
 def atoms(target: Target) -> list[tuple[str, Any]]:

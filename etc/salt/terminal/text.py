@@ -24,6 +24,7 @@ from typing import Any
 from saltlite import EX_OK, EX_USAGE, Failure, leaf_files, nearest, pack, packed_leaf, read_leaf, say, why_not
 
 PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
+UNASKED = ("docs", "key", "no_return", "quiet")  # no return asks for these: they leave out what was said, or by whom
 SECONDS = 1.0  # that an outputter may take
 BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
@@ -219,6 +220,13 @@ def write(text: str, args: argparse.Namespace) -> None:
             file.write(f"{text}\n")
     else:
         say(text)
+
+
+def wished(line: Mapping[str, Any]) -> str | None:
+    """The outputter that a `ret` line asks for, as the function's module has it; None if it asks for none, or may not:
+    the minion chooses, and what it says must not look like another one's words, nor hide them."""
+    out = line.get("out")
+    return out if isinstance(out, str) and out not in UNASKED else None
 
 
 def show(data: Any, args: argparse.Namespace, out: str | None, retcode: int = 0) -> None:

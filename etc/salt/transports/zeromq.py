@@ -301,6 +301,7 @@ MAX_TTL = 120.0  # seconds after which a peer that wants to be missed is missed,
 
 SMALL = 16 << 10  # bytes: a message up to this makes room only where there are no larger ones
 BUDGET_UNPROVEN = 64 << 20  # bytes of all messages of the unproven that are on their way; beyond it one of them goes
+MAX_KEPT = 64 << 20  # bytes of messages that wait to be opened; beyond it only small ones are read
 BUDGET = 256 << 20  # bytes of all messages of the proven that are on their way; beyond it they wait their turn
 MAX_UNSENT = 32 << 20  # bytes that wait for one peer to take them, beyond the one message that it is taking
 MAX_TOPICS = 2  # that a subscriber may have: `broadcast`, its own, and none besides that could match
@@ -361,6 +362,7 @@ class Incoming:
         self.bytes = {True: 0, False: 0}
         self.holds: collections.Counter[str] = collections.Counter()
         self.paused: dict[Connection, None] = {}
+        self.kept = 0  # bytes of messages that came whole and are not open yet
 
     def count(self, connection: Connection, size: int, now: float) -> None:
         """A connection holds so many bytes now, under what it has proven by now."""
@@ -384,6 +386,8 @@ class Incoming:
     def has_turn(self, connection: Connection) -> bool:
         """Whether more of what a connection is sending may be read: there is room, or its minion holds no more than its
         share, or it is the oldest, so that there is always one that can come to its end."""
+        if self.kept > MAX_KEPT and connection.counted > SMALL:
+            return False
         if connection.standing != PROVEN or self.bytes[True] <= BUDGET:
             return True
         if self.holds[connection.believed] <= BUDGET // len(self.holds):
@@ -696,16 +700,22 @@ class Listener:
         incoming.count(connection, size, self._now)
         while victim := incoming.too_much():
             self.close(victim, "no room for what it sends")
-        if incoming.paused and (size == 0 or connection.standing != PROVEN):
-            for each in list(incoming.paused):
-                if incoming.has_turn(each):
-                    self._resume(each)
+        if size == 0 or connection.standing != PROVEN:
+            self._resume()
 
-    def _resume(self, connection: Connection) -> None:
-        """Read on."""
-        del self.incoming.paused[connection]
-        connection.mark, connection.marked = self._now, connection.counted
-        self._watch(connection)
+    def keep(self, size: int) -> None:
+        """So many bytes of messages wait to be opened; beyond MAX_KEPT the rest of others is not read."""
+        fewer, self.incoming.kept = size < self.incoming.kept, size
+        if fewer:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Read on from those whose turn it is."""
+        for connection in list(self.incoming.paused):
+            if self.incoming.has_turn(connection):
+                del self.incoming.paused[connection]
+                connection.mark, connection.marked = time.monotonic(), connection.counted
+                self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""

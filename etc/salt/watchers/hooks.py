@@ -26,6 +26,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import fnmatch
+import functools
 import os
 import re
 import resource
@@ -34,7 +35,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ from saltlite import Master, log, to_json, user_name
 AT_ONCE = 4  # events whose hooks run at the same time
 MAX_QUEUED = 10_000  # events that wait
 MAX_QUEUED_BYTES = 16 << 20  # of JSON of these events
+SHARE = 8  # one minion's events take so much of either at the most, an eighth: else it would keep out all others
 HOOK_SECONDS = 60.0  # until SIGTERM
 KILL_SECONDS = 5.0  # from there to SIGKILL
 MAX_HOOKS = 500  # files that are looked at; more are left out, and the log says so
@@ -59,6 +61,7 @@ class Event(NamedTuple):
     tag: str
     text: bytes
     hooks: list[Path]
+    whose: str | None  # the minion that has told it
 
 
 class Run:
@@ -70,13 +73,23 @@ class Run:
         self.path, self.until, self.output, self.killed = Path(), 0.0, b"", False
 
 
-def distrust(path: Path, top: Path) -> str:
-    """Why a hook, or what it leads to, could be somebody else's; '' if it could not. OSError."""
-    real = Path(os.path.realpath(path))
-    above = [parent for parent in path.parents if parent == top or top in parent.parents]
-    for each in dict.fromkeys([real, *above, *real.parents]):
-        info = os.stat(each)
-        shared = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX and each != real.parent
+def parents(path: str) -> Iterator[str]:
+    """All directories above a path, up to /."""
+    while (above := os.path.dirname(path)) != path:
+        yield (path := above)
+
+
+def distrust(path: str, real: str, directories: Iterable[str], stat_of: Callable[[str], os.stat_result]) -> str:
+    """Why a hook, or what it leads to, could be somebody else's; '' if it could not. OSError.
+
+    `real`: its name through no linked directory; `directories`: those above both, as they are named and really are."""
+    if os.path.islink(path):
+        real = os.path.realpath(path)
+        directories = dict.fromkeys([*directories, *parents(real)])
+    own = os.path.dirname(real)
+    for each in (real, *directories):
+        info = stat_of(each)
+        shared = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX and each != own
         if info.st_uid not in (0, os.geteuid()):
             return f"{each} belongs to {user_name(info.st_uid)}: chown it"
         if info.st_mode & stat.S_IWOTH and not shared:
@@ -94,6 +107,7 @@ class Watcher:
         self.top = Path(self.opts["conf_dir"], "master.d", "hooks")
         self.queue: collections.deque[Event] = collections.deque()
         self.queued = 0  # bytes of the events that wait
+        self.shares: dict[Any, tuple[int, int]] = {}  # by minion: how many of its events wait, and their bytes
         self.running: list[Run] = []
         self.lost = 0  # events since the last word about them
         self._hooks: list[tuple[re.Pattern[str], list[Path]]] = []  # what a tag must be like, the files in their order
@@ -122,11 +136,16 @@ class Watcher:
             if not (wanted := [path for glob, paths in hooks if glob.match(tag) for path in paths]):
                 continue
             text = (to_json({"tag": tag, "time": now, "data": data}) + "\n").encode()
-            if len(self.queue) >= MAX_QUEUED or self.queued + len(text) > MAX_QUEUED_BYTES:
+            whose = tag.split("/")[2] if tag.startswith("salt/minion/") else data.get("id") if "/prog/" in tag else None
+            count, size = self.shares.get(whose, (0, 0)) if whose else (0, 0)
+            full = len(self.queue) >= MAX_QUEUED or self.queued + len(text) > MAX_QUEUED_BYTES
+            if full or SHARE * count >= MAX_QUEUED or SHARE * (size + len(text)) > MAX_QUEUED_BYTES and count:
                 self.lost += 1
                 continue
-            self.queue.append(Event(tag, text, wanted))
+            self.queue.append(Event(tag, text, wanted, whose))
             self.queued += len(text)
+            if whose:
+                self.shares[whose] = count + 1, size + len(text)
         if self.lost:
             log.error("%s events have no hook run: %s are waiting, with %s bytes; the hooks are too slow",
                       self.lost, len(self.queue), self.queued)  # fmt: skip
@@ -147,25 +166,31 @@ class Watcher:
         return self._hooks
 
     def _search(self) -> Iterator[tuple[str, Path]]:
-        seen = 0
-        for directory, inner, names in os.walk(self.top):
+        """Directories and files as texts, for there are many, and nobody should wait."""
+        seen, stat_of, top = 0, functools.cache(os.stat), str(self.top)
+        real = os.path.realpath(top)
+        above = {top: (real, tuple(dict.fromkeys([os.path.dirname(top), top, real, *parents(real)])))}
+        for directory, inner, names in os.walk(top):
             inner[:] = [name for name in sorted(inner) if name[0] != "."]
+            real, directories = above.pop(directory)
+            for name in inner:  # no link: those are not walked into
+                below = f"{directory}/{name}", f"{real}/{name}"
+                above[below[0]] = below[1], (*directories, *dict.fromkeys(below))
             for name in sorted(names):
-                path = Path(directory, name)
-                if not NAME.fullmatch(name) or not os.access(path, os.X_OK) or not path.is_file():
+                path = f"{directory}/{name}"
+                if not NAME.fullmatch(name) or not os.access(path, os.X_OK) or not os.path.isfile(path):
                     continue
                 if (seen := seen + 1) > MAX_HOOKS:
-                    self._say(f"there are more than {MAX_HOOKS} hooks below {self.top}; the others do not run")
+                    self._say(f"there are more than {MAX_HOOKS} hooks below {top}; the others do not run")
                     return
-                glob = str(path.parent.relative_to(self.top))
-                if glob == ".":
+                if directory == top:
                     self._say(f"{path} runs on no event: it must lie in a directory that is named as a tag")
                     continue
                 with contextlib.suppress(OSError):  # it is gone again
-                    if why := distrust(path, self.top.parent):
+                    if why := distrust(path, f"{real}/{name}", directories, stat_of):
                         self._say(f"the hook {path} does not run: {why}")
                         continue
-                    yield glob, path
+                    yield directory[len(top) + 1 :], Path(path)
 
     def _say(self, text: str) -> None:
         if text not in self._said:
@@ -182,6 +207,10 @@ class Watcher:
         while self.queue and len(self.running) < AT_ONCE:
             event = self.queue.popleft()
             self.queued -= len(event.text)
+            if event.whose:
+                count, size = self.shares.pop(event.whose)
+                if count > 1:
+                    self.shares[event.whose] = count - 1, size - len(event.text)
             self.running.append(run := Run(event))
             self._next(run)
         if self.running:

@@ -11,6 +11,8 @@ from typing import Any
 from salt.exceptions import SaltInvocationError
 from saltlite import packed_leaf, traverse
 
+DEFAULT_TARGET_DELIM = ":"
+
 log = logging.getLogger(__name__)
 
 

@@ -12,6 +12,7 @@ from saltlite import as_text
 
 PROGRAMS = ["/sbin", "/bin", "/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]  # looked in behind PATH
 
+HAS_WIN32FILE = False
 islink, readlink = os.path.islink, os.readlink
 
 

@@ -1,0 +1,98 @@
+"""A master's large requests, opened where nobody has to wait for them.
+
+To open and to write down what one message of 32 MiB holds takes a second; a short one made of many small parts takes
+as long. Nearly always it is a return, and of a return the loop needs little more than its line: so a process of its
+own opens it and makes the line, and gives back the line with the small members of the load."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Generator
+from typing import Any
+
+from saltlite import (
+    MAX_TOLD,
+    Failure,
+    PayloadError,
+    Prepared,
+    from_json,
+    packed_leaf,
+    return_line,
+    to_json,
+    unpack,
+)
+
+own = packed_leaf("apart", "process")
+
+MAX_APART = max(1, min(4, (os.cpu_count() or 2) - 1))  # processes at once; who comes later waits for one to end
+MAX_SECONDS = 20.0  # of one
+CHECKED = 4 << 20  # bytes of a box whose MAC is computed in one step
+MAX_LINE = 64 << 20  # bytes of a return's line that are kept
+MAX_OTHER = 4 << 20  # bytes of a request that is no return: events and mine have their bounds below it
+MAX_OTHER_CONTAINERS = 10_000  # maps and lists in it, with five times as many members
+KEPT = ("cmd", "id", "jid", "nonce", "tok", "ts")  # of a return's members, besides those that its line has
+RUNNING: set[int] = set()
+MAX_WRITING, MAX_WRITE_SECONDS = 4, 60.0  # processes at once that write, and seconds of one
+WRITING: set[int] = set()
+
+
+def opened(
+    crypticle: Any, box: bytes, check: Callable[[dict[str, Any]], None], now: float
+) -> Generator[float, None, Any]:
+    """The load in a box; yields seconds to wait before the next step. AuthError, PayloadError, Failure.
+
+    A return comes as Prepared, once `check(load)` has raised nothing; any other request as it is. A box that this
+    key did not seal costs no process."""
+    for _ in crypticle.verified(box, CHECKED):
+        yield 0.0
+    found = yield from own.apart(lambda: prepared(crypticle.bare(box), check, now), MAX_SECONDS, RUNNING, MAX_APART)
+    if not found:
+        if len(box) > MAX_OTHER:
+            raise PayloadError(f"a request of {len(box)} bytes that is no return")
+        return unpack(crypticle.bare(box), MAX_OTHER_CONTAINERS)
+    yield 0.0  # to copy what is large takes some milliseconds each time
+    end = found.index(b"\n") + 1
+    load, line = from_json(found[:end])
+    return Prepared(load, line, memoryview(found)[end:])
+
+
+def prepared(data: bytes, check: Callable[[dict[str, Any]], None], now: float) -> bytes:
+    """In the process apart: what the loop needs of a return, as JSON, and its line; nothing if it is no return."""
+    load = unpack(data)
+    if not isinstance(load, dict):
+        raise PayloadError("a load that is no map")
+    if load.get("cmd") != "_return" or "return" not in load:
+        return b""
+    if "jid" not in load:
+        raise PayloadError("a return without jid")
+    check(load)
+    small = {name: value for name in KEPT if is_small(value := load.get(name))}
+    arguments = load.get("fun_args", [])
+    small["fun_args"] = arguments if len(to_json(arguments)) <= MAX_TOLD else [f"{len(to_json(arguments))} bytes"]
+    line = return_line(str(load.get("id")), load, now)
+    text = to_json(line)
+    if len(text) > MAX_LINE:
+        why = f"not kept: what was returned takes {len(text)} bytes here, and {MAX_LINE} are kept"
+        line |= {"return": why, "retcode": 1, "success": False}
+        text = to_json(line)
+    del line["return"]
+    return to_json([small, line]).encode() + b"\n" + text.encode()
+
+
+def is_small(value: Any) -> bool:
+    """Whether a member is what it should be: a short text, a number, nothing."""
+    return len(value) <= 1024 if isinstance(value, str | bytes) else value is None or isinstance(value, int)
+
+
+def done(write: Callable[[], Any]) -> Generator[float, None, None]:
+    """Have something written and synced; yields seconds to wait before the next look. OSError."""
+
+    def written() -> bytes:
+        write()
+        return b""
+
+    try:
+        yield from own.apart(written, MAX_WRITE_SECONDS, WRITING, MAX_WRITING)
+    except Failure as failure:
+        raise OSError(errno.EIO, f"a large return cannot be written ({failure})") from None

@@ -1,0 +1,166 @@
+"""What of the returns of minions is kept, for the disk is everybody's; those that come late; what a crash has left."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import saltlite
+from saltlite import (
+    RETURN,
+    RETURNED,
+    STARTED,
+    Job,
+    Prepared,
+    Returns,
+    addressed,
+    all_well,
+    append,
+    from_json,
+    jid_of,
+    log,
+    make_day,
+    put,
+    read,
+    return_line,
+    sha256,
+    to_json,
+)
+
+PIECE = 1 << 20  # bytes of a job's file that are looked at at once
+LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, in JSON
+MAX_START = 300  # bytes of that
+MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
+
+
+class Quota:
+    """What is taken of each minion in a day: bytes of returns (return_quota), and MAX_OWN returns to no job of ours."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.opts, self.events = opts, list[tuple[str, dict[str, Any]]]()
+        self._day, self._bytes, self._own = "", collections.Counter[str](), collections.Counter[str]()
+
+    def line(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[dict[str, Any], bytes | memoryview]:
+        """The line of a return, and its text. Where the minion has sent too much today, a sentence that says so stands
+        in the place of what was returned, and the return has failed: it is not lost without a word."""
+        self._begin(now)
+        line = load.line if isinstance(load, Prepared) else return_line(minion_id, load, now)
+        text = load.text if isinstance(load, Prepared) else to_json(line).encode()
+        most = self.opts["return_quota"]
+        self._bytes[minion_id] += len(text)
+        if self._bytes[minion_id] > most > 0:
+            why = f"not kept: {minion_id} has returned more than {most} bytes today, which return_quota allows"
+            log.warning("a return for job %s is %s", load.get("jid"), why)
+            self.events.append((f"salt/quota/{minion_id}", {"id": minion_id, "jid": str(load.get("jid"))[:64]}))
+            line |= {"return": why, "retcode": 1, "success": False}
+            text = to_json(line).encode()
+        return line, text
+
+    def may_tell(self, minion_id: str, size: int, now: float) -> bool:
+        """Whether there is room for so many bytes of progress today, which counts as returns do."""
+        self._begin(now)
+        self._bytes[minion_id] += size
+        return not self._bytes[minion_id] > self.opts["return_quota"] > 0
+
+    def may_keep_own(self, minion_id: str, now: float) -> bool:
+        """Count one more return to no job of ours; whether it may be kept. What a minion runs on its own account can
+        be much (a schedule of seconds), and none of it was asked for here, so the rest of a day is not even failed."""
+        self._begin(now)
+        self._own[minion_id] += 1
+        if self._own[minion_id] > MAX_OWN:
+            log.warning("%s sent more than %s returns of its own today; they are not kept", minion_id, MAX_OWN)
+        return self._own[minion_id] <= MAX_OWN
+
+    def _begin(self, now: float) -> None:
+        """Count anew each day."""
+        if self._day != jid_of(now)[:8]:
+            self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
+
+    def own(self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any]) -> Callable[[Any], None]:
+        """What keeps the text of a line of what a minion ran on its own account (call, schedule), under its own name,
+        as a finished job. One that is there already stays as it is."""
+        minion_id = line["id"]
+        header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
+        header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
+        name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
+        path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
+
+        def keep(text: bytes | memoryview) -> None:
+            if not path.exists():
+                put(path, b"\n".join([to_json(header).encode(), text, b""]))
+
+        return keep
+
+
+class Late:
+    """Returns that come after their job has ended. `ended`: jid -> who has returned; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, set[str]] = {}
+
+    def remember(self, jid: str, ids: set[str]) -> None:
+        """Who returned to a finished job, for a return that comes twice."""
+        self.ended[jid] = ids
+        if len(self.ended) > saltlite.REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+
+    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
+        """Append a late return to its job's file; raises OSError."""
+        path = jobs.path(jid, "done")
+        with open(path, "rb") as file:
+            header = from_json(file.readline())
+        if not addressed(header, minion_id, jobs.tree.data.grains):
+            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
+            return
+        if jid not in self.ended:
+            self.remember(jid, returned(path))
+        if minion_id in self.ended[jid]:
+            return
+        text = jobs.quota.line(minion_id, load, now)[1]
+
+        def then() -> None:
+            self.ended.get(jid, set()).add(minion_id)
+            jobs.queue.done(minion_id, jid)
+            jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+
+        jobs.write(load, lambda: append(path, bytes(text[:-1]) + b', "late": true}\n'), then)
+
+
+def returned(path: Path) -> set[str]:
+    """Who has returned to a finished job, by how the lines of its file begin: to make data of ten thousand returns
+    would keep all others waiting."""
+    found, rest = set[bytes](), b"\n"
+    with open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            text = rest + piece
+            found.update(LINE.findall(text))
+            rest = text[-MAX_START:]
+    return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
+
+
+def recovered(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
+    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
+
+    Raises OSError where the file cannot be read, and one of many others where it holds something else."""
+    raw = read(path, 1 << 30)
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if whole != raw:
+        os.truncate(path, len(whole))
+    lines = [from_json(line) for line in whole.splitlines()]
+    job = Job(lines[0], now)
+    for line in lines:
+        for minion_id in line["minions"] if line["event"] == "batch" else ():
+            job.step(minion_id, STARTED)
+        if line["event"] == "ret":
+            if job.parts.get(line["id"]) != RETURNED:
+                job.step(line["id"], RETURN)
+            if not all_well(line):
+                job.failed.add(line["id"])
+        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
+            job.rollout.told(line["event"], line["why"])
+    return job, lines
