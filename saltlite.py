@@ -3207,7 +3207,7 @@ class Jobs(Returns):
             job.absent = []
 
     def _in_vain(self, job: Job) -> bool:
-        """Whether all that a job waits for have no connection, none said it runs it, and it is no update, which goes."""
+        """Whether all that a job waits for have no connection, none said it runs it, and it is no update."""
         going = job.counts[EXPECTED]
         if not 0 < going <= len(self.gone) or going < job.going() or job.header["fun"] == "saltlite.update":
             return False
