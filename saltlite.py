@@ -3207,9 +3207,9 @@ class Jobs(Returns):
             job.absent = []
 
     def _in_vain(self, job: Job) -> bool:
-        """Whether all that a job waits for have no connection, and it was not heard that they run it."""
+        """Whether all that a job waits for have no connection, none said it runs it, and it is no update."""
         going = job.counts[EXPECTED]
-        if not 0 < going <= len(self.gone) or going < job.going():
+        if not 0 < going <= len(self.gone) or going < job.going() or job.header["fun"] == "saltlite.update":
             return False
         return all(minion_id in self.gone for minion_id, state in job.parts.items() if state == EXPECTED)
 

@@ -268,6 +268,17 @@ def test_who_is_gone_is_silent_within_two_seconds(tmp_path, gone, seconds, state
     assert site.lines(JID)[0] == state
 
 
+def test_who_is_gone_for_an_update_has_the_timeout(tmp_path):
+    site = Site(tmp_path)
+    fleet(site, 1)
+    site.jobs.gone = {"m0"}
+    site.submit(JID, tgt="*", fun="saltlite.update")
+    go(site, site.opts["timeout"] - 0.2)
+    assert [load["fun"] for load in site.jobs.outgoing] == ["saltlite.update"]
+    go(site, 1.2)
+    assert site.lines(JID)[0] == "done"
+
+
 def test_who_is_gone_and_runs_it_all_the_same_is_waited_for(tmp_path):
     site = Site(tmp_path)
     fleet(site, 1)
