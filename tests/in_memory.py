@@ -1,10 +1,14 @@
 """A site in memory: a master's protocol on a real tree, without sockets and with a passed clock, and minions for it."""
 
 import hashlib
+import importlib
 import os
 import time
 
 import saltlite
+
+for name in saltlite.packed_leaf("requests", "pillar").IMPORTED:  # else the first pillar of a process takes more steps
+    importlib.import_module(name)
 
 KEYS = [saltlite.PrivateKey(saltlite.PrivateKey.generate(2048)) for _ in range(3)]
 JID = "20261123000000000001"

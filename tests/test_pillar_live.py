@@ -1,13 +1,13 @@
 """A running master makes pillar by other programs: as in the tests in memory, and with its own signals and sockets."""
 
 import contextlib
-import importlib
 import json
 import logging
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -117,8 +117,6 @@ def test_the_programs_of_a_process_apart_end_with_it(tmp_path):
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_pillar_of_large_grains_keeps_nobody_waiting(site, what, more):
     pillars = saltlite.packed_leaf("requests", "pillar")
-    for module in pillars.IMPORTED:  # else the first pillar of all takes a step for each
-        importlib.import_module(module)
     value = {"a": ""}
     value["a"] = "x" * (pillars.LARGE_GRAINS - pillars.weigh(value) + more)
     assert pillars.weigh(value) == pillars.LARGE_GRAINS + more
@@ -137,6 +135,16 @@ def test_pillar_of_large_grains_keeps_nobody_waiting(site, what, more):
     reply, at_once = asked({what: value})
     assert at_once is (more <= 0)
     assert minion.reply(reply.data) == (value if what == "pillar_override" else {})
+
+
+def test_what_the_first_pillar_imports_is_a_step_of_its_own(site, monkeypatch):
+    for name in (names := saltlite.packed_leaf("requests", "pillar").IMPORTED):
+        monkeypatch.delitem(sys.modules, name)
+    minion = site.joined("m")
+    assert site.master.receive("to", minion.request({"cmd": "_pillar"}, site.now), site.now) is None
+    replies = [site.master.go_on(site.now) for _ in names]
+    assert [len(each) for each in replies] == [0] * (len(names) - 1) + [1]
+    assert minion.reply(replies[-1][0].data) == {}
 
 
 @pytest.mark.parametrize("number", [3, 4, 5])
