@@ -212,13 +212,17 @@ lint() {
 }
 
 # Byte code is kept here, whatever the environment says of it: without it a sixth of the time goes into compiling.
+keep_byte_code() {
+  unset PYTHONDONTWRITEBYTECODE
+  export PYTHONPYCACHEPREFIX=$PWD/.build/pyc
+  rm -rf "$PYTHONPYCACHEPREFIX${TMPDIR:-/tmp}" # of files that earlier tests wrote
+}
+
 test_all() {
   local status=0 lint_status=0
   make_venv
   lint >.build/lint.log 2>&1 & # beside the tests, which wait now and then
-  unset PYTHONDONTWRITEBYTECODE
-  export PYTHONPYCACHEPREFIX=$PWD/.build/pyc
-  rm -rf "$PYTHONPYCACHEPREFIX${TMPDIR:-/tmp}" # of files that earlier tests wrote
+  keep_byte_code
   # at first one process compiles the tests, for four would do it four times
   [ -d "$PYTHONPYCACHEPREFIX" ] || pytest --collect-only -qq tests >/dev/null || true
   # test_*.py, in the order of tests/conftest.py; the others have verbs of their own
@@ -269,6 +273,7 @@ bench() {
 
 attack() {
   make_venv
+  keep_byte_code # as in the zipapp: a master that compiles what it imports takes long steps
   PYTHONPATH=$PWD python tests/attack.py "$@"
 }
 
