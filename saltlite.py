@@ -54,7 +54,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
-    CACHE/sessions/.seen           master            requests taken since: a crash takes nothing twice
+    CACHE/sessions/.seen, .seen.old  master          requests taken since: a crash takes nothing twice
     CACHE/aes.key                  master            the shared key of all publications
     CACHE/minions/ID/grains.json   master            what ID last said of itself
     CACHE/minions/ID/mine.json     master            what ID has put into the mine
@@ -1990,6 +1990,7 @@ class Loop:
     def every(self, name: str, interval: float, call: Callable[[], None]) -> None:
         """Call every `interval` seconds."""
 
+        @functools.wraps(call)
         def again() -> None:
             self.at(name, interval, again)
             call()
@@ -2856,21 +2857,28 @@ class MasterTree:
 
     def seen(self) -> list[tuple[str, int, str]]:
         """What `note_seen` was given since the last `put_heard`, as id, `ts` and nonce; a line that was cut is none."""
-        try:
-            text = read(self.cache / "sessions" / ".seen", 1 << 28).decode(errors="replace")
-        except OSError:
-            return []
+        text = ""
+        for name in (".seen.old", ".seen"):
+            with contextlib.suppress(OSError):
+                text += read(self.cache / "sessions" / name, 1 << 28).decode(errors="replace")
         return [(each[0], int(each[1]), each[2]) for each in re.findall(r"(?m)^(\S+) (-?\d+) ([0-9a-f]{32})\n", text)]
 
     def note_seen(self, text: str) -> None:
         """Append lines `ID TS NONCE`. Not synced: a process that is killed loses nothing of them."""
         append(self.cache / "sessions" / ".seen", text, sync=False, create=True)
 
-    def put_heard(self, heard: Mapping[str, tuple[int, float, list[str], str]]) -> None:
-        """id -> the newest `ts` of its session, when it was last heard, the nonces of that newest second, and the
-        address it was heard from."""
-        put(self.cache / "sessions" / ".heard", to_json(heard), sync=False)
-        (self.cache / "sessions" / ".seen").unlink(missing_ok=True)
+    def part_seen(self) -> None:
+        """Set aside what was noted so far, which the next `put_heard` will know; what comes from here on it may not."""
+        old = self.cache / "sessions" / ".seen.old"
+        if not old.exists():  # else what could not be put the last time lies there still
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(old.with_suffix(""), old)
+
+    def put_heard(self, heard: str) -> None:
+        """JSON: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second, the
+        address it was heard from]."""
+        put(self.cache / "sessions" / ".heard", heard, sync=False)
+        (self.cache / "sessions" / ".seen.old").unlink(missing_ok=True)
 
 
 # ---- 15. Jobs -------------------------------------------------------------------------------------------------------
@@ -3422,6 +3430,7 @@ def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
 
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
+SAVED_AT_ONCE = 1000  # minions of which is written down in one step when they were heard
 
 
 class Sender:
@@ -3615,12 +3624,26 @@ class Peers:
         return self.heard.get(minion_id) or Heard()
 
     def save(self) -> None:
-        """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard."""
-        for peer in self.known.values():
-            peer.heard.ts = peer.newest
-            peer.heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-        kept = {minion_id: self.heard[minion_id] for minion_id in self.tree.accepted() if minion_id in self.heard}
-        self.tree.put_heard({minion_id: (h.ts, h.when, h.nonces, h.address) for minion_id, h in kept.items()})
+        """All steps of `saving`."""
+        for _ in self.saving():
+            pass
+
+    def saving(self) -> Iterator[None]:
+        """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
+        of a few milliseconds."""
+        self.tree.part_seen()
+        ids, texts = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard], []
+        for start in range(0, len(ids), SAVED_AT_ONCE):
+            saved = {}
+            for minion_id in ids[start : start + SAVED_AT_ONCE]:
+                heard = self.heard.get(minion_id, Heard())
+                if peer := self.known.get(minion_id):
+                    heard.ts = peer.newest
+                    heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
+                saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
+            texts.append(to_json(saved)[1:-1])
+            yield
+        self.tree.put_heard(f"{{{', '.join(texts)}}}")
 
 
 # ---- 17. The shared key ---------------------------------------------------------------------------------------------
@@ -4546,11 +4569,14 @@ class Master:
         if self.jobs.outgoing:
             self.loop.at("publish", 0, self.work)
 
-    def save(self) -> None:
-        """Every ten seconds, and at the end."""
-        self.jobs.expire(time.time())
+    def save(self, going: Iterator[None] | None = None) -> None:
+        """Every ten seconds, in steps, and at the end."""
+        if going is None:
+            self.jobs.expire(time.time())
         try:
-            self.peers.save()
+            for _ in going or (going := self.peers.saving()):
+                if self.loop.running:
+                    return self.loop.at("saving", 0, functools.partial(self.save, going))
         except OSError as error:
             log.warning("sessions cannot be saved: %s", error)
 
@@ -5343,33 +5369,6 @@ def make_return(
     return made
 
 
-class Told:
-    """What a job puts out, told to the master while it runs: whole lines, some times a second, up to MAX_PROGRESS."""
-
-    SECONDS, BYTES = 0.25, 32768  # between two messages; in one
-
-    def __init__(self, tell: Callable[[list[str]], Any]) -> None:
-        self._tell, self._lines, self._rest, self._last = tell, list[str](), "", 0.0
-        self._left = MAX_PROGRESS
-
-    def __call__(self, text: str, end: bool = False) -> None:
-        """Take some more of it. What goes wrong ends the telling, not the job, whose return has all of it anyway."""
-        *lines, self._rest = (self._rest + text[: max(0, self._left)]).split("\n")
-        self._lines += lines
-        self._left -= len(text)
-        if (end or len(self._rest) > self.BYTES) and self._rest:
-            self._lines, self._rest = [*self._lines, self._rest], ""
-        if not self._lines or not end and time.monotonic() < self._last + self.SECONDS:
-            return
-        told, self._lines = "\n".join(self._lines), []
-        try:
-            for start in range(0, max(1, len(told)), self.BYTES):
-                self._tell(told[start : start + self.BYTES].split("\n"))
-        except (SaltError, OSError):
-            self._left = 0
-        self._last = time.monotonic()
-
-
 class Execution:
     """What execution functions get as `minion`: this machine's options, grains and pillar, and the job they run in.
 
@@ -5391,7 +5390,8 @@ class Execution:
         self.heeds_blackout = True  # not who runs it on this machine, as with Salt
         self._master, self.local = master, master is None
         if master and self.load.get("stream"):
-            self.context["stream"] = Told(self.tell)  # functions that have much to say while they run call it
+            tells = packed_leaf("apart", "minion").Told(self.tell)
+            self.context["stream"] = tells  # functions that have much to say while they run call it
 
     @functools.cached_property
     def grains(self) -> dict[str, Any]:

@@ -131,6 +131,37 @@ def test_what_was_taken_before_a_crash_is_not_taken_again(site, skew, saves):
     assert taken(site, event(minion, site, skew))  # in the very same second, and without a new session
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_what_is_taken_while_the_master_saves_is_not_taken_again_either(site, monkeypatch, steps):
+    """A save takes its time, and a crash may come in the middle of it, or in that of the next one."""
+    monkeypatch.setattr(saltlite, "SAVED_AT_ONCE", 1)
+    minions = [site.joined(name, key) for key, name in enumerate("abc")]
+    requests = [event(minion, site) for minion in minions]
+    assert all(taken(site, request) for request in requests)
+    for number in range(2):
+        going = site.peers.saving()
+        for _ in range(steps):
+            next(going)
+        site.now += 1
+        requests += (more := [event(minion, site) for minion in minions])
+        assert all(taken(site, request) for request in more)
+        if number:
+            site.peers.save()
+    site.start()
+    assert not any(taken(site, request) for request in requests)
+
+
+@pytest.mark.parametrize("more, steps", [(-1, 1), (0, 1), (1, 2)])
+def test_minions_that_are_saved_at_once(site, monkeypatch, more, steps):
+    monkeypatch.setattr(saltlite, "SAVED_AT_ONCE", 3)
+    for number in range(3 + more):
+        site.tree.put_key(saltlite.ACCEPTED, f"m{number}", KEYS[0].public.pem)
+        site.peers.heard[f"m{number}"] = saltlite.Heard(number, 1.5, ["0" * 32], "192.0.2.1")
+    site.look()
+    assert len(list(site.peers.saving())) == steps
+    assert site.tree.heard() == {f"m{n}": [n, 1.5, ["0" * 32], "192.0.2.1"] for n in range(3 + more)}
+
+
 def test_a_full_disk_leaves_no_half_line_before_the_next_one(site):
     path = site.tree.cache / "sessions/.seen"
     site.peers.note()
