@@ -2967,8 +2967,7 @@ class Returns:
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.writing: set[str] = set()  # jids to whose files another process writes
-        self.later: tuple[Callable[[], Any], Callable[[], Any]] | None = None  # it does the one, the other follows
+        self.unsynced: Path | None = None  # what was written of the last large return
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
         returns = packed_leaf("returns", "master")
@@ -2993,7 +2992,8 @@ class Returns:
         account, as do jids that this master never gave out. OSError where less than keep_free is free."""
         jid = str(load.get("jid", ""))
         if jid in self.probes:
-            self._probed(self.probes[jid], minion_id, load.get("return"), now)
+            answer = {"jid": jid} if isinstance(load, Prepared) else load.get("return")  # what is large is not {}
+            self._probed(self.probes[jid], minion_id, answer, now)
             return ""
         if jid in self.passed:
             return ""
@@ -3007,13 +3007,13 @@ class Returns:
             self._add(job, minion_id, load, now)
             return jid
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self.late.take(self, jid, minion_id, load, now)
+            self.unsynced = self.late.take(self, jid, minion_id, load, now)
         elif jid == "req" or MINION_JID.fullmatch(jid):
             if self.quota.may_keep_own(minion_id, now):  # else it has said so
                 near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
                 line, text = self.quota.line(minion_id, load, now)
-                own = self.quota.own(self.tree.jobs, jid if near else self.new_jid(now), load, line)
-                self.write(load, lambda: own(text))
+                where = self.tree.jobs, jid if near else self.new_jid(now)
+                self.unsynced = self.quota.keep_own(*where, load, line, text)
         else:
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
         return ""
@@ -3021,20 +3021,12 @@ class Returns:
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
         line, text = self.quota.line(minion_id, load, now)
-        if isinstance(load, Prepared):
-            path = self.path(job.jid, "kept")
-            self.later = lambda: append(path, bytes(text) + b"\n"), lambda: self._came(job, minion_id, line)
-            return
         job.lines.append(text)
         job.unwritten.append(minion_id)
-        self.dirty.add(job)
-        self._came(job, minion_id, line)
-
-    def _came(self, job: Job, minion_id: str, line: dict[str, Any]) -> None:
-        """A return is in the file, or will be with the next `flush`."""
         job.step(minion_id, RETURN)
         if not all_well(line):
             job.failed.add(minion_id)
+        self.dirty.add(job)
         self.queue.done(minion_id, job.jid)
         event = {"id": minion_id, "fun": line["fun"], "retcode": line["retcode"], "success": line["success"]}
         self.events.append((f"salt/job/{job.jid}/ret/{minion_id}", event))
@@ -3065,48 +3057,37 @@ class Returns:
     def flush(self) -> set[str]:
         """Write what came in, one write and one fsync a file. Gives the jids that could not be written: their
         returns are forgotten again, must not be acknowledged, and will come once more."""
-        failed, free = set(), {job for job in self.dirty if job.jid not in self.writing}
-        for job in free:
-            try:
-                append(self.path(job.jid, "kept"), b"\n".join([*job.lines, b""]), sync=bool(job.unwritten))
-            except FileNotFoundError:
-                pass  # both its names are gone: the job is cancelled, `look` says so
-            except OSError as error:
-                log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
-                failed.add(job.jid)
-                for minion_id in job.unwritten:
-                    job.step(minion_id, UNWRITTEN)
-                    job.failed.discard(minion_id)
-            job.lines, job.unwritten = [], []
-        self.dirty -= free
+        failed = {job.jid for job in self.dirty if not self._write(job, bool(job.unwritten))}
+        self.dirty.clear()
         return failed
 
-    def write(self, load: dict[str, Any], write: Callable[[], Any], then: Callable[[], Any] = lambda: None) -> None:
-        """Write a return that no active job has asked for; a large one is written later."""
-        if isinstance(load, Prepared):
-            self.later = write, then
-        else:
-            write()
-            then()
-
-    def ret_large(self, minion_id: str, load: Prepared, now: float) -> Generator[float, None, str]:
-        """`ret` of a large return, which another process writes, for the disk may be long in it. Meanwhile what else is
-        to be written of the job waits, and the job does not end."""
-        jid = str(load.get("jid", ""))
-        while jid in self.writing:
-            yield 0.01
-        self.later = None
-        unwritten = self.ret(minion_id, load, now)
-        if self.later is None:
-            return unwritten
-        write, then = self.later
-        self.writing.add(jid)
+    def _write(self, job: Job, sync: bool) -> bool:
+        """Write the lines of a job; whether that was possible."""
+        lines, ids, job.lines, job.unwritten = job.lines, job.unwritten, [], []
         try:
-            yield from packed_leaf("apart", "master").done(write)
-        finally:
-            self.writing.discard(jid)
-        then()
-        return ""
+            append(self.path(job.jid, "kept"), b"\n".join([*lines, b""]), sync)
+        except FileNotFoundError:
+            pass  # both its names are gone: the job is cancelled, `look` says so
+        except OSError as error:
+            log.error("the returns of job %s cannot be written and will be asked for again: %s", job.jid, error)
+            for minion_id in ids:
+                job.step(minion_id, UNWRITTEN)
+                job.failed.discard(minion_id)
+            return False
+        return True
+
+    def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
+        """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
+        may be long in it, and nobody else needs to wait."""
+        self.unsynced, waits = None, set(self.dirty)
+        jid = self.ret(minion_id, load, now)
+        job = self.active.get(jid)
+        if job in self.dirty - waits:
+            self.dirty.discard(job)
+            if not self._write(job, sync=False):
+                raise OSError(errno.EIO, "not written", jid)
+            return "", self.path(jid, "kept")
+        return jid, self.unsynced
 
     def _own(self, now: float, jid: str = "") -> str:
         """A jid of our own, or a cancelled one, whose late answers nobody wants."""
@@ -3188,12 +3169,12 @@ class Jobs(Returns):
 
     def deadline(self) -> float | None:
         """When `tick` has something to do, in the clock of its `now`."""
-        return min((job.due() for job in self.active.values() if job.jid not in self.writing), default=None)
+        return min((job.due() for job in self.active.values()), default=None)
 
     def tick(self, now: float) -> None:
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
-        for job in [job for job in self.active.values() if job.jid not in self.writing]:
+        for job in list(self.active.values()):
             if job.absent:
                 self.enqueue(job, now)
             if job.rollout:
@@ -4064,6 +4045,11 @@ class Asked(NamedTuple):
 OPENING = Request(lambda peer, load, now: None)  # what a large request asks is not known yet
 
 
+def is_large(asked: Asked) -> bool:
+    """Whether it waits to be opened, or is a large return on its way to the disk: MAX_OPENING is for these."""
+    return asked.request is OPENING or isinstance(asked.load, Prepared)
+
+
 def has_many_parts(data: bytes) -> bool:
     """Whether packed data may have more than MANY maps, lists, byte strings or texts that are no UTF-8: each of these
     is, or begins with, a byte above 127. What has not is opened and written down in some 20 ms at most."""
@@ -4111,28 +4097,36 @@ class MasterProtocol:
 
     def receive(self, envelope: Any, data: bytes, now: float) -> Reply | None:
         """Answer one message from ret_port: exactly one reply, or None for an `_auth` that is held or not worth one."""
-        try:
-            if len(data) > self.opts["max_message_size"]:
+        return self._safely(envelope, self._receive, envelope, data, now)
+
+    def _receive(self, envelope: Any, data: bytes, now: float) -> Reply | None:
+        """The same, but that what is wrong is raised."""
+        if len(data) > self.opts["max_message_size"]:
+            raise PayloadError("the message is too large")
+        message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
+        version = message.get("version", 0)
+        if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
+            asks = as_text(message.get("load")) if len(data) <= MAX_CLEAR else None
+            who = asks.get("id") if isinstance(asks, dict) else message.get("id")
+            log.warning("%.260r at %s speaks an older protocol (%.20r, not %s): it needs a newer Salt", who,
+                        self.peers.sender.address or "?", version, PROTOCOL_VERSION)  # fmt: skip
+            raise PayloadError("an older protocol")
+        if message.get("enc") == "clear":
+            if len(data) > MAX_CLEAR:
                 raise PayloadError("the message is too large")
-            message = unpack_envelope(data, "enc", "id", "enc_algo", "sig_algo")
-            version = message.get("version", 0)
-            if not isinstance(version, int) or isinstance(version, bool) or version < PROTOCOL_VERSION:
-                asks = as_text(message.get("load")) if len(data) <= MAX_CLEAR else None
-                who = asks.get("id") if isinstance(asks, dict) else message.get("id")
-                log.warning("%.260r at %s speaks an older protocol (%.20r, not %s): it needs a newer Salt", who,
-                            self.peers.sender.address or "?", version, PROTOCOL_VERSION)  # fmt: skip
-                raise PayloadError("an older protocol")
-            if message.get("enc") == "clear":
-                if len(data) > MAX_CLEAR:
-                    raise PayloadError("the message is too large")
-                reply = self._clear(envelope, message, now)
-                return None if reply is None else Reply(envelope, reply)
-            peer, box = self.peers.claimed(message)
-            if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
-                self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
-                return None
-            load = self.peers.authenticate(peer, unpack(bare), now)
-            return self._dispatch(envelope, message, peer, load, now)
+            reply = self._clear(envelope, message, now)
+            return None if reply is None else Reply(envelope, reply)
+        peer, box = self.peers.claimed(message)
+        if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
+            self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
+            return None
+        load = self.peers.authenticate(peer, unpack(bare), now)
+        return self._dispatch(envelope, message, peer, load, now)
+
+    def _safely(self, envelope: Any, call: Callable[..., Reply | None], *args: Any) -> Reply | None:
+        """What a call gives, and `bad load` where it raises something: nothing else is harmed by it."""
+        try:
+            return call(*args)
         except (AuthError, PayloadError, OSError) as error:
             log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
             self.counted["bad load"] += 1
@@ -4149,7 +4143,7 @@ class MasterProtocol:
 
     def _later(self, asked: Asked, box: bytes, now: float) -> None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
-        number = sum(each.request is OPENING and each.peer is asked.peer for each in self.under_way)
+        number = sum(each.peer is asked.peer and is_large(each) for each in self.under_way)
         if number < MAX_OPENING and self.kept + len(box) <= MAX_KEPT:
             self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
@@ -4157,6 +4151,8 @@ class MasterProtocol:
         """Steps that end in the load of a box, of which nothing is believed before."""
         signed = functools.partial(self._check_signature, peer)
         load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        if self.peers.peer(peer.id) is not peer:
+            raise AuthError(f"{peer.id} has another key or session by now")
         self.peers.sender = sender
         return self.peers.authenticate(peer, load, now)
 
@@ -4190,7 +4186,8 @@ class MasterProtocol:
                 self.under_way.append(asked)
                 return None
             if isinstance(result, types.GeneratorType):
-                if sum(other.peer is peer for other in self.under_way) >= MAX_UNDER_WAY:
+                others = sum(other.peer is peer and not is_large(other) for other in self.under_way)
+                if others >= MAX_UNDER_WAY and not is_large(asked):
                     raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
                 return self._answer(asked._replace(steps=result), now)
         except StopIteration as end:
@@ -4217,7 +4214,7 @@ class MasterProtocol:
         """One more step of each request under way, unless who has asked is accepted no more; gives what is answered."""
         asked, self.under_way = self.under_way, collections.deque()
         known = [each for each in asked if self.peers.known.get(each.peer.id) is each.peer]
-        return [reply for each in known if (reply := self._answer(each, now))]
+        return [reply for each in known if (reply := self._safely(each.envelope, self._answer, each, now))]
 
     def _private(self, peer: Peer, message: dict[str, Any], nonce: str, result: Any) -> bytes:
         """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets.
@@ -4239,11 +4236,18 @@ class MasterProtocol:
     def ret(self, peer: Peer, load: dict[str, Any], now: float) -> Any:
         """A minion's return; the jid that must be flushed before the ack."""
         if isinstance(load, Prepared):
-            return self.jobs.ret_large(peer.id, load, now)
+            return self._ret_large(peer, load, now)
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
         return self.jobs.ret(peer.id, load, now)
+
+    def _ret_large(self, peer: Peer, load: Prepared, now: float) -> Generator[float, None, str]:
+        """The same in steps."""
+        jid, written = self.jobs.ret_large(peer.id, load, now)
+        if written:
+            yield from packed_leaf("apart", "master").synced(written)
+        return jid
 
     def _check_signature(self, peer: Peer, load: dict[str, Any]) -> None:
         """AuthError if a return is not signed, or signed wrongly, and the options refuse that."""
@@ -4361,7 +4365,6 @@ class Master:
         for heard in self.peers.heard.values():
             self.listener.know(heard.address)
         self.present: set[str] = set()
-        self.unanswered: list[Reply] = []  # until another process has written
         self.untold: collections.deque[tuple[str, dict[str, Any]]] = collections.deque()
         self.loop = Loop(select.poll())
         self.doorbell = Doorbell(opts["key_watch"], self.loop.ring)
@@ -4388,6 +4391,7 @@ class Master:
         self.jobs.recover(time.time())
         loop.at("watch", 0, self.watch)  # later: it takes a third of a start, and somebody may wait for an answer
         loop.run()
+        self.protocol.under_way.clear()  # what runs apart ends, for the next program would not know of it
         self.tell_events()
         while self.untold:
             self.tell_events()
@@ -4415,15 +4419,9 @@ class Master:
             self.peers.sender = sender
             if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
                 replies.append(reply)
-        self.answer(replies)
-
-    def answer(self, replies: list[Reply]) -> None:
-        """Reply, when what was returned is on disk; to those whose job another process writes of, when it has."""
         failed = self.jobs.flush()
         self.peers.note()
-        replies, writing = self.unanswered + replies, self.jobs.writing
-        self.unanswered = [reply for reply in replies if reply.jid in writing]
-        self.reply(reply for reply in replies if reply.jid not in failed | writing)
+        self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
     def connections(self) -> None:
@@ -4545,7 +4543,11 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        self.answer(self.protocol.go_on(time.time()))
+        replies = self.protocol.go_on(time.time())
+        failed = self.jobs.flush()
+        self.peers.note()
+        self.reply(reply for reply in replies if reply.jid not in failed)
+        self.work()
 
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys.

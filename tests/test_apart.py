@@ -136,7 +136,7 @@ def test_bytes_of_large_requests_that_wait(site, monkeypatch, more):
     monkeypatch.setattr(saltlite, "MAX_KEPT", size - more)
     assert [site.master.receive(number, request, site.now) for number, request in enumerate(requests)] == [None, None]
     assert site.master.kept == (size if more < 1 else size // 2)
-    while not site.jobs.writing:
+    while not APART.SYNCING:
         time.sleep(site.master.pause)
         site.master.go_on(site.now)
         assert site.master.kept >= 200_000
@@ -153,13 +153,90 @@ def test_what_its_key_did_not_seal_costs_no_process(site, monkeypatch):
     assert reply.data == saltlite.BAD_LOAD and site.master.counted["bad load"] == 1 and site.master.kept == 0
 
 
-def test_a_large_return_is_taken_once(site):
+def test_a_large_return_is_taken_once(site, monkeypatch):
+    """And costs processes once: one opens it, one has the disk keep it."""
     minion = site.joined("m")
     submit(site)
+    fork, forks = os.fork, []
+    monkeypatch.setattr(os, "fork", lambda: forks.append(1) or fork())
     request = minion.request(LOAD | {"return": "x" * 200_000}, site.now)
-    assert [site.master.receive(number, request, site.now) for number in (1, 2)] == [None, None]
+    assert [site.master.receive(number, request, site.now) for number in (1, 2, 3)] == [None, None, None]
     replies = {reply.envelope: reply.data for reply in finished(site)}
-    assert replies.keys() == {1, 2} and sorted(data == saltlite.BAD_LOAD for data in replies.values()) == [False, True]
+    assert replies.keys() == {1, 2, 3} and list(replies.values()).count(saltlite.BAD_LOAD) == 2
+    assert len(forks) == 2
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_boxes_that_are_known(site, monkeypatch, number):
+    monkeypatch.setattr(APART, "MAX_OPENED", 3)
+    APART.OPENED.clear()
+    minion = site.joined("m")
+    for _ in range(number):
+        assert site.ask(minion, LOAD | {"jid": "req", "return": "x" * 200_000}) is None
+    assert len(APART.OPENED) == min(number, 3)
+
+
+def test_no_large_return_is_acknowledged_that_is_not_there(site, monkeypatch):
+    """However many of one minion are under way: MAX_UNDER_WAY is for other requests."""
+    monkeypatch.setattr(saltlite, "MAX_UNDER_WAY", 2)
+    monkeypatch.setattr(APART, "MAX_SYNCING", 1)
+    minion = site.joined("m")
+    for number in range(6):
+        request = minion.request(LOAD | {"jid": "req", "return": [number, "x" * 200_000]}, site.now)
+        assert site.master.receive(number, request, site.now) is None
+    acks = [minion.session.open(saltlite.unpack_bounded(reply.data, raw=True)) for reply in finished(site)]
+    assert [ack[-1:] for ack in acks] == [saltlite.pack(None)] * 6
+    kept = [
+        saltlite.from_json(path.read_bytes().splitlines()[1]) for path in (site.tree.jobs / "done").rglob("*.m.jsonl")
+    ]
+    assert sorted(line["return"][0] for line in kept) == list(range(6))
+
+
+def test_what_one_request_raises_harms_no_other(site):
+    minion, other = site.joined("m"), site.joined("other", 1)
+    submit(site)
+    grains = {f"x{number}": "y" * 40 for number in range(3_000)}
+    box = saltlite.unpack_envelope(minion.request({"cmd": "_pillar", "grains": grains}, site.now), "enc", "id")
+    odd = saltlite.pack(box | {"enc_algo": "none that there is"})
+    assert site.master.receive("odd", odd, site.now) is None
+    large = other.request(LOAD | {"return": "x" * 200_000}, site.now)
+    assert site.master.receive("large", large, site.now) is None
+    replies = {reply.envelope: reply.data for reply in finished(site)}
+    assert replies.keys() == {"odd", "large"} and replies["odd"] == saltlite.BAD_LOAD
+    assert other.reply(replies["large"]) is None and [line["id"] for line in returned(site)] == ["other"]
+
+
+def test_a_key_that_moves_before_its_request_is_open_refuses_it(site):
+    minion = site.joined("m")
+    submit(site)
+    load = {"cmd": "_rekey", "padding": "x" * 200_000}
+    for each in (load, LOAD | {"return": "x" * 200_000}):
+        assert site.master.receive("e", minion.request(each, site.now), site.now) is None
+    site.move("m", "minions", "minions_rejected")  # and nobody has looked yet
+    assert [reply.data for reply in finished(site)] == [saltlite.BAD_LOAD] * 2 and returned(site) == []
+
+
+def test_a_large_answer_to_find_job_says_that_it_runs(site):
+    site.joined("m")
+    submit(site)
+    site.now += 100
+    site.jobs.tick(site.now)
+    (probe,) = site.jobs.probes
+    site.jobs.ret("m", saltlite.Prepared({"jid": probe}, {}, memoryview(b"")), site.now)
+    assert site.jobs.active[JID].parts["m"] == saltlite.ALIVE
+
+
+def test_a_process_that_cannot_be_made_costs_nothing(site, monkeypatch):
+    minion = site.joined("m")
+
+    def fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = len(os.listdir("/proc/self/fd"))
+    assert site.master.receive("e", minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
+    assert [reply.data for reply in finished(site)] == [saltlite.BAD_LOAD]
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_large_return_of_who_is_accepted_no_more_is_not_taken(site):
@@ -188,29 +265,18 @@ def test_a_large_return_that_cannot_be_written_is_not_acknowledged(site):
     (kept := site.jobs.path(JID, "kept")).unlink()
     (active := site.jobs.path(JID, "active")).rename(site.path / "aside")
     kept.mkdir()
-    assert finished(site) == [] and site.jobs.active[JID].counts["returned"] == 0 and not site.jobs.writing
+    assert finished(site) == [] and site.jobs.active[JID].counts["returned"] == 0
     kept.rmdir()
     (site.path / "aside").rename(active)
     os.link(active, kept)
     assert site.ask(minion, LOAD | {"return": "x" * 200_000}) is None and len(returned(site)) == 1
 
 
-def test_while_a_large_return_is_written_the_job_waits(site):
-    """What else came for it is written and acknowledged when that is done; the job does not end before."""
-    minion, other = site.joined("m"), site.joined("other", 1)
-    submit(site)
-    assert site.master.receive(1, minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
-    while JID not in site.jobs.writing:
-        assert site.master.go_on(site.now) == []
-    reply = site.master.receive(2, other.request(LOAD | {"return": True}, site.now), site.now)
-    assert reply.jid == JID and site.jobs.flush() == set() and site.jobs.deadline() is None
-    assert "other" not in [line["id"] for line in returned(site)]
-    site.jobs.tick(site.now + 1000)
-    assert JID in site.jobs.active
-    assert [reply.envelope for reply in finished(site)] == [1] and not site.jobs.writing
-    assert site.jobs.flush() == set() and [line["id"] for line in returned(site)] == ["m", "other"]
-    site.jobs.tick(site.now)
-    assert JID not in site.jobs.active
+def test_a_large_return_that_cannot_be_synced_is_not_acknowledged(site):
+    with pytest.raises(OSError, match="cannot be synced .*FileNotFoundError"):
+        for _ in APART.synced(site.path / "none/file"):
+            time.sleep(0.01)
+    assert not APART.SYNCING
 
 
 @pytest.mark.parametrize("signs", ["well", "wrongly", "not"])

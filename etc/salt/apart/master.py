@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 from saltlite import (
     MAX_TOLD,
+    AuthError,
     Failure,
     PayloadError,
     Prepared,
@@ -33,8 +35,10 @@ MAX_OTHER = 4 << 20  # bytes of a request that is no return: events and mine hav
 MAX_OTHER_CONTAINERS = 10_000  # maps and lists in it, with five times as many members
 KEPT = ("cmd", "id", "jid", "nonce", "tok", "ts")  # of a return's members, besides those that its line has
 RUNNING: set[int] = set()
-MAX_WRITING, MAX_WRITE_SECONDS = 4, 60.0  # processes at once that write, and seconds of one
-WRITING: set[int] = set()
+MAX_OPENED = 10_000  # boxes that are known, by their MACs: what somebody in the path repeats costs no process
+OPENED: dict[bytes, None] = {}
+MAX_SYNCING, MAX_SYNC_SECONDS = 8, 60.0  # processes at once that wait for the disk, and seconds of one
+SYNCING: set[int] = set()
 
 
 def opened(
@@ -46,6 +50,11 @@ def opened(
     key did not seal costs no process."""
     for _ in crypticle.verified(box, CHECKED):
         yield 0.0
+    if (mac := box[-32:]) in OPENED:
+        raise AuthError("it repeats itself")
+    OPENED[mac] = None
+    if len(OPENED) > MAX_OPENED:
+        del OPENED[next(iter(OPENED))]
     found = yield from own.apart(lambda: prepared(crypticle.bare(box), check, now), MAX_SECONDS, RUNNING, MAX_APART)
     if not found:
         if len(box) > MAX_OTHER:
@@ -87,14 +96,17 @@ def is_small(value: Any) -> bool:
     return len(value) <= 1024 if isinstance(value, str | bytes) else value is None or isinstance(value, int)
 
 
-def done(write: Callable[[], Any]) -> Generator[float, None, None]:
-    """Have something written and synced; yields seconds to wait before the next look. OSError."""
+def synced(path: Path) -> Generator[float, None, None]:
+    """Have the disk keep what was written to a file, and that it is there. OSError."""
 
-    def written() -> bytes:
-        write()
+    def sync() -> bytes:
+        for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
+            fd = os.open(each, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+            os.fsync(fd)
+            os.close(fd)
         return b""
 
     try:
-        yield from own.apart(written, MAX_WRITE_SECONDS, WRITING, MAX_WRITING)
+        yield from own.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING)
     except Failure as failure:
-        raise OSError(errno.EIO, f"a large return cannot be written ({failure})") from None
+        raise OSError(errno.EIO, f"cannot be synced ({failure})", str(path)) from None

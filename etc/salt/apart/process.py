@@ -30,7 +30,11 @@ def apart(function: Callable[[], bytes], seconds: float, running: set[int], most
         yield PAUSE
     KILLED.difference_update({pid for pid in KILLED if os.waitpid(pid, os.WNOHANG)[0]})
     said = os.memfd_create("apart", os.MFD_CLOEXEC)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(said)
+        raise
     if pid == 0:
         in_child(function, seconds, said)
     running.add(pid)

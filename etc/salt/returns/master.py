@@ -6,7 +6,7 @@ import collections
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +81,19 @@ class Quota:
         if self._day != jid_of(now)[:8]:
             self._day, self._bytes, self._own = jid_of(now)[:8], collections.Counter(), collections.Counter()
 
-    def own(self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any]) -> Callable[[Any], None]:
-        """What keeps the text of a line of what a minion ran on its own account (call, schedule), under its own name,
-        as a finished job. One that is there already stays as it is."""
+    def keep_own(
+        self, jobs: Path, jid: str, load: dict[str, Any], line: dict[str, Any], text: bytes | memoryview
+    ) -> Path:
+        """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
+        finished job, and give its path. One that is there already stays as it is; a large one is not synced."""
         minion_id = line["id"]
         header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
-
-        def keep(text: bytes | memoryview) -> None:
-            if not path.exists():
-                put(path, b"\n".join([to_json(header).encode(), text, b""]))
-
-        return keep
+        if not path.exists():
+            put(path, b"\n".join([to_json(header).encode(), text, b""]), sync=not isinstance(load, Prepared))
+        return path
 
 
 class Late:
@@ -109,26 +108,25 @@ class Late:
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
-    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> None:
-        """Append a late return to its job's file; raises OSError."""
+    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
+        """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
+        not synced."""
         path = jobs.path(jid, "done")
         with open(path, "rb") as file:
             header = from_json(file.readline())
         if not addressed(header, minion_id, jobs.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-            return
+            return None
         if jid not in self.ended:
             self.remember(jid, returned(path))
         if minion_id in self.ended[jid]:
-            return
-        text = jobs.quota.line(minion_id, load, now)[1]
-
-        def then() -> None:
-            self.ended.get(jid, set()).add(minion_id)
-            jobs.queue.done(minion_id, jid)
-            jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
-
-        jobs.write(load, lambda: append(path, bytes(text[:-1]) + b', "late": true}\n'), then)
+            return None
+        text = bytes(jobs.quota.line(minion_id, load, now)[1][:-1])  # without its last bracket
+        append(path, text + b', "late": true}\n', sync=not isinstance(load, Prepared))
+        self.ended[jid].add(minion_id)
+        jobs.queue.done(minion_id, jid)
+        jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
+        return path
 
 
 def returned(path: Path) -> set[str]:
