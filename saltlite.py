@@ -4008,8 +4008,8 @@ class Admission:
 # there holds nothing but its request until its turn has come.
 #
 # What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
-# back, which one more process writes. So what a request asks, and whether it is true, is known later than that it is
-# there: until then it is OPENING.
+# back, which the loop writes in one step, and for which one more process has the disk sync it. So what a request asks,
+# and whether it is true, is known later than that it is there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
