@@ -516,6 +516,25 @@ def test_who_has_returned_to_a_forgotten_job_is_found_whatever_was_returned(tmp_
         assert RETURNS.returned(tmp_path / "job") == {"m", longest, "n"}
 
 
+@pytest.mark.parametrize("size", [1, RETURNS.PIECE - 1, RETURNS.PIECE, RETURNS.PIECE + 1, 2 * RETURNS.PIECE])
+def test_a_late_return_stands_on_a_line_of_its_own_after_a_crash(site, size):
+    m, n = site.joined("m"), site.joined("n", 1)
+    site.submit(JID, tgt="*", fun="test.ping")
+    site.ask(n, ret())
+    while JID in site.jobs.active:
+        site.now += 1
+        site.jobs.tick(site.now)
+        site.jobs.flush()
+    path = site.jobs.path(JID, "done")
+    before = path.read_bytes()
+    with path.open("ab") as file:
+        file.write((b'{"event": "ret", "id": "m", ' + b"x" * size)[:size])
+    site.start()
+    site.ask(m, ret("late"))
+    assert path.read_bytes().startswith(before + b'{"event": "ret", "id": "m"')
+    assert [line["id"] for line in site.lines(JID)[1] if line["event"] == "ret"] == ["n", "m"]
+
+
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
     site.tree.put_key(saltlite.ACCEPTED, "late", KEYS[2].public.pem)

@@ -117,7 +117,8 @@ class Late:
         if not addressed(header, minion_id, jobs.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return None
-        if jid not in self.ended:
+        if jid not in self.ended:  # for the first time in this run
+            mend(path)
             self.remember(jid, returned(path))
         if minion_id in self.ended[jid]:
             return None
@@ -127,6 +128,20 @@ class Late:
         jobs.queue.done(minion_id, jid)
         jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
         return path
+
+
+def mend(path: Path) -> None:
+    """Cut off a last line that a crash has cut short, so that the next one is not lost with it."""
+    with open(path, "rb") as file:
+        at = size = file.seek(0, os.SEEK_END)
+        while at:
+            start = max(0, at - PIECE)
+            file.seek(start)
+            if end := file.read(at - start).rfind(b"\n") + 1:
+                if start + end < size:
+                    os.truncate(path, start + end)
+                return
+            at = start
 
 
 def returned(path: Path) -> set[str]:
