@@ -127,8 +127,9 @@ only what stands above it, so the script can be read from top to bottom, and `te
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
 below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
-mine), rollouts and queues (which minions of a job start now, and which later), schedules, reports, watchers, renderers
-and pillars (what pillar is made by), commands, clients, terminal, outputters, modules, elsewhere, grains.
+mine), apart (what other processes do for a daemon), returns (what of them is kept), rollouts and queues (which minions
+of a job start now, and which later), schedules, reports, watchers, renderers and pillars (what pillar is made by),
+commands, clients, terminal, outputters, modules, elsewhere, grains.
 """
 
 from __future__ import annotations
@@ -1693,9 +1694,9 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "options": "",  # OPTIONS: {name: Option}
     "configuration": "",  # documents: what a role's files say; finish: what follows from all of them
     "requests": "",  # Requests: a class of handlers of what minions ask
-    "apart": "",  # what a daemon does in a process of its own, so that its loop need not wait
+    "apart": "",  # what other processes do for a daemon, so that its loop need not wait, and what they tell it
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
-    "returns": "",  # Quota: what is kept of a minion's returns
+    "returns": "",  # Quota: what is kept of returns; Late: those after the end; recovered: what a crash has left
     "rollouts": "",  # Rollout: how many minions of a job may start now
     "queues": "",  # Queue: jobs that wait for absent minions
     "reports": "",  # report(master): steps that say how things are, or keep the tree small
@@ -4016,7 +4017,7 @@ MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
-MAX_OPENING, MAX_KEPT = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
+MAX_OPENING, OPENING_BYTES = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
 HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
@@ -4144,7 +4145,7 @@ class MasterProtocol:
     def _later(self, asked: Asked, box: bytes, now: float) -> None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
         number = sum(each.peer is asked.peer and is_large(each) for each in self.under_way)
-        if number < MAX_OPENING and self.kept + len(box) <= MAX_KEPT:
+        if number < MAX_OPENING and self.kept + len(box) <= OPENING_BYTES:
             self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
     def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:

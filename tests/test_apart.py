@@ -133,7 +133,7 @@ def test_bytes_of_large_requests_that_wait(site, monkeypatch, more):
     submit(site)
     requests = [minion.request(LOAD | {"return": "x" * 200_000}, site.now) for _ in range(2)]
     size = sum(len(saltlite.unpack_envelope(request)["load"]) for request in requests)
-    monkeypatch.setattr(saltlite, "MAX_KEPT", size - more)
+    monkeypatch.setattr(saltlite, "OPENING_BYTES", size - more)
     assert [site.master.receive(number, request, site.now) for number, request in enumerate(requests)] == [None, None]
     assert site.master.kept == (size if more < 1 else size // 2)
     while not APART.SYNCING:

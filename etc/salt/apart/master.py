@@ -80,7 +80,8 @@ def prepared(data: bytes, check: Callable[[dict[str, Any]], None], now: float) -
     check(load)
     small = {name: value for name in KEPT if is_small(value := load.get(name))}
     arguments = load.get("fun_args", [])
-    small["fun_args"] = arguments if len(to_json(arguments)) <= MAX_TOLD else [f"{len(to_json(arguments))} bytes"]
+    size = len(to_json(arguments))
+    small["fun_args"] = arguments if size <= MAX_TOLD else [f"{size} bytes"]
     line = return_line(str(load.get("id")), load, now)
     text = to_json(line)
     if len(text) > MAX_LINE:

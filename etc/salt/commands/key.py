@@ -41,7 +41,7 @@ from saltlite import (
     say,
 )
 
-terminal = packed_leaf("terminal", "text")
+terminal, ways = packed_leaf("terminal", "text"), packed_leaf("terminal", "ways")
 out_arguments, show = terminal.out_arguments, terminal.show
 status, tables, times = packed_leaf("commands", "status"), *(packed_leaf("terminal", n) for n in ("tables", "times"))
 
@@ -266,16 +266,8 @@ def as_owner(tree: MasterTree) -> Iterator[None]:
         yield
         return
     ((uid, gid),) = owners.items()
-    group, groups = os.getegid(), os.getgroups()
-    try:
-        os.setgroups([gid])
-        os.setegid(gid)
-        os.seteuid(uid)
+    with ways.rights_of(uid, gid, [gid]):
         yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
 
 
 def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, target: str, minion_id: str) -> bool:

@@ -131,7 +131,8 @@ class Late:
 
 
 def mend(path: Path) -> None:
-    """Cut off a last line that a crash has cut short, so that the next one is not lost with it."""
+    """Cut off a last line that a crash has cut short, so that the next one is not lost with it. Only the end of the
+    file is read, where `recovered` has all of it in hand."""
     with open(path, "rb") as file:
         at = size = file.seek(0, os.SEEK_END)
         while at:

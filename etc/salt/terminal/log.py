@@ -104,16 +104,8 @@ def opened(path: Path, user: str) -> int:
         if stat.S_ISFIFO(info.st_mode) or stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
             os.fchown(fd, entry.pw_uid, -1)
         return fd
-    group, groups = os.getegid(), os.getgroups()
-    try:
-        os.setgroups(os.getgrouplist(user, entry.pw_gid))
-        os.setegid(entry.pw_gid)
-        os.seteuid(entry.pw_uid)
+    with ways.rights_of(entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)):
         return os.open(path, flags, 0o640)
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
 
 
 def to_file(path: Path, level: str, user: str) -> logging.Handler:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from saltlite import Failure
@@ -35,3 +36,19 @@ def loose(path: Path) -> bool:
     info = os.lstat(path)
     writable = not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
     return bool(info.st_uid or writable)
+
+
+@contextlib.contextmanager
+def rights_of(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
+    """What root does meanwhile, it does with these rights and no more: where names are another user's, they may lead
+    elsewhere by now."""
+    before = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(groups)
+        os.setegid(gid)
+        os.seteuid(uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(before[0])
+        os.setgroups(before[1])
