@@ -273,10 +273,31 @@ def test_a_large_return_that_cannot_be_written_is_not_acknowledged(site):
 
 
 def test_a_large_return_that_cannot_be_synced_is_not_acknowledged(site):
-    with pytest.raises(OSError, match="cannot be synced .*FileNotFoundError"):
-        for _ in APART.synced(site.path / "none/file"):
+    with pytest.raises(FileNotFoundError):
+        next(APART.synced(site.path / "none/file"))
+    os.mkfifo(site.path / "fifo")  # which no disk keeps
+    other = os.open(site.path / "fifo", os.O_RDWR)
+    with pytest.raises(OSError, match="cannot be synced .*Invalid argument"):
+        for _ in APART.synced(site.path / "fifo"):
             time.sleep(0.01)
+    os.close(other)
     assert not APART.SYNCING
+
+
+def test_a_large_return_may_be_the_one_that_ends_its_job(site):
+    """The file has another name by the time that the disk has it."""
+    minion = site.joined("m")
+    submit(site)
+    assert site.master.receive(1, minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
+    before, replies = len(os.listdir("/proc/self/fd")), []
+    while site.master.under_way:
+        time.sleep(site.master.pause)
+        replies += site.master.go_on(site.now)
+        site.jobs.flush()
+        site.jobs.tick(site.now)  # as the loop has it
+    (reply,) = replies
+    assert minion.reply(reply.data) is None and JID not in site.jobs.active and len(returned(site)) == 1
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("signs", ["well", "wrongly", "not"])

@@ -6,6 +6,7 @@ own opens it and makes the line, and gives back the line with the small members 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Generator
@@ -98,16 +99,21 @@ def is_small(value: Any) -> bool:
 
 
 def synced(path: Path) -> Generator[float, None, None]:
-    """Have the disk keep what was written to a file, and that it is there. OSError."""
+    """Have the disk keep what was written to a file, and that it is there. OSError.
 
-    def sync() -> bytes:
+    The file is opened in the first step: its job may end, and its name be another, before the disk has it."""
+    with contextlib.ExitStack() as stack:
+        files = []
         for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
-            fd = os.open(each, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.fsync(fd)
-            os.close(fd)
-        return b""
+            files.append(fd := os.open(each, flags | os.O_NOFOLLOW | os.O_CLOEXEC))
+            stack.callback(os.close, fd)
 
-    try:
-        yield from own.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING)
-    except Failure as failure:
-        raise OSError(errno.EIO, f"cannot be synced ({failure})", str(path)) from None
+        def sync() -> bytes:
+            for fd in files:
+                os.fsync(fd)
+            return b""
+
+        try:
+            yield from own.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING, files)
+        except Failure as failure:
+            raise OSError(errno.EIO, f"cannot be synced ({failure})", str(path)) from None

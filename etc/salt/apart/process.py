@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from saltlite import Failure, write_all
@@ -21,11 +21,13 @@ NICE = 5  # the loop goes first
 KILLED: set[int] = set()  # which may be long in ending, if the disk is: they are asked for when the next begins
 
 
-def apart(function: Callable[[], bytes], seconds: float, running: set[int], most: int) -> Generator[float, None, bytes]:
+def apart(
+    function: Callable[[], bytes], seconds: float, running: set[int], most: int, files: Iterable[int] = ()
+) -> Generator[float, None, bytes]:
     """The bytes that a function gives in a process of its own; yields seconds to wait before the next look.
 
-    `running` are the pids of its kind, `most` at once: who comes later waits for one to end. Failure where it takes
-    more than so many seconds, fails, or ends before its time."""
+    `running` are the pids of its kind, `most` at once: who comes later waits for one to end. `files` are descriptors
+    that it needs. Failure where it takes more than so many seconds, fails, or ends before its time."""
     while len(running) >= most:
         yield PAUSE
     KILLED.difference_update({pid for pid in KILLED if os.waitpid(pid, os.WNOHANG)[0]})
@@ -36,7 +38,7 @@ def apart(function: Callable[[], bytes], seconds: float, running: set[int], most
         os.close(said)
         raise
     if pid == 0:
-        in_child(function, seconds, said)
+        in_child(function, seconds, said, files)
     running.add(pid)
     status, end = None, time.monotonic() + seconds + 1
     try:
@@ -76,8 +78,9 @@ def end_with_programs(pid: int) -> None:
 WELL, FAILED, CUT = 10, 11, 12  # how it ends: all is said, a sentence is, or not even that
 
 
-def in_child(function: Callable[[], bytes], seconds: float, said: int) -> None:
-    """In the process apart: nothing of the daemon's is open but its log, nor is it signalled. Does not come back."""
+def in_child(function: Callable[[], bytes], seconds: float, said: int, files: Iterable[int]) -> None:
+    """In the process apart: nothing of the daemon's is open but its log and these files, nor is it signalled. Does not
+    come back."""
 
     def late(number: int, frame: Any) -> None:
         """Its time is over; what it has started ends with what it was doing."""
@@ -88,7 +91,7 @@ def in_child(function: Callable[[], bytes], seconds: float, said: int) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
-        close_all_but({said, *log_files()})
+        close_all_but({said, *log_files(), *files})
         os.nice(NICE)
         signal.signal(signal.SIGALRM, late)
         signal.setitimer(signal.ITIMER_REAL, seconds, PAUSE)  # again, where one is taken for a fault
