@@ -383,12 +383,12 @@ class SaltliteMaster(Master):
         return returns
 
     def lines(self, jid: str) -> list[dict[str, Any]]:
-        """The job's file; whole lines only. It may move to done/ between the look and the reading."""
-        jobs = self.cache / "jobs"
-        for path in [jobs / "active" / f"{jid}.jsonl", *jobs.glob(f"done/*/{jid}.jsonl")]:
-            with contextlib.suppress(FileNotFoundError):
-                lines = path.read_text().splitlines(keepends=True)
-                return [json.loads(line, object_hook=with_bytes) for line in lines if line.endswith("\n")]
+        """The job's file; whole lines only. A job ends while this looks: active/ is tried before done/ is listed."""
+        for place in ("active", "done/*"):
+            for path in (self.cache / "jobs").glob(f"{place}/{jid}.jsonl"):
+                with contextlib.suppress(FileNotFoundError):
+                    lines = path.read_text().splitlines(keepends=True)
+                    return [json.loads(line, object_hook=with_bytes) for line in lines if line.endswith("\n")]
         return []
 
     def begin_commands(self, commands: Sequence[tuple[str, str]]) -> list[str]:

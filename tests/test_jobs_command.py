@@ -70,6 +70,29 @@ def tree(tmp_path):
 # The reader
 
 
+def test_a_job_that_ends_while_it_is_looked_for_is_there_once_and_whole(tree):
+    jid = tree.job(0, [ret("web1"), ret("web2")], state="active")
+    files = JobFiles(tree.jobs)
+    (found,) = files.unended()
+    (day := tree.jobs / "done" / jid[:8]).mkdir()
+    (tree.jobs / f"active/{jid}.jsonl").rename(day / f"{jid}.jsonl")
+    with open(day / f"{jid}.jsonl", "a") as file:
+        file.write(saltlite.to_json({"event": "end", "returned": 2, "failed": 0, "silent": 1, "seconds": 1}) + "\n")
+    assert files.header(found)["minions"] == MINIONS
+    assert [line["event"] for line in files.lines(found)] == ["new", "ret", "ret", "end"]
+    assert files.missing(found) == ["db1"]
+    assert files.summary(found)["state"] == "done"
+    (day / f"{jid}.jsonl").unlink()
+    with pytest.raises(saltlite.Failure, match=f"there is no job {jid}"):
+        files.summary(found)
+
+
+def test_a_job_that_is_listed_in_both_places_comes_once(tree):
+    jid = tree.job(0, state="active")
+    tree.job(0)  # as one who reads jobs/active before, and the day behind its end, sees it
+    assert [(job.jid, job.active) for job in JobFiles(tree.jobs).newest()] == [(jid, False)]
+
+
 def test_the_newest_come_first_across_days_and_states(tree):
     days = [tree.ended(-86400 * day) for day in range(3)]
     active = [tree.job(-86400 * day + 1, state="active") for day in range(3)]

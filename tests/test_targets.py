@@ -36,7 +36,7 @@ def job(fleet, jid, user="me", state="done"):
     for each in (directory, fleet.jobs / "active", fleet.jobs / "done"):
         each.mkdir(parents=True, exist_ok=True)
     lines = [
-        {"event": "new", "jid": jid, "minions": ["web1", "web2", "web3"], "user": user, "time": 1},
+        {"event": "new", "jid": jid, "fun": "x", "minions": ["web1", "web2", "web3"], "user": user, "time": 1},
         {"event": "ret", "id": "web1", "return": True, "retcode": 0, "success": True, "time": 2},
         {"event": "ret", "id": "web2", "return": "", "retcode": 3, "success": True, "time": 2},
         {"event": "something new", "id": "web3"},
@@ -106,7 +106,7 @@ def test_a_node_set_has_a_size(fleet, size, right):
         ("@wweb", "there is no nodegroup wweb; did you mean 'web'?"),
         (f"@{JID}.faild", "say .failed, .silent or .ok; did you mean 'failed'?"),
         (f"@{JID}.failed", f"there is no job {JID}"),
-        ("@last.failed", "no job of me is among the last ones"),
+        ("@last.failed", "no job of me is among the last 1000 in"),
         ("web[3,1-,x", "is no set of names"),
         ("web[17-03]", "is no set of names"),
         ("a,!b", "is no set of names"),
@@ -128,12 +128,28 @@ def test_the_minions_of_a_job_are_a_target(fleet, state):
 
 
 def test_last_is_the_last_job_of_the_one_who_asks(fleet):
+    def last():
+        return fleet.last(packed_leaf("clients", "JobFiles").JobFiles(fleet.jobs)).jid
+
     job(fleet, JID)
     job(fleet, "20261127190000000001", user="another")
     job(fleet, "20261125190000000001")
-    assert fleet.last() == JID
+    assert last() == JID
     job(fleet, "20261126190000000002", state="active")
-    assert fleet.last() == "20261126190000000002"
+    assert last() == "20261126190000000002"
+
+
+@pytest.mark.parametrize("others", [targets.MAX_LOOKED - 1, targets.MAX_LOOKED, targets.MAX_LOOKED + 1])
+def test_the_last_job_is_looked_for_among_so_many(fleet, others):
+    """Over the days: half of the jobs of others are of the day before."""
+    job(fleet, "20261101190000000001")
+    for number in range(others):
+        job(fleet, f"202611{27 - number % 2}19000000{number:04}", user="another")
+    if others < targets.MAX_LOOKED:
+        assert targets.meant("@last.ok", None, fleet).tgt == ["web1"]
+    else:
+        with pytest.raises(Failure, match=f"@last: no job of me is among the last {targets.MAX_LOOKED} in "):
+            targets.meant("@last.ok", None, fleet)
 
 
 def test_names_that_nobody_has_are_named_with_the_nearest():

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from saltlite import JID, Failure, all_well, from_json, names
 
@@ -28,30 +28,20 @@ class JobFile(NamedTuple):
     active: bool
 
 
-def last_line(path: Path) -> tuple[dict[str, Any], bool]:
+def last_line(file: BinaryIO) -> tuple[dict[str, Any], bool]:
     """The line that ended a job, {} where there is none yet, and whether returns that came late stand behind it."""
-    with open(path, "rb") as file:
-        size, length = os.fstat(file.fileno()).st_size, TAIL
-        while True:
-            file.seek(max(0, size - length))
-            tail = file.read(length)
-            # JSON has no line end inside, so what begins a line is one
-            at = max(tail.rfind(b"\n" + mark) for mark in END)
-            if at >= 0:
-                line, _, behind = tail[at + 1 :].partition(b"\n")
-                return from_json(line), bool(behind)
-            if length >= min(size, MAX_TAIL):
-                return {}, False
-            length *= 8
-
-
-def lines_of(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines that are in a file now; what is no JSON is left out."""
-    with open(path, "rb") as file:
-        for line in file:
-            with contextlib.suppress(ValueError):
-                if line.endswith(b"\n") and isinstance(found := from_json(line), dict) and "event" in found:
-                    yield found
+    size, length = os.fstat(file.fileno()).st_size, TAIL
+    while True:
+        file.seek(max(0, size - length))
+        tail = file.read(length)
+        # JSON has no line end inside, so what begins a line is one
+        at = max(tail.rfind(b"\n" + mark) for mark in END)
+        if at >= 0:
+            line, _, behind = tail[at + 1 :].partition(b"\n")
+            return from_json(line), bool(behind)
+        if length >= min(size, MAX_TAIL):
+            return {}, False
+        length *= 8
 
 
 class JobFiles:
@@ -71,9 +61,13 @@ class JobFiles:
             young = [(name, self.jobs / "active", True) for name in active if name[:8] >= day]
             active = active[len(young) :]
             ended = ((name, directory, False) for name in (self._newest_of(directory, own) if day else ()))
+            before = ""
             for name, place, is_active in heapq.merge(young, ended, reverse=True):
                 if name[:20] < since:
                     return
+                if name == before:
+                    continue  # it was listed in jobs/active, and ended before its day was
+                before = name
                 yield JobFile(name[:-6], place / name, is_active)
 
     def unended(self) -> list[JobFile]:
@@ -128,22 +122,30 @@ class JobFiles:
             return f"job {jid} waits for absent minions: see `jobs queued`."
         return f"there is no job {jid}: it never was, or it is removed (keep_jobs_seconds, keep_jobs_size)."
 
+    def opened(self, job: JobFile) -> BinaryIO:
+        """Its file, also when the job has ended since it was found. Failure if it is gone."""
+        while True:
+            try:
+                return open(job.path, "rb")
+            except FileNotFoundError:
+                job = self.find(job.jid)
+
     def header(self, job: JobFile) -> dict[str, Any]:
         """The job's first line: what was asked of whom. Failure if it cannot be read."""
-        try:
-            with open(job.path, "rb") as file:
-                found = from_json(file.readline())
-        except FileNotFoundError:
-            return self.header(self.find(job.jid))
-        except ValueError:
-            found = None
+        found = None
+        with self.opened(job) as file, contextlib.suppress(ValueError):
+            found = from_json(file.readline())
         if not isinstance(found, dict) or "fun" not in found:
             raise Failure(f"{job.path} does not begin with a job: it is not a file of this master.")
         return found
 
     def lines(self, job: JobFile) -> Iterator[dict[str, Any]]:
-        """What is in its file now."""
-        return lines_of(job.path)
+        """The whole lines that are in its file now; what is no JSON is left out."""
+        with self.opened(job) as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    if line.endswith(b"\n") and isinstance(found := from_json(line), dict) and "event" in found:
+                        yield found
 
     def summary(self, job: JobFile) -> dict[str, Any]:
         """{jid, fun, arg, tgt, tgt_type, user, time, state, expected, returned, failed, silent, seconds}; of an active
@@ -154,8 +156,8 @@ class JobFiles:
         found |= {"state": DONE, "expected": len(header.get("minions", ()))}
         end: dict[str, Any] = {}
         late = False
-        with contextlib.suppress(ValueError):
-            end, late = last_line(job.path)
+        with self.opened(job) as file, contextlib.suppress(ValueError):
+            end, late = last_line(file)
         if end:
             found["state"] = CANCELLED if end["event"] == "cancelled" else DONE
         if "returned" not in end:

@@ -73,7 +73,7 @@ class Returns:
     def _line(self, jid: str, minion_id: str) -> dict[str, Any]:
         """The `ret` line of a minion; {} if there is none. OSError, ValueError, Failure."""
         at, places = self._read.pop(jid, (0, {}))
-        with open(self.files.find(jid).path, "rb") as file:
+        with self.files.opened(self.files.find(jid)) as file:
             file.seek(at)
             while minion_id not in places and (raw := file.readline()).endswith(b"\n"):
                 if raw.startswith(b'{"event": "ret"'):

@@ -4,10 +4,10 @@ have been. Whoever uses the flags of TARGET_FLAGS asks `meant` what goes to the 
 from __future__ import annotations
 
 import contextlib
-import os
+import itertools
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +15,6 @@ from saltlite import (
     ACCEPTED,
     EX_NO_MATCH,
     EX_USAGE,
-    JID,
     OPERATORS,
     PENDING,
     REGEX_BUDGET,
@@ -27,7 +26,6 @@ from saltlite import (
     all_well,
     expand_nodegroups,
     expected,
-    from_json,
     glob_match,
     nearest,
     packed_leaf,
@@ -124,41 +122,26 @@ class Fleet:
             return self.matching(Target(name, "nodegroup"))
         if JOB_GROUP.fullmatch(name):
             word, _, state = name.partition(".")
-            return self.of_job(self.last() if word == "last" else word, state)
+            return self.of_job(word, state)
         known = [*self.opts["nodegroups"], *(f"last.{state}" for state in (FAILED, SILENT, OK))]
         raise Failure(ended(f"there is no nodegroup {name}{nearest(name, known)}"), EX_USAGE)
 
-    def of_job(self, jid: str, state: str) -> list[str]:
+    def of_job(self, word: str, state: str) -> list[str]:
         """The ids that in a job failed, were silent or went well. Failure."""
         if state not in (FAILED, SILENT, OK):
             choice = nearest(state, (FAILED, SILENT, OK))
-            raise Failure(ended(f"@{jid}.{state}: say .failed, .silent or .ok{choice}"), EX_USAGE)
-        return sorted(minion_id for minion_id, how in parts_of(self.lines(jid)).items() if how == state)
+            raise Failure(ended(f"@{word}.{state}: say .failed, .silent or .ok{choice}"), EX_USAGE)
+        files = packed_leaf("clients", "JobFiles").JobFiles(self.jobs)
+        found = self.last(files) if word == "last" else files.find(word)
+        return sorted(minion_id for minion_id, how in parts_of(files.lines(found)).items() if how == state)
 
-    def lines(self, jid: str) -> Iterator[dict[str, Any]]:
-        """The lines of a job's file. Failure if there is none."""
-        for place in (self.jobs / "active", self.jobs / "done" / jid[:8]):
-            with contextlib.suppress(FileNotFoundError), open(place / f"{jid}.jsonl", "rb") as file:
-                for line in file:
-                    with contextlib.suppress(ValueError):  # the last one may be half written
-                        yield from_json(line)
-                return
-        raise Failure(f"there is no job {jid} in {self.jobs}.")
-
-    def last(self) -> str:
-        """The jid of the last job that this user has published. Failure if there is none among the newest."""
-        days = [self.jobs / "active", *sorted((self.jobs / "done").glob("[0-9]" * 8), reverse=True)]
-        looked = 0
-        for day in days:
-            for jid in sorted(
-                (n[:20] for n in os.listdir(day) if JID.fullmatch(n.removesuffix(".jsonl"))), reverse=True
-            ):
-                if next(self.lines(jid), {}).get("user") == self.user:
-                    return jid
-                looked += 1
-                if looked == MAX_LOOKED:
-                    break
-        raise Failure(f"@last: no job of {self.user} is among the last ones in {self.jobs}.")
+    def last(self, files: Any) -> Any:
+        """The JobFile of the last job that this user has published. Failure if there is none among the newest."""
+        for job in itertools.islice(files.newest(), MAX_LOOKED):
+            with contextlib.suppress(Failure, OSError):  # gone meanwhile, or not his to see
+                if files.header(job).get("user") == self.user:
+                    return job
+        raise Failure(f"@last: no job of {self.user} is among the last {MAX_LOOKED} in {self.jobs}.")
 
 
 def parts_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
