@@ -1500,11 +1500,14 @@ NO_KEY_FILE = {errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.EPERM, errno.ELOOP
 RACY = 0.05  # seconds: a directory changed this shortly before it was read may change again within the same mtime
 
 
-def write_all(fd: int, data: bytes) -> None:
-    """os.write until everything is written."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def write_all(fd: int, *parts: str | bytes | memoryview) -> None:
+    """Write all parts, one behind the other; what is large is not copied for it."""
+    left = [memoryview(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part) for part in parts]
+    while left:
+        written = os.writev(fd, left[:1024])  # IOV_MAX
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        left[:1] = [part[written:] for part in left[:1]]
 
 
 def sync_directory(path: Path) -> None:
@@ -1516,19 +1519,17 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def put(path: Path, data: bytes | str, mode: int = 0o600, sync: bool = True) -> None:
-    """Make `path` hold `data`, all or nothing; `sync`: it must survive a power cut. Raises OSError.
+def put(path: Path, data: str | bytes | list[Any], mode: int = 0o600, sync: bool = True) -> None:
+    """Make `path` hold `data` (of a list: its parts), all or nothing. Raises OSError.
 
-    A reader sees the old file or the new one. Without `sync` a power cut may bring the old one back, never a
-    mixture."""
-    raw = data.encode() if isinstance(data, str) else data
+    A reader sees the old or the new file; without `sync` a power cut may bring the old one back, never a mixture."""
     temporary = path.parent / f".{path.name[:200]}.{token(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, mode)
     try:
         try:
             os.fchmod(fd, mode)
-            write_all(fd, raw)
+            write_all(fd, *(data if isinstance(data, list) else [data]))
             if sync:
                 os.fsync(fd)
         finally:
@@ -1591,15 +1592,14 @@ def sweep(directory: Path) -> None:
                     os.unlink(directory / name)
 
 
-def append(path: Path, text: bytes | str, sync: bool = True, create: bool = False) -> int:
+def append(path: Path, text: str | bytes | list[Any], sync: bool = True, create: bool = False) -> int:
     """Append to a file that is there, or with `create` may not be: the whole text or, when the disk is full, nothing.
     Gives how long the file was before. Raises OSError."""
-    make = os.O_CREAT if create else 0
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | make, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT * create, 0o600)
     try:
         size = os.fstat(fd).st_size
         try:
-            write_all(fd, text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+            write_all(fd, *(text if isinstance(text, list) else [text]))
             if sync:
                 os.fsync(fd)
         except OSError:
@@ -3066,7 +3066,7 @@ class Returns:
         """Write the lines of a job; whether that was possible."""
         lines, ids, job.lines, job.unwritten = job.lines, job.unwritten, [], []
         try:
-            append(self.path(job.jid, "kept"), b"\n".join([*lines, b""]), sync)
+            append(self.path(job.jid, "kept"), [part for line in lines for part in (line, b"\n")], sync)
         except FileNotFoundError:
             pass  # both its names are gone: the job is cancelled, `look` says so
         except OSError as error:

@@ -4,9 +4,11 @@ import errno
 import os
 import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,32 @@ def content(directory):
 
 
 # put, move, read, sweep
+
+
+@pytest.mark.parametrize("number", [0, 1, 1023, 1024, 1025, 3000])
+def test_parts_are_written_one_behind_the_other(number):
+    """However many (1,024 go in one call) and long; the reader takes little at a time, and signals cut calls."""
+    parts = [bytes([at % 256]) * (at * 7919 % 5000) for at in range(number)]
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    taken = bytearray()
+
+    def take():
+        while piece := theirs.recv(3000):
+            taken.extend(piece)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    with ours, theirs:
+        (reader := threading.Thread(target=take)).start()
+        try:
+            saltlite.write_all(ours.fileno(), *(part if at % 2 else memoryview(part) for at, part in enumerate(parts)))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            ours.shutdown(socket.SHUT_WR)
+            reader.join()
+    assert taken == b"".join(parts)
 
 
 def test_put_holds_the_old_or_the_new_whatever_the_step_it_dies_at(tmp_path):

@@ -63,8 +63,7 @@ def opened(
         load = unpack(crypticle.bare(box), MAX_OTHER_CONTAINERS)
         yield 0.0
         return load
-    yield 0.0  # to copy what is large takes some milliseconds each time
-    end = found.index(b"\n") + 1
+    end = found.find(b"\n") + 1
     load, line = from_json(found[:end])
     return Prepared(load, line, memoryview(found)[end:])
 

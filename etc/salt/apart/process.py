@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import mmap
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from saltlite import Failure, write_all
 
+COPIED = 1 << 20  # bytes that a process says: more than these stay where it has written them
 PAUSE = 0.01  # seconds between two looks at a process
 NICE = 5  # the loop goes first
 KILLED: set[int] = set()  # which may be long in ending, if the disk is: they are asked for when the next begins
@@ -23,7 +25,7 @@ KILLED: set[int] = set()  # which may be long in ending, if the disk is: they ar
 
 def apart(
     function: Callable[[], bytes], seconds: float, running: set[int], most: int, files: Iterable[int] = ()
-) -> Generator[float, None, bytes]:
+) -> Generator[float, None, bytes | mmap.mmap]:
     """The bytes that a function gives in a process of its own; yields seconds to wait before the next look.
 
     `running` are the pids of its kind, `most` at once: who comes later waits for one to end. `files` are descriptors
@@ -48,7 +50,8 @@ def apart(
             status = code if ended else None
             if status is None and time.monotonic() > end:
                 raise Failure(f"it takes more than {seconds:g} seconds.")
-        found = os.pread(said, os.fstat(said).st_size, 0)
+        size = os.fstat(said).st_size
+        found = mmap.mmap(said, size, prot=mmap.PROT_READ) if size > COPIED else os.pread(said, size, 0)
     finally:
         os.close(said)
         running.discard(pid)
@@ -56,7 +59,9 @@ def apart(
             end_with_programs(pid)
     if status == WELL << 8:
         return found
-    raise Failure(found.decode(errors="replace") if status == FAILED << 8 else "its process has ended before its time.")
+    raise Failure(
+        found[:].decode(errors="replace") if status == FAILED << 8 else "its process has ended before its time."
+    )
 
 
 def end_with_programs(pid: int) -> None:

@@ -50,7 +50,8 @@ def unless_wanted(function: Callable[[], Any]) -> Any:
 
 def apart(function: Callable[[], Any]) -> Generator[float, None, Any]:
     """What a function gives in a process of its own; yields seconds to wait before the next look. Failure."""
-    told = from_json((yield from own.apart(lambda: told_of(function), MAX_COMPILING, APART, MAX_APART)))
+    said = yield from own.apart(lambda: told_of(function), MAX_COMPILING, APART, MAX_APART)
+    told = from_json(said[:])
     RESTING.update(told["resting"])
     if "error" in told:
         raise Failure(told["error"])

@@ -92,7 +92,7 @@ class Quota:
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
         if not path.exists():
-            put(path, b"\n".join([to_json(header).encode(), text, b""]), sync=not isinstance(load, Prepared))
+            put(path, [to_json(header).encode(), b"\n", text, b"\n"], sync=not isinstance(load, Prepared))
         return path
 
 
@@ -122,8 +122,8 @@ class Late:
             self.remember(jid, returned(path))
         if minion_id in self.ended[jid]:
             return None
-        text = bytes(jobs.quota.line(minion_id, load, now)[1][:-1])  # without its last bracket
-        append(path, text + b', "late": true}\n', sync=not isinstance(load, Prepared))
+        text = memoryview(jobs.quota.line(minion_id, load, now)[1])[:-1]  # without its last bracket
+        append(path, [text, b', "late": true}\n'], sync=not isinstance(load, Prepared))
         self.ended[jid].add(minion_id)
         jobs.queue.done(minion_id, jid)
         jobs.events.append((f"salt/job/{jid}/ret/{minion_id}", {"id": minion_id, "late": True}))
