@@ -730,7 +730,7 @@ def test_a_wrong_command_or_option_shows_what_there_is():
 )
 def test_an_unknown_option_before_the_target_is_named(option, said):
     done = command("salt", option, "*", "test.ping")
-    usage = r"usage: .* salt \[OPTION \.\.\.\] TARGET \[FUNCTION\] \[ARG \.\.\.\]   \(.* salt --help tells more\)\n"
+    usage = r"usage: .* salt \[OPTION \.\.\.\] \[TARGET\] \[FUNCTION\] \[ARG \.\.\.\]   \(.* salt --help tells more\)\n"
     assert done.returncode == 64 and re.fullmatch(
         usage + re.escape(f"saltlite: there is no option {said}\n"), done.stderr
     )
@@ -740,6 +740,19 @@ def test_an_unknown_option_before_the_target_is_named(option, said):
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)
     assert done.returncode == 64 and done.stderr.startswith("usage: ") and done.stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize("words, missing", [((), "TARGET, FUNCTION"), (("*",), "FUNCTION"), (("--preview",), "TARGET")])
+def test_what_a_command_line_lacks_is_named(fleet, words, missing):
+    done = command("salt", "-c", fleet.master.conf, *words)
+    assert done.returncode == 64 and done.stderr.endswith(f"the following arguments are required: {missing}.\n")
+
+
+def test_docs_without_a_target_are_those_of_all(fleet):
+    for words in (("-d",), ("-d", "*"), ("*", "-d", "test.ping")):
+        done = fleet.master.salt(*words)
+        assert done.returncode == 0 and "test.ping:" in done.stdout, done
+        assert ("cmd.run:" in done.stdout) == (len(words) < 3)
 
 
 def test_docs_of_some_and_the_silence_of_others_are_both_shown(fleet):

@@ -142,7 +142,8 @@ def target_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(*flags, dest=flags[-1][2:].replace("-", "_"), help=text, **how)
     for flags, why in REFUSED.items():
         parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
-    parser.add_argument("tgt", metavar="TARGET", help="ids as a glob, a node set such as web[01-40], or as the letter")
+    tgt = "ids as a glob, a node set such as web[01-40], or as the letter"
+    parser.add_argument("tgt", nargs="?", metavar="TARGET", help=tgt)
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", default=[], metavar="ARG", help="YAML; k=v is a keyword argument")
     parser.set_defaults(wrong=parser.error)
@@ -284,9 +285,11 @@ def show_job(args: argparse.Namespace, client: Any, jid: str, target: Any = None
 def main(args: argparse.Namespace) -> int:
     """Publish, print returns as they come, name the silent. Exit codes: README, `What salt exits with`."""
     if args.doc:
+        args.tgt = "*" if args.tgt is None else args.tgt
         args.fun, args.arg = "sys.doc", [args.fun, *args.arg] if args.fun else []
-    if not args.fun and not args.preview:
-        args.wrong("the following arguments are required: FUNCTION")
+    given = {"TARGET": args.tgt is not None, "FUNCTION": args.fun or args.preview}
+    if missing := [name for name, there in given.items() if not there]:
+        args.wrong(f"the following arguments are required: {', '.join(missing)}")
     client = client_class("LocalClient")(args.config_dir)
     state_style(args, client.opts)
     fleet = targets.Fleet(client.opts, local_client.caller())
