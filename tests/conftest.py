@@ -3,8 +3,12 @@
 import gc
 import signal
 
+import hypothesis
 import pytest
 from promises import table
+
+hypothesis.settings.register_profile("saltlite", deadline=None)  # how long one example takes says nothing here
+hypothesis.settings.load_profile("saltlite")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background ignores it, and so would children
 

@@ -60,7 +60,9 @@ class Site:
         return reply and minion.auth_reply(reply.data)
 
     def look(self):
-        """One look at the tree: {id: what the held minion gets}."""
+        """One look at the tree: {id: what the held minion gets}. It is no guess, for by the passed clock no change of a
+        directory is fresh."""
+        self.tree._scanned.clear()
         replies = self.admission.look(self.now)
         while self.admission.ready:
             replies += self.admission.answer_held(self.now)

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from live import ENVIRONMENT, PROGRAM, running_master, running_minion, until
 
@@ -25,13 +25,11 @@ def typed(value):
     return repr(value)
 
 
-@settings(deadline=None)
 @given(DATA)
 def test_what_goes_into_json_comes_out(value):
     assert typed(from_json(to_json(value))) == typed(value)
 
 
-@settings(deadline=None)
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(min_size=1), inner), max_leaves=9))
 def test_ordinary_data_is_ordinary_json(value):
     text = to_json(value)
@@ -75,7 +73,6 @@ def test_what_only_looks_like_a_mark_is_somebodys_map(text):
     assert from_json(text) == json.loads(text)
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.integers() | st.booleans() | st.none() | st.text(),

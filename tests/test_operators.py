@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from in_memory import JID, Site
-from live import ENVIRONMENT, command, public, running_master, running_minion, until
+from live import ENVIRONMENT, SCRIPT, command, public, running_master, running_minion, until
 
 import saltlite
 
@@ -38,7 +38,21 @@ def fleet():
         shutil.rmtree(top)
 
 
-# The interpreter may lie where others cannot read. So what a command imports is loaded by running it once as root,
+@pytest.fixture(scope="module", autouse=True)
+def environment():
+    """Where the program is that other users run: a copy, for this one may lie where they cannot read."""
+    with tempfile.TemporaryDirectory(prefix="saltlite-copy-") as directory:
+        shutil.copy(SCRIPT, directory)
+        shutil.copytree(SCRIPT.parent / "etc", Path(directory, "etc"), ignore=shutil.ignore_patterns("__pycache__"))
+        os.chmod(directory, 0o755)
+        COPY["PYTHONPATH"] = directory
+        yield
+
+
+COPY = dict(ENVIRONMENT)
+
+
+# The interpreter may lie there, too. So what a command imports is loaded by running it once as root,
 # unseen, and then it is run as the user.
 AS_USER = """
 import gzip, os, sys, saltlite
@@ -57,7 +71,7 @@ sys.exit(saltlite.main(argv))
 def as_user(uid, *argv):
     """Run a command of saltlite as somebody else."""
     words = [sys.executable, "-c", AS_USER, str(uid), *map(str, argv)]
-    return subprocess.run(words, env=ENVIRONMENT, cwd="/", capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, env=COPY, cwd="/", capture_output=True, text=True, timeout=60)
 
 
 def shell(uid, line):

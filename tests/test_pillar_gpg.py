@@ -131,7 +131,7 @@ def test_gpg_is_asked_once_for_a_message(tmp_path, keydir, message, monkeypatch)
 
 def test_a_gpg_that_hangs_is_ended_and_left_alone_for_a_while(tmp_path, keydir, message, monkeypatch):
     asked = counting_gpg(tmp_path, monkeypatch, "sleep 600")
-    monkeypatch.setattr(GPG.process, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(GPG.process, "MAX_SECONDS", 1.0)
     monkeypatch.setattr(GPG.process, "RESTING", {})
     roots = trees(tmp_path, keydir, f"#!yaml|gpg\na: |\n{block(message_of_nobody())}")
     assert roots.pillar() == roots.pillar() == {"_errors": [SAFE]}
