@@ -520,8 +520,9 @@ def test_files_are_told_apart(minion, home):
 
 
 def test_attributes_are_given_and_taken(minion, home, monkeypatch):
-    """With a program `chattr` that takes its words down: not every file system has attributes."""
+    """With programs of their names, of which `chattr` takes its words down: not every file system has attributes."""
     put(home / "x", "x\n")
+    put(home / "lsattr", "").chmod(0o755)
     (home / "chattr").write_text(f'#!/bin/sh\necho "$@" > {home}/said; [ ! -e {home}/fails ] || echo no >&2\n')
     (home / "chattr").chmod(0o755)
     monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
