@@ -4119,8 +4119,7 @@ class MasterProtocol:
             return None if reply is None else Reply(envelope, reply)
         peer, box = self.peers.claimed(message)
         if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
-            self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
-            return None
+            return self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
         load = self.peers.authenticate(peer, unpack(bare), now)
         return self._dispatch(envelope, message, peer, load, now)
 
@@ -4128,8 +4127,9 @@ class MasterProtocol:
         """What a call gives, and `bad load` where it raises something: nothing else is harmed by it."""
         try:
             return call(*args)
-        except (AuthError, PayloadError, OSError) as error:
-            log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
+        except (AuthError, PayloadError, Failure, OSError) as error:
+            level = logging.DEBUG if isinstance(error, AuthError | PayloadError) else logging.ERROR
+            log.log(level, "a request is refused: %s", error)
             self.counted["bad load"] += 1
             return Reply(envelope, BAD_LOAD)
         except Exception:
@@ -4142,16 +4142,20 @@ class MasterProtocol:
         waits = [asked.message["load"] for asked in self.under_way if asked.request is OPENING]
         return sum(map(len, waits + [asked.load.text for asked in self.under_way if isinstance(asked.load, Prepared)]))
 
-    def _later(self, asked: Asked, box: bytes, now: float) -> None:
+    def _later(self, asked: Asked, box: bytes, now: float) -> Reply | None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
         number = sum(each.peer is asked.peer and is_large(each) for each in self.under_way)
-        if number < MAX_OPENING and self.kept + len(box) <= OPENING_BYTES:
-            self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
+        if number >= MAX_OPENING or self.kept + len(box) > OPENING_BYTES:
+            return None
+        return self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
     def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
         """Steps that end in the load of a box, of which nothing is believed before."""
         signed = functools.partial(self._check_signature, peer)
-        load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        try:
+            load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        except Failure as failure:
+            raise Failure(f"a large one of {peer.id}: {failure}") from None
         if self.peers.peer(peer.id) is not peer:
             raise AuthError(f"{peer.id} has another key or session by now")
         self.peers.sender = sender
@@ -4181,26 +4185,24 @@ class MasterProtocol:
         """Call the handler, or have it take its next step; None if it is under way."""
         peer, load, request = asked.peer, asked.load, asked.request
         try:
-            result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
-            if asked.steps:
-                self.pause = min(self.pause, result or 0.0) if self.under_way else result or 0.0
-                self.under_way.append(asked)
-                return None
+            result: Any = None if asked.steps else request.handler(peer, load, now)
             if isinstance(result, types.GeneratorType):
                 others = sum(other.peer is peer and not is_large(other) for other in self.under_way)
                 if others >= MAX_UNDER_WAY and not is_large(asked):
                     raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
-                return self._answer(asked._replace(steps=result), now)
+                asked = asked._replace(steps=result)
+            if asked.steps:
+                pause = next(asked.steps) or 0.0
+                self.pause = min(self.pause, pause) if self.under_way else pause
+                self.under_way.append(asked)
+                return None
         except StopIteration as end:
             if request is OPENING:
                 return self._dispatch(asked.envelope, asked.message | {"load": b""}, peer, end.value, now)
             result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
             if request is OPENING:
-                log.log(logging.WARNING if isinstance(error, Failure) else logging.DEBUG,
-                        "a large request of %s is refused: %s", peer.id, error)  # fmt: skip
-                self.counted["bad load"] += 1
-                return Reply(asked.envelope, BAD_LOAD)
+                raise  # there is no nonce yet to answer with
             log.warning("%s of %s failed: %s: %s", load.get("cmd"), peer.id, type(error).__name__, error)
             if request.seal == ACK and not isinstance(error, SaltError):
                 return None  # not on disk, so not acknowledged: it will come again
