@@ -3706,6 +3706,7 @@ class SharedKey:
 # (X9.31 of the shared key's hash) and the nonce. Of others: ret, true for pending, false for refused, or "full".
 
 MAX_HELD = 10_000
+MAX_TOKEN = 1024  # bytes of what a request that is held has sealed for the master
 SHARED_FROM = 100  # keys that may wait: where they are fewer, all may come from one address
 REFUSALS_PER_SECOND = 100
 
@@ -3873,7 +3874,7 @@ class Admission:
             return False
         fields = ("id", "nonce", "enc_algo", "sig_algo", "token")
         kept: dict[str, Any] = {name: load[name] for name in fields if name in load}
-        if len(kept.get("token") or "") > 1024:
+        if len(as_bytes(kept.get("token") or b"")) > MAX_TOKEN:
             return False
         self.held[minion_id] = Held(envelope, kept, finger, sender)
         return True
@@ -4015,7 +4016,7 @@ class Admission:
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
-MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
+MAX_EVENT, MAX_EVENTS, MAX_TAG = 1 << 20, 1000, 256  # of one request's events: bytes of data, number; of a tag: letters
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
 MAX_OPENING, OPENING_BYTES = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
@@ -4274,9 +4275,9 @@ class MasterProtocol:
         if self._hour != int(now // 3600):
             self._hour, self._told = int(now // 3600), collections.Counter()
         many, left = load.get("events"), min(MAX_EVENT, self.opts["max_event_size"] // 8 - self._told[peer.id])
-        for event in many[:1000] if isinstance(many, list) else [load]:
+        for event in many[:MAX_EVENTS] if isinstance(many, list) else [load]:
             tag = event.get("tag") if isinstance(event, dict) else None
-            if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
+            if not isinstance(tag, str) or len(tag) > MAX_TAG or not tag.isprintable():
                 continue
             try:
                 said = {"data": bounded(event.get("data"), left)}
