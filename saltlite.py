@@ -2968,7 +2968,6 @@ class Returns:
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.unsynced: Path | None = None  # what was written of the last large return
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
         returns = packed_leaf("returns", "master")
@@ -2991,33 +2990,41 @@ class Returns:
 
         The load is {jid, return, retcode, success, fun, fun_args, …}; jid "req": the minion ran it on its own
         account, as do jids that this master never gave out. OSError where less than keep_free is free."""
+        return self._take(minion_id, load, now)[0]
+
+    def _take(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[str, Path | None]:
+        """The same, and the file that was written at once, because no job waits for the return."""
         jid = str(load.get("jid", ""))
         if jid in self.probes:
             answer = {"jid": jid} if isinstance(load, Prepared) else load.get("return")  # what is large is not {}
             self._probed(self.probes[jid], minion_id, answer, now)
-            return ""
+            return "", None
         if jid in self.passed:
-            return ""
+            return "", None
         self.tree.check_room()
-        if job := self.active.get(jid):
-            if job.parts.get(minion_id) == RETURNED:
-                return jid if minion_id in job.unwritten else ""
-            if minion_id not in job.parts and not addressed(job.header, minion_id, self.tree.data.grains):
-                log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-                return ""
-            self._add(job, minion_id, load, now)
-            return jid
+        if not (job := self.active.get(jid)):
+            return "", self._unasked(jid, minion_id, load, now)
+        if job.parts.get(minion_id) == RETURNED:
+            return jid if minion_id in job.unwritten else "", None
+        if minion_id not in job.parts and not addressed(job.header, minion_id, self.tree.data.grains):
+            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
+            return "", None
+        self._add(job, minion_id, load, now)
+        return jid, None
+
+    def _unasked(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
+        """Write down a return that no job waits for, late or of the minion's own, and give its file if it is kept."""
         if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self.unsynced = self.late.take(self, jid, minion_id, load, now)
-        elif jid == "req" or MINION_JID.fullmatch(jid):
-            if self.quota.may_keep_own(minion_id, now):  # else it has said so
-                near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
-                line, text = self.quota.line(minion_id, load, now)
-                where = self.tree.jobs, jid if near else self.new_jid(now)
-                self.unsynced = self.quota.keep_own(*where, load, line, text)
-        else:
+            return self.late.take(self, jid, minion_id, load, now)
+        if jid != "req" and not MINION_JID.fullmatch(jid):
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
-        return ""
+            return None
+        if not self.quota.may_keep_own(minion_id, now):
+            return None  # it has said so
+        # the days of jobs/done are days of this clock, for what is too old goes by them
+        near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
+        line, text = self.quota.line(minion_id, load, now)
+        return self.quota.keep_own(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
 
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
@@ -3080,19 +3087,18 @@ class Returns:
     def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
         """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
         may be long in it, and nobody else needs to wait."""
-        self.unsynced, waits = None, set(self.dirty)
-        jid = self.ret(minion_id, load, now)
+        waits = set(self.dirty)  # jobs of which other returns came in this batch: `flush` syncs this one with them
+        jid, written = self._take(minion_id, load, now)
         job = self.active.get(jid)
         if job in self.dirty - waits:
             self.dirty.discard(job)
             if not self._write(job, sync=False):
                 raise OSError(errno.EIO, "not written", jid)
             return "", self.path(jid, "kept")
-        return jid, self.unsynced
+        return jid, written
 
-    def _own(self, now: float, jid: str = "") -> str:
-        """A jid of our own, or a cancelled one, whose late answers nobody wants."""
-        jid = jid or self.new_jid(now)
+    def _unheeded(self, jid: str) -> str:
+        """Have late answers to a jid dropped, to one of our own or a cancelled one; gives it."""
         self.passed[jid] = None
         if len(self.passed) > REMEMBERED:
             del self.passed[next(iter(self.passed))]
@@ -3274,7 +3280,7 @@ class Jobs(Returns):
             job.step(minion_id, PROBE)
             if minion_id in self.gone:
                 job.step(minion_id, LEFT)
-        job.probe, job.asked = self._own(now), now
+        job.probe, job.asked = self._unheeded(self.new_jid(now)), now
         patience = job.header["gather_job_timeout"]
         job.deadline = now + (patience if job.counts[ASKED] else min(patience, AWAY_SECONDS) if missing else 0)
         self.probes[job.probe] = job
@@ -3343,8 +3349,8 @@ class Jobs(Returns):
         self.events.append((f"salt/job/{job.jid}/cancelled", {k: job.header[k] for k in ("fun", "tgt", "user")}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
-        self._own(now, job.jid)
-        load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._own(now), "ret": ""}
+        load = {"fun": "saltutil.kill_job", "arg": [self._unheeded(job.jid)], "ret": ""}
+        load["jid"] = self._unheeded(self.new_jid(now))
         self.outgoing.append(load | fields)
 
     def shift(self, seconds: float) -> None:
