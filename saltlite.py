@@ -660,7 +660,7 @@ def from_json(line: str | bytes) -> Any:
 ENC_ALGOS = {"OAEP-SHA1": "SHA1", "OAEP-SHA224": "SHA224"}
 SIG_ALGOS = {"PKCS1v15-SHA1": "SHA1", "PKCS1v15-SHA224": "SHA224"}
 PREFIX = b"pickle::"  # the literal that opens every box; it has nothing to do with pickle
-MAX_PEM = 8192
+MAX_PEM = 8192  # letters of a public key, and bytes of the file of one
 
 
 def clean(pem: str) -> str:
@@ -1420,10 +1420,10 @@ def costly(tgt: Any, tgt_type: str) -> str:
     return ""
 
 
-def target_error(tgt: Any, tgt_type: str, delimiter: str = ":") -> str | None:
+def target_error(tgt: Any, tgt_type: str) -> str | None:
     """A sentence why the target, or a part of it, can match no minion at all; None if it is well made."""
     try:
-        return parse(tgt, tgt_type, delimiter).complaint or None
+        return parse(tgt, tgt_type).complaint or None
     except Failure as failure:
         return str(failure)
 
@@ -1434,13 +1434,12 @@ def expected(
     ids: Iterable[str],
     grains_of: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
     pillar_of: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
-    delimiter: str = ":",
 ) -> list[str]:
     """The ids that match, or may match for all the master knows: `grains_of` and `pillar_of` give None for a minion of
     which it knows none, and are only asked where they decide. Regular expressions are run within REGEX_BUDGET, for
     grains are written by minions: what would take longer may match."""
     try:
-        test = parse(tgt, tgt_type, delimiter)
+        test = parse(tgt, tgt_type)
     except Failure:
         return []
 
@@ -1876,9 +1875,6 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
-
-
-MAX_KEY_FILE = MAX_PEM
 
 
 def read_private_key(path: Path, phrase: str = "") -> PrivateKey:
@@ -2640,10 +2636,11 @@ class MasterTree:
             sweep(self.pki / directory)
         make_key_pair(self.pki, "master", keysize, self.opts["key_pass"])
 
-    def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
+    def pub_signatures(self, pem: str) -> dict[str, bytes]:
         """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
 
         The signing key (NAME.pem, NAME.pub) is made if it is not there. Raises Failure."""
+        opts = self.opts
         if not opts["master_sign_pubkey"]:
             return {}
         if opts["master_use_pubkey_signature"]:
@@ -2693,7 +2690,7 @@ class MasterTree:
 
     def read_key(self, path: Path) -> PublicKey:
         """The key in a file; FileNotFoundError, OSError or AuthError."""
-        raw, info = read_with_owner(path, MAX_KEY_FILE)
+        raw, info = read_with_owner(path, MAX_PEM)
         if info.st_nlink != 1:
             raise OSError(errno.EMLINK, "the file has a second name", str(path))
         if info.st_uid not in (0, os.geteuid()):
@@ -2814,7 +2811,7 @@ class MasterTree:
         for minion_id in names(self.cache / "sessions"):
             try:
                 owner = read(self.cache / "sessions" / minion_id, 4096).decode().splitlines()[1]
-                pem = read(self.key_path(ACCEPTED, minion_id), MAX_KEY_FILE).decode()
+                pem = read(self.key_path(ACCEPTED, minion_id), MAX_PEM).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion_id) is None
                 gone = gone or os.stat(self.cache / "sessions" / minion_id).st_mtime < made
             except (OSError, ValueError, IndexError):
@@ -3438,7 +3435,7 @@ class Heard:
     __slots__ = ("address", "nonces", "ts", "when")
 
     def __init__(self, ts: int = 0, when: float = 0.0, nonces: Iterable[str] = (), address: str = "") -> None:
-        self.ts, self.when, self.nonces, self.address = int(ts), float(when), list(nonces), str(address)
+        self.ts, self.when, self.nonces, self.address = ts, when, list(nonces), address
 
 
 class Peer:
@@ -3712,6 +3709,7 @@ class SharedKey:
 # (X9.31 of the shared key's hash) and the nonce. Of others: ret, true for pending, false for refused, or "full".
 
 MAX_HELD = 10_000
+ANSWERED_AT_ONCE = 20  # held requests: each costs a signature, these some 30 ms
 MAX_TOKEN = 1024  # bytes of what a request that is held has sealed for the master
 SHARED_FROM = 100  # keys that may wait: where they are fewer, all may come from one address
 REFUSALS_PER_SECOND = 100
@@ -3758,7 +3756,7 @@ class Admission:
 
     def prepare(self, now: float) -> None:
         """Look at the keys for the first time, and make what vouches for the master's own."""
-        self.pub_signatures = self.tree.pub_signatures(self.opts, self.key.public.pem)
+        self.pub_signatures = self.tree.pub_signatures(self.key.public.pem)
         self.tree.scan(now)
 
     # `_auth`
@@ -3972,12 +3970,10 @@ class Admission:
             return True
         return self.tree.session(minion_id, fingerprint(key.pem)) is None
 
-    def answer_held(self, now: float, most: int = 20) -> list[Reply]:
-        """Replies to held requests whose key has moved, `most` at a time: each costs a signature.
-
-        20 signatures take some 30 ms, so that requests that come meanwhile are looked at in between."""
+    def answer_held(self, now: float) -> list[Reply]:
+        """Replies to held requests whose key has moved, some at a time, so that others are looked at in between."""
         replies: list[Reply] = []
-        for minion_id in list(self.ready)[:most]:
+        for minion_id in list(self.ready)[:ANSWERED_AT_ONCE]:
             act, held = self.ready.pop(minion_id), self.held.pop(minion_id, None)
             if held is None:
                 continue
@@ -4429,6 +4425,14 @@ class Master:
             self.peers.sender = sender
             if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
                 replies.append(reply)
+        self.answer(replies)
+
+    def go_on(self) -> None:
+        """Take the next step of what is under way."""
+        self.answer(self.protocol.go_on(time.time()))
+
+    def answer(self, replies: list[Reply]) -> None:
+        """Bring to the disk what these replies vouch for, and then send them."""
         failed = self.jobs.flush()
         self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)
@@ -4549,14 +4553,6 @@ class Master:
     def held(self) -> None:
         """Answer some more of the held requests whose key has moved."""
         self.reply(self.admission.answer_held(time.time()))
-        self.work()
-
-    def go_on(self) -> None:
-        """Take the next step of what is under way."""
-        replies = self.protocol.go_on(time.time())
-        failed = self.jobs.flush()
-        self.peers.note()
-        self.reply(reply for reply in replies if reply.jid not in failed)
         self.work()
 
     def publish(self, now: float) -> None:
@@ -4695,7 +4691,7 @@ class MinionTree:
         """The pinned key of the master, or None before the first contact; Failure if the file holds no key."""
         path = self.pki / "minion_master.pub"
         try:
-            return PublicKey(read(path, MAX_KEY_FILE).decode("ascii", "replace"))
+            return PublicKey(read(path, MAX_PEM).decode("ascii", "replace"))
         except FileNotFoundError:
             return None
         except (OSError, AuthError) as error:
@@ -4703,7 +4699,7 @@ class MinionTree:
 
     def signing_key(self, name: str) -> PublicKey:
         """The key that vouches for masters; raises OSError or AuthError."""
-        return PublicKey(read(self.pki / f"{name}.pub", MAX_KEY_FILE).decode("ascii", "replace"))
+        return PublicKey(read(self.pki / f"{name}.pub", MAX_PEM).decode("ascii", "replace"))
 
     def put_master_key(self, pem: str) -> None:
         """Pin the master's key."""
@@ -5519,10 +5515,9 @@ class Execution:
         """Run the job this was made for, one function or several; gives the load of its `_return`."""
         load = self.load
         many = isinstance(load["fun"], list)
-        functions = load["fun"] if many else [load["fun"]]
         args = load["arg"] if many else [load["arg"]]
         results = {}
-        for number, fun in enumerate(functions):
+        for number, fun in enumerate(functions_in(load)):
             arg = args[number] if number < len(args) and isinstance(args[number], list) else []
             results[fun] = self.run(fun, arg)
         if stream := self.context.get("stream"):
@@ -5641,8 +5636,6 @@ class Forker:
 
     def _serve(self) -> None:
         """The forker's own loop: packets to fork for, children that have ended."""
-        import select
-
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

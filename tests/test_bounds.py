@@ -108,3 +108,13 @@ def test_no_minion_rotates_away_what_others_have_done(site):
     site.now += 3600
     site.ask(m1, {"cmd": "_minion_event", "tag": "later", "data": 1})
     assert site.master.events[-1][0] == "salt/minion/m1/custom/later"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_held_requests_are_answered_some_at_a_time(site, monkeypatch, number):
+    monkeypatch.setattr(saltlite, "ANSWERED_AT_ONCE", 2)
+    for each in range(number):
+        assert site.auth(site.minion(f"m{each}")) is None
+        site.move(f"m{each}", "minions_pre", "minions")
+    assert len(site.admission.look(site.now)) == min(number, 2)
+    assert len(site.admission.answer_held(site.now)) == max(0, number - 2) and not site.admission.ready
