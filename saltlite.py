@@ -5771,6 +5771,7 @@ class Link:
 
     MAX_WAIT = 30.0  # seconds between two _auth of a minion whose key is pending: each is held by the master
     MAX_BACK_OFF = 60.0
+    MAX_LOSSES = 3  # of a session, without an answer in between
     MAX_UNREAD = 100  # publications that wait for a key, which may be anybody's
     MAX_UNREAD_BYTES = 16 << 20
 
@@ -5781,9 +5782,10 @@ class Link:
         self.protocol = MinionProtocol(minion.opts, minion.tree, minion.key)
         self.dealer: zmq.Socket[Any] | None = None
         self.sub: zmq.Socket[Any] | None = None
+        self.monitor: Any = None  # of `sub`: says when it comes up and goes down
         self.queue: list[Ask] = []
         self.current: Ask | None = None
-        self.unread: list[list[bytes]] = []
+        self.unread: list[bytes] = []
         self.up = self.greeted = self.rekeying = False
         self.tries = self.refusals = self.losses = 0
         self.said = self.sending = ""
@@ -5828,7 +5830,9 @@ class Link:
         return f"{name} {self.host} {self.ret_port}"
 
     def _close_dealer(self) -> None:
-        """What was on its way is not: a late answer must find nobody."""
+        """A late answer finds nobody; what was on its way is first in the queue again."""
+        self.queue[:0] = [self.current] if self.current else []
+        self.current = None
         if self.dealer:
             self.loop.unwatch(self.dealer)
             self.dealer.close(0)
@@ -5851,10 +5855,8 @@ class Link:
                     self.tries = self.refusals = self.losses = 0
                     asked.done(result)
                     self.pump()
-            except PayloadError as error:
-                log.debug("a reply of %s is ignored: %s", self.host, error)
-            except AuthError as error:
-                if self.protocol.state == CONNECTED:
+            except (AuthError, PayloadError) as error:
+                if isinstance(error, AuthError) and self.protocol.state == CONNECTED:
                     log.info("%s: %s; authenticating again", self.host, error)
                     self.lost(str(error))
                 else:
@@ -5863,12 +5865,11 @@ class Link:
     def lost(self, why: str) -> None:
         """The master does not take our session: authenticate, and where that does not help not all the time."""
         self.losses += 1
-        if self.losses < 3:
+        if self.losses < self.MAX_LOSSES:
             self.happened(LOST)
             return
         self.protocol.why = f"{why}, {self.losses} times since its last answer"
         self.minion.later(self)
-        self._requeue()
         self.happened(TOO_OFTEN)
 
     def timed_out(self) -> None:
@@ -5899,22 +5900,14 @@ class Link:
 
     def authenticate(self) -> None:
         """Ask for credentials, with a new nonce and over a new connection."""
-        self._requeue()
         self._close_dealer()
         wait = min(self.opts["auth_timeout"] * 2**self.tries, self.MAX_WAIT)
         self._send(self.protocol.auth_request(), wait)
 
     def resend(self) -> None:
         """The same request once more, over a new connection."""
-        self._requeue()
         self._close_dealer()
         self.pump()
-
-    def _requeue(self) -> None:
-        """What was not answered is first in the queue."""
-        if self.current:
-            self.queue.insert(0, self.current)
-            self.current = None
 
     def wait(self) -> None:
         """The key is pending. Asking again costs nobody anything, and is what makes a minion hear that it was
@@ -5981,18 +5974,15 @@ class Link:
         """The connection for publications came up or went down, says libzmq."""
         from zmq.utils.monitor import recv_monitor_message
 
-        event = recv_monitor_message(self.monitor)["event"]
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        event = recv_monitor_message(self.monitor)["event"]  # one of the two that `connect` asks for
+        self.up, self.since = event == zmq.EVENT_HANDSHAKE_SUCCEEDED, time.monotonic()
+        if self.current:  # it, or its answer, has gone down with a connection; a master that was restarted waits for it
+            self.loop.at(self.timer("answer"), 1.0, self.timed_out)
+        if self.up:
             log.info("connected to %s, listening on port %s", self.host, self.port())
-            self.up, self.since = True, time.monotonic()
-            if self.current:  # it may have gone down with the connection before
-                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
             self.minion.connected(self)
-        elif event == zmq.EVENT_DISCONNECTED:
+        else:
             log.info("the connection to %s is lost; connecting again", self.host)
-            self.up, self.since = False, time.monotonic()
-            if self.current:  # its answer will not come; after a restart the master waits for it
-                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
 
     def rekey(self) -> None:
         """Ask for the shared key, which costs the master no RSA; one that does not know `_rekey` answers {}."""
@@ -6026,29 +6016,32 @@ class Link:
         try:
             load = self.protocol.publication(frames)
         except Undecipherable as error:
-            kept = sum(len(frame) for other in self.unread for frame in other)
-            if again and len(self.unread) < self.MAX_UNREAD and kept + len(frames[-1]) <= self.MAX_UNREAD_BYTES:
-                self.unread.append(frames[-1:])
-            if again and isinstance(error, Unverified):  # anybody's, perhaps: the master is asked seldom
-                again = not self.loop.waits(self.timer("unverified"))
-                if again:
-                    self.loop.at(self.timer("unverified"), max(1.0, self.opts["random_reauth_delay"]), lambda: None)
-            if again and self.protocol.state == CONNECTED:
-                self.happened(UNDECIPHERABLE)
+            if again:
+                self._undecipherable(frames[-1], isinstance(error, Unverified))
         except SaltError as error:
             log.warning("a publication is ignored: %s", error)
         else:
             self.minion.job(load | {"master": self.name})
 
+    def _undecipherable(self, message: bytes, unverified: bool) -> None:
+        """Keep a publication until there is another key, and ask for that; seldom where it may be anybody's."""
+        if len(self.unread) < self.MAX_UNREAD and sum(map(len, self.unread)) + len(message) <= self.MAX_UNREAD_BYTES:
+            self.unread.append(message)
+        if unverified:
+            if self.loop.waits(asked := self.timer("unverified")):
+                return
+            self.loop.at(asked, max(1.0, self.opts["random_reauth_delay"]), lambda: None)
+        if self.protocol.state == CONNECTED:
+            self.happened(UNDECIPHERABLE)
+
     def read_unread(self) -> None:
         """Try again what could not be opened before."""
         unread, self.unread = self.unread, []
-        for frames in unread:
-            self.publication(frames, again=False)
+        for message in unread:
+            self.publication([message], again=False)
 
     def close(self) -> list[Ask]:
         """Leave this master; gives the requests that it has not answered, a return under way excepted."""
-        self._requeue()
         self._close_dealer()
         self.loop.cancel(self.timer("answer"))
         self.loop.cancel(self.timer("wake"))
