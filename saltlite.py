@@ -2307,7 +2307,7 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 UNSTARTED, STARTED = "unstarted", "started"
-EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
+EXPECTED, ASKED, ALIVE, IDLE, SILENT, RETURNED = "expected", "asked", "alive", "idle", "silent", "returned"
 DROPPED = "dropped"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
 AWAY, LEFT, BACK, REVOKED = "away", "left", "back", "revoked"
@@ -2315,17 +2315,17 @@ PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
     UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED, REVOKED: DROPPED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
-    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
+    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: IDLE, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
     # no connection: an answer has AWAY_SECONDS; BACK: heard since, it was started again, and its job may have gone on
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: IDLE, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
-    # its return may be under way, so it is not silent at once
-    ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
+    # it has said that it does not run the job; its return may be under way, so it is not silent at once
+    IDLE: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     DROPPED: {RETURN: RETURNED, JUDGED: DROPPED},  # its key was not accepted any more when it was its turn
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
-OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
+OPEN = {EXPECTED, ASKED, ALIVE, IDLE, AWAY}  # what the job waits for
 AWAY_SECONDS = 0.8  # for a return of minions without a connection, and once more for their answer to find_job
 
 
@@ -2405,7 +2405,7 @@ class Job:
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
         self.told = collections.Counter[str]()  # bytes of progress of each minion
-        self.absent: list[str] = []  # who is silent and is to be queued, some in each step
+        self.unqueued: list[str] = []  # who is silent and is to be queued, some in each step
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2423,7 +2423,7 @@ class Job:
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
         over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
-        return bool(over) and not self.going() and not self.absent
+        return bool(over) and not self.going() and not self.unqueued
 
     def going(self) -> int:
         """How many are waited for."""
@@ -2431,7 +2431,7 @@ class Job:
 
     def due(self) -> float:
         """When something is to be done, in seconds since the epoch."""
-        if self.absent or self.all_in() and self.state != COMPLETE:
+        if self.unqueued or self.all_in() and self.state != COMPLETE:
             return 0.0
         if not self.rollout:
             return self.deadline
@@ -3179,7 +3179,7 @@ class Jobs(Returns):
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
         for job in list(self.active.values()):
-            if job.absent:
+            if job.unqueued:
                 self.enqueue(job, now)
             if job.rollout:
                 self.advance(job, now)
@@ -3192,12 +3192,12 @@ class Jobs(Returns):
 
     def enqueue(self, job: Job, now: float) -> None:
         """Queue a job for some more of the absent; for those of whom that cannot be written it is over."""
-        ids, job.absent = job.absent[: self.QUEUED], job.absent[self.QUEUED :]
+        ids, job.unqueued = job.unqueued[: self.QUEUED], job.unqueued[self.QUEUED :]
         try:
             self._note(job, *(self.queue.add(m, job, now) for m in ids if job.parts[m] != RETURNED))
         except OSError as error:
             log.error("job %s cannot be queued for the absent: %s", job.jid, error)
-            job.absent = []
+            job.unqueued = []
 
     def _in_vain(self, job: Job) -> bool:
         """Whether all that a job waits for have no connection, none said it runs it, and it is no update."""
@@ -3297,10 +3297,10 @@ class Jobs(Returns):
             if before == ALIVE and minion_id not in job.told_running:
                 job.told_running.add(minion_id)
                 lines.append({"event": "running", "id": minion_id, "time": now})
-            elif before in (ASKED, ABSENT, AWAY):
+            elif before in (ASKED, IDLE, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
-                lines.append(line | {"answered": before == ABSENT, "time": now})
-                job.absent += [minion_id] if "queue" in job.header and before != ABSENT else []
+                lines.append(line | {"answered": before == IDLE, "time": now})
+                job.unqueued += [minion_id] if "queue" in job.header and before != IDLE else []
         if lines:
             self._note(job, *lines)
         if job.all_in():
