@@ -2394,14 +2394,14 @@ class Job:
         careful = ROLLOUT & header.keys()
         self.rollout: Any = packed_leaf("rollouts", "master").Rollout(header) if careful else None
         self.parts: dict[str, str] = dict.fromkeys(header["minions"], UNSTARTED if self.rollout else EXPECTED)
-        self.counts = collections.Counter(self.parts.values())  # of each state of PARTS
+        self.counts = collections.Counter(self.parts.values())
         self.failed: set[str] = set()  # who returned, and not all went well
         self.told_running: set[str] = set()
         self.probe = ""  # the jid of the find_job under way
         self.started = min(header.get("time", now), now)
         self.deadline = now + max(1, header["timeout"])
         self.lines: list[bytes | memoryview] = []
-        self.unwritten: list[str] = []  # ids whose return is in `lines`
+        self.unwritten: list[str] = []
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
         self.told = collections.Counter[str]()  # bytes of progress of each minion
@@ -2619,7 +2619,7 @@ class MasterTree:
         self.cache = Path(opts["cachedir"])
         self.jobs = self.cache / "jobs"
         self.opts = opts
-        self.keys: dict[str, tuple[str, int]] = {}  # what `scan` found last: id -> state and inode of the file
+        self.keys: dict[str, tuple[str, int]] = {}  # id -> state and inode of the file
         self.data = MinionData(self.cache / "minions")
         self._scanned: dict[str, tuple[int, bool]] = {}
 
@@ -3450,7 +3450,7 @@ class Peer:
         self.id, self.finger, self.key_stat, self.heard = minion_id, finger, key_stat, heard
         self.crypticle = Crypticle(session)
         self.tok = b""
-        self.auth = ""  # the nonce of its last `_auth`
+        self.auth = ""
         # of the time before this run only the last second's nonces are known, so only later requests are taken
         self.newest = self.oldest = heard.ts  # the newest `ts` seen in this session; a `ts` below `oldest` is refused
         self.nonces = {bytes.fromhex(nonce): heard.ts for nonce in heard.nonces}
@@ -3745,7 +3745,7 @@ class Admission:
     ) -> None:
         self.opts, self.tree, self.key, self.peers, self.shared = opts, tree, key, peers, shared
         self.held: dict[str, Held] = {}
-        self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
+        self.ready: dict[str, str] = {}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.refused = self.moved = 0
         self.revoked: set[str] = set()  # ids whose key was accepted, and is not any more; the caller clears it
@@ -5394,8 +5394,8 @@ class Execution:
         self.opts, self.tree, self.load, self._files = opts, tree, dict(load or {}), files
         self.jid: str = self.load.get("jid", "")
         self.schedule: Any = None  # the minion's own, for functions that run in its loop
-        self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
-        self.heeds_blackout = True  # not who runs it on this machine, as with Salt
+        self.context: dict[str, Any] = {}
+        self.heeds_blackout = True  # `call` does not, as with Salt: who runs it is on this machine
         self._master, self.local = master, master is None
         if master and self.load.get("stream"):
             tells = packed_leaf("apart", "minion").Told(self.tell)
@@ -6119,7 +6119,7 @@ class Minion:
         self.tree.schedule_path(saved=False).unlink(missing_ok=True)
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
         self.forker = Forker(opts, self._lock)
-        self.forked: set[str] = set()  # jids of this run that the forker will answer for
+        self.forked: set[str] = set()
         self.tree.load_executed()
         self.key = read_private_key(self.tree.pki / "minion.pem")
         self.grains, self.pillar = self.tree.grains(), self.tree.pillar()
@@ -6127,7 +6127,7 @@ class Minion:
         self.context = zmq.Context()
         self.loop = Loop(zmq.Poller())
         self.ask_socket = AskSocket(self)
-        self.outbox: dict[str, str] = {}  # jid -> the host of the master that wants it, "" if anyone does
+        self.outbox: dict[str, str] = {}
         self.masters = master_list(opts)
         if opts["master_shuffle"]:
             self.masters.sort(key=lambda _: token(8))
