@@ -3011,8 +3011,8 @@ class Returns:
 
     def _unasked(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
         """Write down a return that no job waits for, late or of the minion's own, and give its file if it is kept."""
-        if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            return self.late.take(self, jid, minion_id, load, now)
+        if MINION_JID.fullmatch(jid) and (header := self.late.header(self.path(jid, "done"))):
+            return self.late.take(self, header, minion_id, load, now)
         if jid != "req" and not MINION_JID.fullmatch(jid):
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
             return None

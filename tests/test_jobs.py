@@ -535,6 +535,23 @@ def test_a_late_return_stands_on_a_line_of_its_own_after_a_crash(site, size):
     assert [line["id"] for line in site.lines(JID)[1] if line["event"] == "ret"] == ["n", "m"]
 
 
+@pytest.mark.parametrize("content", ["", "\n", "[1]\n", '{"event": "new"}\n', "edited"])
+def test_a_late_return_to_a_file_that_is_no_job_any_more_is_kept_and_acknowledged(site, content):
+    """Else the minion would send it for ever, and nothing else."""
+    m, n, jid = site.joined("m"), site.joined("n", 1), yesterday(site)
+    site.submit(jid, tgt="*", fun="test.ping")
+    site.ask(n, ret(jid=jid))
+    while jid in site.jobs.active:
+        site.now += 1
+        site.jobs.tick(site.now)
+        site.jobs.flush()
+    (path := site.jobs.path(jid, "done")).write_text(content)
+    assert site.ask(m, ret("late", jid)) is None
+    assert path.read_text() == content
+    header, line = map(json.loads, path.with_suffix(".m.jsonl").read_text().splitlines())
+    assert header["user"] == "minion:m" and line["return"] == "late"
+
+
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):
     m, n = site.joined("m", 0), site.joined("n", 1)
     site.tree.put_key(saltlite.ACCEPTED, "late", KEYS[2].public.pem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import sys
@@ -108,12 +109,27 @@ class Late:
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
-    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
-        """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
-        not synced."""
+    def header(self, path: Path) -> dict[str, Any] | None:
+        """The first line of a finished job's file; None if there is none, or somebody has made it another file: what
+        comes for that is kept as the minion's own, for a return that is not acknowledged would come for ever."""
+        found = None
+        try:
+            with open(path, "rb") as file, contextlib.suppress(ValueError):
+                found = from_json(file.readline())
+        except FileNotFoundError:
+            return None
+        if isinstance(found, dict) and {"minions", "tgt", "tgt_type"} <= found.keys():
+            return found
+        log.warning("%s does not begin with a job: what comes for it stands in files of its own beside it", path)
+        return None
+
+    def take(
+        self, jobs: Returns, header: dict[str, Any], minion_id: str, load: dict[str, Any], now: float
+    ) -> Path | None:
+        """Append a late return to the file of the job with this header, and give its path if that was done; raises
+        OSError. A large one is not synced."""
+        jid = str(load["jid"])
         path = jobs.path(jid, "done")
-        with open(path, "rb") as file:
-            header = from_json(file.readline())
         if not addressed(header, minion_id, jobs.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return None
