@@ -51,6 +51,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
     CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
     CACHE/jobs/done/DAY/JID.jsonl  master            finished; goes after keep_jobs_seconds, or above keep_jobs_size
+    CACHE/jobs/done/DAY/JID.ID.jsonl  master         what ID ran on its own account (call, schedule); goes likewise
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
@@ -74,7 +75,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minion_master.pub          minion            the master's key, pinned at the first contact
     CACHE/proc/JID                 minion, job       the job runs (its pid is inside); one whose process is gone is
                                                      answered for, by the minion at its next look
-    CACHE/outbox/JID               job               a return that no master has acknowledged
+    CACHE/outbox/JID               job               a return that no master has acknowledged; .bad-JID: cannot be read
     CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
@@ -2115,22 +2116,6 @@ class Doorbell:
         self._observer = None
 
 
-def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
-    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
-    address."""
-    socket_.setsockopt(zmq.LINGER, 0)
-    socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
-    for name in ("IDLE", "CNT", "INTVL"):
-        socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
-    if opts["ipv6"] or ":" in host:
-        socket_.setsockopt(zmq.IPV6, 1)
-
-
-def tcp(host: str, port: int) -> str:
-    """A zmq address; an IPv6 address goes in brackets."""
-    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
-
-
 def become(user: str, directories: Iterable[Path]) -> None:
     """Give the directories to `user` and go on as that user, for good; Failure if that fails.
 
@@ -3608,11 +3593,6 @@ class Peers:
         """When and from where a minion was last heard; `when` 0 and no address if it never was."""
         return self.heard.get(minion_id) or Heard()
 
-    def save(self) -> None:
-        """All steps of `saving`."""
-        for _ in self.saving():
-            pass
-
     def saving(self) -> Iterator[None]:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
         of a few milliseconds."""
@@ -4011,9 +3991,9 @@ class Admission:
 # each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
 # there holds nothing but its request until its turn has come.
 #
-# What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
-# back, which the loop writes in one step, and for which one more process has the disk sync it. So what a request asks,
-# and whether it is true, is known later than that it is there: until then it is OPENING.
+# What is large, or of many parts, is opened by another process (etc/salt/apart). Of a return only its line comes back;
+# the loop writes it in one step, and one more process waits until the disk has it. So what a request asks, and whether
+# it is true, is known later than that it is there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
@@ -5744,6 +5724,22 @@ def topics(minion_id: str) -> tuple[bytes, bytes]:
     import hashlib  # costs an idle process 3 MB, so only here
 
     return b"broadcast", hashlib.sha1(minion_id.encode()).hexdigest().encode()
+
+
+def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
+    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
+    address."""
+    socket_.setsockopt(zmq.LINGER, 0)
+    socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
+    for name in ("IDLE", "CNT", "INTVL"):
+        socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
+    if opts["ipv6"] or ":" in host:
+        socket_.setsockopt(zmq.IPV6, 1)
+
+
+def tcp(host: str, port: int) -> str:
+    """A zmq address; an IPv6 address goes in brackets."""
+    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
 def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
