@@ -219,8 +219,8 @@ else:
 # only `main` catches it; AuthError and PayloadError are the peer's fault, and become `bad load` or silence on the wire
 # in one place; StateError is ours, a table without a row for what happened.
 #
-# Every bound is a constant with a name, beside what it bounds, for a peer may send anything: the limits count before
-# something is parsed, while it is, and once more on what came out of a box.
+# Every bound of what a peer may send, which is anything, is a constant with a name, beside what it bounds: the limits
+# count before something is parsed, while it is, and once more on what came out of a box.
 
 
 # ---- 1. Errors and small tools --------------------------------------------------------------------------------------
@@ -427,6 +427,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 EXT_DATETIME = 78
 MAX_DEPTH = 64
 MAX_CONTAINERS = 200_000  # maps and lists in one message, with five times as many members
+MAX_OUTER, MAX_FIELDS = 256, 64  # the same of a message that nobody has vouched for, and members of one map or list
 KEY_TYPES = {str, bytes, int, bool, type(None)}  # of maps: what Salt's data has
 
 
@@ -550,7 +551,7 @@ def unpack(data: bytes, most: int = MAX_CONTAINERS) -> Any:
 def unpack_envelope(data: bytes, *fields: str) -> dict[str, Any]:
     """The outer map of a message that nobody has vouched for yet: its members as bytes, these `fields` as text."""
     try:
-        message = unpack_bounded(data, raw=True, most=256, length=64)
+        message = unpack_bounded(data, raw=True, most=MAX_OUTER, length=MAX_FIELDS)
         found = {key.decode("ascii"): value for key, value in message.items()}
     except Exception as error:
         raise PayloadError(f"not an envelope ({type(error).__name__})") from None
@@ -3883,7 +3884,7 @@ class Admission:
         reply["publish_port"] = self.opts["publish_port"]
         if "token" in load:
             try:
-                opened = self.key.decrypt(algo, as_bytes(load["token"]))[:190]
+                opened = self.key.decrypt(algo, as_bytes(load["token"]))[:190]  # what fits into every seal
             except (AuthError, PayloadError, ValueError):
                 opened = token(32)  # sealed for another master, and our key in the reply tells the minion so
             reply["token"] = key.encrypt(algo, opened)
