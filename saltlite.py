@@ -2603,7 +2603,7 @@ class MasterTree:
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self.pki = Path(opts["pki_dir"])
         self.cache = Path(opts["cachedir"])
-        self.jobs = self.cache / "jobs"
+        self.jobs, self.sessions = self.cache / "jobs", self.cache / "sessions"
         self.opts = opts
         self.keys: dict[str, tuple[str, int]] = {}  # id -> state and inode of the file
         self.data = MinionData(self.cache / "minions")
@@ -2763,7 +2763,7 @@ class MasterTree:
     def session(self, minion_id: str, finger: str) -> str | None:
         """The session key made for this id and this public key, or None."""
         try:
-            key, owner = read(self.cache / "sessions" / minion_id, 4096).decode().splitlines()
+            key, owner = read(self.sessions / minion_id, 4096).decode().splitlines()
             Crypticle(key)
         except (OSError, ValueError, AuthError):
             return None
@@ -2771,19 +2771,19 @@ class MasterTree:
 
     def has_session(self, minion_id: str) -> bool:
         """Whether an id has a session, made for whatever key."""
-        return os.path.lexists(self.cache / "sessions" / minion_id)
+        return os.path.lexists(self.sessions / minion_id)
 
     def session_age(self, minion_id: str, now: float) -> float:
         """Seconds since the session key was made; OSError if there is none."""
-        return now - os.stat(self.cache / "sessions" / minion_id).st_mtime
+        return now - os.stat(self.sessions / minion_id).st_mtime
 
     def put_session(self, minion_id: str, key: str, finger: str) -> None:
         """Keep a session key, with the fingerprint it was made for. Not synced: a lost one is made anew."""
-        put(self.cache / "sessions" / minion_id, f"{key}\n{finger}\n", sync=False)
+        put(self.sessions / minion_id, f"{key}\n{finger}\n", sync=False)
 
     def forget(self, minion_id: str) -> None:
         """Remove what belonged to an identity that is gone: its session, grains, pillar and mine."""
-        (self.cache / "sessions" / minion_id).unlink(missing_ok=True)
+        (self.sessions / minion_id).unlink(missing_ok=True)
         if not self.opts["preserve_minion_cache"]:
             self.data.forget(minion_id)
 
@@ -2794,12 +2794,12 @@ class MasterTree:
         Two comparisons: the fingerprint that the session was made for with the key that lies there, and the
         session's age with that of the master's own key."""
         found, made = [], os.stat(self.pki / "master.pem").st_mtime
-        for minion_id in names(self.cache / "sessions"):
+        for minion_id in names(self.sessions):
             try:
-                owner = read(self.cache / "sessions" / minion_id, 4096).decode().splitlines()[1]
+                owner = read(self.sessions / minion_id, 4096).decode().splitlines()[1]
                 pem = read(self.key_path(ACCEPTED, minion_id), MAX_PEM).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion_id) is None
-                gone = gone or os.stat(self.cache / "sessions" / minion_id).st_mtime < made
+                gone = gone or os.stat(self.sessions / minion_id).st_mtime < made
             except (OSError, ValueError, IndexError):
                 gone = True
             if gone:
@@ -2831,7 +2831,7 @@ class MasterTree:
     def heard(self) -> dict[str, list[Any]]:
         """What `put_heard` was given in the last run; nothing if it cannot be read."""
         try:
-            found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
+            found = from_json(read(self.sessions / ".heard", 1 << 28))
             return {
                 minion_id: [int(ts), float(when), list(nonces), *map(str, address)]
                 for minion_id, (ts, when, nonces, *address) in found.items()
@@ -2844,16 +2844,16 @@ class MasterTree:
         text = ""
         for name in (".seen.old", ".seen"):
             with contextlib.suppress(OSError):
-                text += read(self.cache / "sessions" / name, 1 << 28).decode(errors="replace")
+                text += read(self.sessions / name, 1 << 28).decode(errors="replace")
         return [(each[0], int(each[1]), each[2]) for each in re.findall(r"(?m)^(\S+) (-?\d+) ([0-9a-f]{32})\n", text)]
 
     def note_seen(self, text: str) -> None:
         """Append lines `ID TS NONCE`. Not synced: a process that is killed loses nothing of them."""
-        append(self.cache / "sessions" / ".seen", text, sync=False, create=True)
+        append(self.sessions / ".seen", text, sync=False, create=True)
 
     def part_seen(self) -> None:
         """Set aside what was noted so far, which the next `put_heard` will know; what comes from here on it may not."""
-        old = self.cache / "sessions" / ".seen.old"
+        old = self.sessions / ".seen.old"
         if not old.exists():  # else what could not be put the last time lies there still
             with contextlib.suppress(FileNotFoundError):
                 os.rename(old.with_suffix(""), old)
@@ -2861,8 +2861,8 @@ class MasterTree:
     def put_heard(self, heard: str) -> None:
         """JSON: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second, the
         address it was heard from]."""
-        put(self.cache / "sessions" / ".heard", heard, sync=False)
-        (self.cache / "sessions" / ".seen.old").unlink(missing_ok=True)
+        put(self.sessions / ".heard", heard, sync=False)
+        (self.sessions / ".seen.old").unlink(missing_ok=True)
 
 
 # ---- 15. Jobs -------------------------------------------------------------------------------------------------------
@@ -3456,7 +3456,7 @@ class Peer:
             self.newest = ts
             if ts - FRESH > self.oldest:
                 self.oldest = ts - FRESH
-                if self.nonces and next(iter(self.nonces.values())) < self.oldest:
+                if next(iter(self.nonces.values())) < self.oldest:
                     self.nonces = {n: t for n, t in self.nonces.items() if t >= self.oldest}
         return True
 
@@ -4562,8 +4562,9 @@ class Master:
         """Every ten seconds, in steps, and at the end."""
         if going is None:
             self.jobs.expire(time.time())
+            going = self.peers.saving()
         try:
-            for _ in going or (going := self.peers.saving()):
+            for _ in going:
                 if self.loop.running:
                     return self.loop.at("saving", 0, functools.partial(self.save, going))
         except OSError as error:
@@ -5761,10 +5762,11 @@ def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
 class Link:
     """The two connections to one master: a DEALER with one request at a time, and a SUB.
 
-    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here. `queue`
-    waits for `current`, and returns in the outbox wait for the queue. `up`: publications are heard; `greeted`: the
-    master was told that this minion is there. `unread` are publications that could not be opened yet, `sending` the
-    jid of the return under way, `tries`, `refusals` and `losses` what has gone wrong since the last answer."""
+    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here. `name` is
+    the master as the option calls it. `queue` waits for `current`, and returns in the outbox wait for the queue. `up`:
+    publications are heard; `greeted`: the master was told that this minion is there. `unread` are publications that
+    could not be opened yet, `sending` the jid of the return under way, `tries`, `refusals` and `losses` what has gone
+    wrong since the last answer."""
 
     MAX_WAIT = 30.0  # seconds between two _auth of a minion whose key is pending: each is held by the master
     MAX_BACK_OFF = 60.0
