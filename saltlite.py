@@ -63,6 +63,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/preserve      key               these stay when ID's key goes, and this file goes in their place
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
+    CACHE/twins.json               master            ids that come from two machines in turn, and when each last did
     CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
     CACHE/audit.jsonl              master, key       who published, was refused, moved a key; rotated by size
     CACHE/.alive                   master            a pipe whose reader is the master: others see by it that one runs
