@@ -2455,23 +2455,28 @@ AMOUNT = re.compile(r"[0-9]{1,9}|[0-9]{1,9}(\.[0-9]{1,9})?%")
 MAX_TIMEOUT = 31_536_000
 
 
+def check_field(name: str, value: Any) -> None:
+    """Failure unless a field of a request is known, of its type, and within its bounds."""
+    if name not in REQUEST_FIELDS:
+        raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
+    kinds: Any = REQUEST_FIELDS[name]
+    if not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds:
+        raise Failure(f"{name} is of the wrong type: {value!r}.")
+    if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
+        raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
+    for amount in value if name == "canary" else [value] if name in ("batch", "max_errors") else ():
+        if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
+            raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
+    if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
+        raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
+
+
 def checked_request(request: Any) -> dict[str, Any]:
-    """What a file in jobs/new holds, if it is a request: whole, known fields of the right types. Failure."""
+    """What a file in jobs/new holds, if it is a request: whole, with fields that are right. Failure."""
     if not isinstance(request, dict):
         raise Failure('it must be a JSON object such as {"tgt": "*", "fun": "test.ping"}.')
     for name, value in request.items():
-        if name not in REQUEST_FIELDS:
-            raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
-        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool) != (REQUEST_FIELDS[name] == (bool,)):
-            raise Failure(f"{name} is of the wrong type: {value!r}.")
-        if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
-            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
-        amounts = {"canary": value, "batch": [value], "max_errors": [value]}.get(name, [])
-        for amount in amounts if isinstance(amounts, list) else ():
-            if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
-                raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
-        if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
-            raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
+        check_field(name, value)
     for name in ("fun", "tgt"):
         if not request.get(name):
             raise Failure(f"{name} is missing.")
@@ -4338,7 +4343,7 @@ class Master:
         self.tree = MasterTree(opts)
         for directory in (self.tree.cache, self.tree.pki):
             make_parents(directory / "x")
-        self._lock = lock(self.tree.cache / ".lock", "master")
+        lock(self.tree.cache / ".lock", "master")
         become(opts["user"], [self.tree.cache, self.tree.pki])
         self.listener = packed_leaf("transports", opts["transport"]).Listener(opts)
         self.tree.prepare(opts["keysize"])
@@ -6112,13 +6117,13 @@ class Minion:
         for directory in (self.tree.cache, self.tree.pki):
             make_parents(directory / "x")
         (self.tree.conf / "minion.d").mkdir(exist_ok=True)
-        self._lock = lock(self.tree.cache / ".lock", "minion")
+        lock_fd = lock(self.tree.cache / ".lock", "minion")
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         self.tree.prepare(opts)
         self.tree.sweep()
         self.tree.schedule_path(saved=False).unlink(missing_ok=True)
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
-        self.forker = Forker(opts, self._lock)
+        self.forker = Forker(opts, lock_fd)
         self.forked: set[str] = set()
         self.tree.load_executed()
         self.key = read_private_key(self.tree.pki / "minion.pem")
@@ -6126,7 +6131,7 @@ class Minion:
         self.grains_ready = self.failed = False
         self.context = zmq.Context()
         self.loop = Loop(zmq.Poller())
-        self.ask_socket = AskSocket(self)
+        AskSocket(self)  # the loop has it from here on
         self.outbox: dict[str, str] = {}
         self.masters = master_list(opts)
         if opts["master_shuffle"]:
