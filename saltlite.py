@@ -159,7 +159,7 @@ import time
 import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 
 VERSION = "0.1.0"
 SALT_VERSION = "3008.3"  # the release whose wire this is; what `saltversion` and test.version say
@@ -184,6 +184,8 @@ class Lazy:
 
 if TYPE_CHECKING:
     import argparse
+    import difflib
+    import hashlib
     import inspect
     import ipaddress
     import logging
@@ -202,7 +204,7 @@ if TYPE_CHECKING:
     watchdog_events, watchdog_observers = watchdog.events, watchdog.observers
     watchdog_polling = watchdog.observers.polling
 else:
-    for _name in "argparse inspect ipaddress logging msgpack socket traceback yaml zmq".split():
+    for _name in "argparse difflib hashlib inspect ipaddress logging msgpack socket traceback yaml zmq".split():
         globals()[_name] = Lazy(_name)
     for _name in "ciphers hashes hmac serialization".split():
         globals()[_name] = Lazy(f"cryptography.hazmat.primitives.{_name}")
@@ -273,7 +275,7 @@ FUN = re.compile(r"[A-Za-z0-9_]{1,64}\.[A-Za-z0-9_]{1,64}")
 NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-def valid_id(value: object) -> bool:
+def valid_id(value: object) -> TypeGuard[str]:
     """Whether `value` may name a minion: a str of 1 to 253 of A-Z a-z 0-9 _ . - that begins with none of . and -,
     does not end in a dot and has no two dots in a row. Salt's own rule is wider: no slash, no backslash, no NUL."""
     return isinstance(value, str) and MINION_ID.fullmatch(value) is not None and ".." not in value
@@ -314,8 +316,6 @@ class Ticks:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known word that `word` resembles most, or nothing."""
-    import difflib
-
     close = difflib.get_close_matches(word, list(known), 1, 0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -387,8 +387,7 @@ def merge_options(
             raise Failure(f"{source}: a configuration file must be a map of `option: value` lines.")
         for name, value in document.items():
             if name in options:
-                value = check(name, value, options[name], source)
-                opts[name] = value
+                opts[name] = check(name, value, options[name], source)
             else:
                 opts[str(name)] = value
                 others[str(name)] = source
@@ -684,7 +683,7 @@ def fingerprint(pem: str, hash_type: str = "sha256") -> str:
     Taken from Salt: the PEM's lines without the first and the last, each with its line end."""
     lines = [line for line in clean(pem).splitlines() if line.strip()]
     inner = "\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b""
-    digest = sha256(inner).hex() if hash_type == "sha256" else Lazy("hashlib").new(hash_type, inner).hexdigest()
+    digest = sha256(inner).hex() if hash_type == "sha256" else hashlib.new(hash_type, inner).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
@@ -1741,14 +1740,12 @@ def leaf_files(kind: str, opts: Mapping[str, Any] | None = None) -> dict[str, Pa
 def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.ModuleType:
     """Execute a file; raises whatever it raises. With Salt's `dunders` it is a module written for Salt: they are among
     its globals, its __init__(opts) is called, and where Salt is not installed it finds what stands in for it."""
-    import importlib.util
-
+    util = Lazy("importlib.util")
     if dunders is not None and str(PACKED / "stand_in") not in sys.path:
         sys.path.append(str(PACKED / "stand_in"))  # last: a Salt that is installed comes first
     name = f"saltlite_{path.parent.name}_{path.stem}"  # a package has its modules below it
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
+    spec = util.spec_from_file_location(name, path)
+    module = sys.modules[name] = util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
     place = str(path.parent.parent if path.stem == "__init__" else path.parent)  # what is there it may import
     beside = [place] if dunders is not None and place not in sys.path else []
@@ -3500,7 +3497,6 @@ class Peers:
         minion_id, box = message.get("id"), message.get("load")
         if message.get("enc") != "aes" or not valid_id(minion_id) or not isinstance(box, bytes):
             raise PayloadError("not an encrypted request")
-        assert isinstance(minion_id, str)
         return self.peer(minion_id), box
 
     def authenticate(self, peer: Peer, load: Any, now: float) -> dict[str, Any]:
@@ -3760,7 +3756,6 @@ class Admission:
         if not valid_id(minion_id) or not isinstance(pem, str):
             log.warning("%.260r cannot join: that is no id, or it comes without a key", minion_id)
             return self._refuse(load, now)
-        assert isinstance(minion_id, str)
         known, most = self.peers.known, self.opts["max_minions"]
         if most and minion_id not in known and len(known) >= most:
             log.warning("%s is told `full`: max_minions is %s", minion_id, most)
@@ -5624,21 +5619,19 @@ class Forker:
 
     def _serve(self) -> None:
         """The forker's own loop: packets to fork for, children that have ended."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         tree = MinionTree(self.opts)
         children: dict[int, str] = {}
         while True:
-            sources: list[Any] = [self.socket, wake]
-            ready = select.select(sources, [], [])[0]
+            ready = select.select([self.socket.fileno(), wake], [], [])[0]
             if wake in ready:
                 os.read(wake, 4096)
                 self._reap(tree, children)
-            if self.socket in ready:
+            if self.socket.fileno() in ready:
                 packet = self.socket.recv(256).decode()
                 if not packet:
                     return
@@ -5729,8 +5722,7 @@ class Ask(NamedTuple):
 
 def topics(minion_id: str) -> tuple[bytes, bytes]:
     """What a minion subscribes to with zmq_filtering."""
-    import hashlib  # costs an idle process 3 MB, so only here
-
+    # hashlib costs an idle process 3 MB, so it is used only here
     return b"broadcast", hashlib.sha1(minion_id.encode()).hexdigest().encode()
 
 
@@ -5977,9 +5969,9 @@ class Link:
 
     def monitored(self) -> None:
         """The connection for publications came up or went down, says libzmq."""
-        from zmq.utils.monitor import recv_monitor_message
-
-        event = recv_monitor_message(self.monitor)["event"]  # one of the two that `connect` asks for
+        event = Lazy("zmq.utils.monitor").recv_monitor_message(self.monitor)[
+            "event"
+        ]  # one of the two that `connect` asks for
         self.up, self.since = event == zmq.EVENT_HANDSHAKE_SUCCEEDED, time.monotonic()
         if self.current:  # it, or its answer, has gone down with a connection; a master that was restarted waits for it
             self.loop.at(self.timer("answer"), 1.0, self.timed_out)
