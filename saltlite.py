@@ -4050,8 +4050,7 @@ def constant(value: Any) -> Request:
 class MasterProtocol:
     """A master without sockets: `receive` takes a request's bytes and gives what goes back.
 
-    An envelope is whatever the caller needs to find the way back; it is not looked into. `requests` is the whole wire
-    surface, `events` what is to be told. `prepare` comes before the first request."""
+    `requests` is the whole wire surface, `events` what is to be told. `prepare` comes before the first request."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, jobs: Jobs) -> None:
         self.opts, self.tree, self.key, self.peers, self.jobs = opts, tree, key, peers, jobs
@@ -4113,8 +4112,8 @@ class MasterProtocol:
         try:
             return call(*args)
         except (AuthError, PayloadError, Failure, OSError) as error:
-            level = logging.DEBUG if isinstance(error, AuthError | PayloadError) else logging.ERROR
-            log.log(level, "a request is refused: %s", error)
+            level = logging.WARNING if isinstance(error, Failure) else logging.DEBUG
+            log.log(logging.ERROR if isinstance(error, OSError) else level, "a request is refused: %s", error)
             self.counted["bad load"] += 1
             return Reply(envelope, BAD_LOAD)
         except Exception:
