@@ -3355,13 +3355,13 @@ class Jobs(Returns):
         for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
             path = active / (name if name in there else f".{name}")
             try:
-                job, lines = packed_leaf("returns", "master").recovered(path, now)
+                job, events = packed_leaf("returns", "master").recovered(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
                 log.error("%s cannot be read and is moved to jobs/bad: %s", path, error)
                 with contextlib.suppress(OSError):
                     os.rename(path, self.tree.jobs / "bad" / name)
                 continue
-            if lines[-1]["event"] in ("end", "cancelled"):
+            if events[-1] in ("end", "cancelled"):
                 make_day(self.tree.jobs, job.jid)
                 os.rename(path, self.path(job.jid, "done"))
                 self.path(job.jid, "kept").unlink(missing_ok=True)
@@ -3370,7 +3370,7 @@ class Jobs(Returns):
                 os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if name in there and (job.going() if job.rollout else len(lines) == 1):
+            if name in there and (job.going() if job.rollout else events == ["new"]):
                 self.outgoing.append(job.load())
 
 

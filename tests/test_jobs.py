@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tracemalloc
 
 import pytest
 from crash import crashes
@@ -101,17 +102,35 @@ def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
         assert files(site.tree.jobs) == [f"{JID}.jsonl"]
 
 
-@pytest.mark.parametrize("size", range(0, 400, 13))
+@pytest.mark.parametrize("size", [*range(0, 400, 13), -1])
 def test_a_file_cut_anywhere_goes_on_or_is_put_aside(site, size):
     site.joined("m")
     site.submit(JID, tgt="*", fun="test.ping")
     whole = site.jobs.path(JID, "active").stat().st_size
+    size = whole - 1 if size < 0 else size  # all of it but the line's end
     site.jobs.ret("m", ret("x" * 100), site.now)
     site.jobs.flush()
     os.truncate(site.jobs.path(JID, "active"), size)
     site.start()
     assert (JID in site.jobs.active) == (size >= whole)
     assert (f"{JID}.jsonl" in files(site.tree.jobs / "bad")) == (size < whole)
+
+
+def test_a_start_takes_the_memory_of_one_line_however_much_was_returned(tmp_path):
+    header = {"event": "new", "jid": JID, "minions": [f"m{number}" for number in range(40)], "timeout": 5}
+    with open(tmp_path / "job", "w") as file:
+        file.write(saltlite.to_json(header) + "\n")
+        for minion_id in header["minions"]:
+            file.write(saltlite.to_json({"event": "ret", "id": minion_id, "return": "x" * (1 << 20)}) + "\n")
+        file.write('{"event": "ret", "id"')
+    tracemalloc.start()
+    try:
+        job, told = RETURNS.recovered(tmp_path / "job", 5.0)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert told == ["new"] + ["ret"] * 40 and job.all_in()
+    assert (tmp_path / "job").read_bytes().count(b"\n") == 41 and (tmp_path / "job").read_bytes()[-1:] == b"\n"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from saltlite import (
     log,
     make_day,
     put,
-    read,
     return_line,
     sha256,
     to_json,
@@ -173,24 +172,37 @@ def returned(path: Path) -> set[str]:
     return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
 
 
-def recovered(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
-    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
+def recovered(path: Path, now: float) -> tuple[Job, list[str]]:
+    """The job in a file, and the `event` of each of its lines; a last line that a crash cut short is cut off. Each line
+    is let go when it was read, for all that many minions have returned may be more than there is memory.
 
     Raises OSError where the file cannot be read, and one of many others where it holds something else."""
-    raw = read(path, 1 << 30)
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    lines = [from_json(line) for line in whole.splitlines()]
-    job = Job(lines[0], now)
-    for line in lines:
-        for minion_id in line["minions"] if line["event"] == "batch" else ():
-            job.step(minion_id, STARTED)
-        if line["event"] == "ret":
-            if job.parts.get(line["id"]) != RETURNED:
-                job.step(line["id"], RETURN)
-            if not all_well(line):
-                job.failed.add(line["id"])
-        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
-            job.rollout.told(line["event"], line["why"])
-    return job, lines
+    job, events, size = None, list[str](), 0
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                break
+            size += len(text)
+            line = from_json(text)
+            job = job or Job(line, now)
+            events.append(take_up(job, line))
+        if job is None:
+            raise ValueError("there is no whole line in it")
+        if size < os.fstat(file.fileno()).st_size:
+            os.truncate(path, size)
+    return job, events
+
+
+def take_up(job: Job, line: dict[str, Any]) -> str:
+    """Bring a job that a master has left to where a line of its file says that it was; gives the line's event."""
+    event: str = line["event"]
+    for minion_id in line["minions"] if event == "batch" else ():
+        job.step(minion_id, STARTED)
+    if event == "ret":
+        if job.parts.get(line["id"]) != RETURNED:
+            job.step(line["id"], RETURN)
+        if not all_well(line):
+            job.failed.add(line["id"])
+    elif job.rollout and event in ("paused", "resumed", "stopped"):
+        job.rollout.told(event, line["why"])
+    return event
