@@ -93,7 +93,9 @@ def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
         site.submit(JID, tgt="*", fun="test.ping")
         return take
 
-    for _ in crashes(prepare, "ret", "_add", "flush", "append", "write_all", "tick", "_end", "_day"):
+    for _ in crashes(
+        prepare, "ret", "_take", "_add", "flush", "_write", "append", "write_all", "tick", "end", "make_day", "drop"
+    ):
         restart(site)
         take()
         state, lines = site.lines(JID)

@@ -262,7 +262,9 @@ def test_an_accepted_key_is_in_one_place_whatever_the_step_the_master_dies_at(tm
         site.tree.keys = site.tree.scan(site.now)
         return lambda: site.master.receive(b"e", data, time.time())
 
-    for _ in crashes(prepare, "auth", "_apply", "move", "use_autosign_stub", "put_session", "put", "_session"):
+    for _ in crashes(
+        prepare, "auth", "_apply", "move", "use_autosign_stub", "put_session", "put", "session", "_end_session"
+    ):
         assert len(site.files() & {"minions", "minions_pre", "minions_rejected", "minions_denied"}) == 1
         site.tree.prepare(2048)
         site.tree.keys = site.tree.scan(site.now)
