@@ -104,6 +104,31 @@ def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
         assert files(site.tree.jobs) == [f"{JID}.jsonl"]
 
 
+def test_a_cancelled_job_stays_on_record_whatever_the_step_the_master_dies_at(tmp_path):
+    """With what was returned until then, once; and the start after it cancels what the one before could not."""
+    site = Site(tmp_path)
+    for number, minion_id in enumerate("mn"):
+        site.tree.put_key(saltlite.ACCEPTED, minion_id, KEYS[number].public.pem)
+    site.look()
+
+    def prepare():
+        for file in files(site.tree.jobs):
+            next(site.tree.jobs.rglob(file)).unlink()
+        restart(site)
+        site.submit(JID, tgt="*", fun="test.ping")
+        site.jobs.ret("m", ret(), site.now)
+        site.jobs.flush()
+        site.jobs.path(JID, "active").unlink()
+        return lambda: site.jobs.look(site.now)
+
+    for _ in crashes(prepare, "look", "cancel", "_note", "_write", "append", "make_day", "drop"):
+        restart(site)
+        site.jobs.look(site.now)
+        assert site.lines(JID)[0] == "done" and files(site.tree.jobs) == [f"{JID}.jsonl"]
+        told = [line["event"] for line in site.lines(JID)[1]]
+        assert told[:2] == ["new", "ret"] and set(told[2:]) == {"cancelled"} and not site.jobs.active
+
+
 @pytest.mark.parametrize("size", [*range(0, 400, 13), -1])
 def test_a_file_cut_anywhere_goes_on_or_is_put_aside(site, size):
     site.joined("m")
