@@ -51,6 +51,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/jobs/active/.JID.jsonl   master            the same file: a job that is cancelled stays on record by it
     CACHE/jobs/queued/ID/JID       master            ID was absent and runs it when it comes; removing it takes it back
     CACHE/jobs/done/DAY/JID.jsonl  master            finished; goes after keep_jobs_seconds, or above keep_jobs_size
+    CACHE/jobs/done/DAY/JID.ID.jsonl  master         what ID ran on its own account (call, schedule); goes likewise
     CACHE/jobs/bad/NAME, .why      master            a request that was refused, and the reason
     CACHE/sessions/ID              master            the session key of ID, and the fingerprint it was made for
     CACHE/sessions/.heard          master            what is needed to refuse repeats after a restart
@@ -62,6 +63,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     CACHE/minions/ID/preserve      key               these stay when ID's key goes, and this file goes in their place
     CACHE/events.jsonl             master            what has happened; rotated by size
     CACHE/present.json             master            who is connected, who waits, whose key is none; some seconds old
+    CACHE/twins.json               master            ids that come from two machines in turn, and when each last did
     CACHE/metrics.prom             master            figures for a node exporter's textfile collector (metrics_file)
     CACHE/audit.jsonl              master, key       who published, was refused, moved a key; rotated by size
     CACHE/.alive                   master            a pipe whose reader is the master: others see by it that one runs
@@ -74,7 +76,7 @@ PKI is <config>/pki/master, CACHE <root>/var/cache/salt/master; on a minion <con
     PKI/minion_master.pub          minion            the master's key, pinned at the first contact
     CACHE/proc/JID                 minion, job       the job runs (its pid is inside); one whose process is gone is
                                                      answered for, by the minion at its next look
-    CACHE/outbox/JID               job               a return that no master has acknowledged
+    CACHE/outbox/JID               job               a return that no master has acknowledged; .bad-JID: cannot be read
     CACHE/files/ENV/PATH           job               a file of the master's, as its hash says (extrn_files: the web's)
     CACHE/parts/HASH               job               a file on its way; the next transfer goes on there
     CACHE/extmods/KIND             job               what saltutil.sync_KIND has fetched
@@ -157,7 +159,7 @@ import time
 import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 
 VERSION = "0.1.0"
 SALT_VERSION = "3008.3"  # the release whose wire this is; what `saltversion` and test.version say
@@ -182,6 +184,8 @@ class Lazy:
 
 if TYPE_CHECKING:
     import argparse
+    import difflib
+    import hashlib
     import inspect
     import ipaddress
     import logging
@@ -200,7 +204,7 @@ if TYPE_CHECKING:
     watchdog_events, watchdog_observers = watchdog.events, watchdog.observers
     watchdog_polling = watchdog.observers.polling
 else:
-    for _name in "argparse inspect ipaddress logging msgpack socket traceback yaml zmq".split():
+    for _name in "argparse difflib hashlib inspect ipaddress logging msgpack socket traceback yaml zmq".split():
         globals()[_name] = Lazy(_name)
     for _name in "ciphers hashes hmac serialization".split():
         globals()[_name] = Lazy(f"cryptography.hazmat.primitives.{_name}")
@@ -218,8 +222,8 @@ else:
 # only `main` catches it; AuthError and PayloadError are the peer's fault, and become `bad load` or silence on the wire
 # in one place; StateError is ours, a table without a row for what happened.
 #
-# Every bound is a constant with a name, beside what it bounds, for a peer may send anything: the limits count before
-# something is parsed, while it is, and once more on what came out of a box.
+# Every bound of what a peer may send, which is anything, is a constant with a name, beside what it bounds: the limits
+# count before something is parsed, while it is, and once more on what came out of a box.
 
 
 # ---- 1. Errors and small tools --------------------------------------------------------------------------------------
@@ -271,7 +275,7 @@ FUN = re.compile(r"[A-Za-z0-9_]{1,64}\.[A-Za-z0-9_]{1,64}")
 NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-def valid_id(value: object) -> bool:
+def valid_id(value: object) -> TypeGuard[str]:
     """Whether `value` may name a minion: a str of 1 to 253 of A-Z a-z 0-9 _ . - that begins with none of . and -,
     does not end in a dot and has no two dots in a row. Salt's own rule is wider: no slash, no backslash, no NUL."""
     return isinstance(value, str) and MINION_ID.fullmatch(value) is not None and ".." not in value
@@ -312,8 +316,6 @@ class Ticks:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known word that `word` resembles most, or nothing."""
-    import difflib
-
     close = difflib.get_close_matches(word, list(known), 1, 0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -385,8 +387,7 @@ def merge_options(
             raise Failure(f"{source}: a configuration file must be a map of `option: value` lines.")
         for name, value in document.items():
             if name in options:
-                value = check(name, value, options[name], source)
-                opts[name] = value
+                opts[name] = check(name, value, options[name], source)
             else:
                 opts[str(name)] = value
                 others[str(name)] = source
@@ -426,6 +427,7 @@ def master_list(opts: Mapping[str, Any]) -> list[str]:
 EXT_DATETIME = 78
 MAX_DEPTH = 64
 MAX_CONTAINERS = 200_000  # maps and lists in one message, with five times as many members
+MAX_OUTER, MAX_FIELDS = 256, 64  # the same of a message that nobody has vouched for, and members of one map or list
 KEY_TYPES = {str, bytes, int, bool, type(None)}  # of maps: what Salt's data has
 
 
@@ -549,7 +551,7 @@ def unpack(data: bytes, most: int = MAX_CONTAINERS) -> Any:
 def unpack_envelope(data: bytes, *fields: str) -> dict[str, Any]:
     """The outer map of a message that nobody has vouched for yet: its members as bytes, these `fields` as text."""
     try:
-        message = unpack_bounded(data, raw=True, most=256, length=64)
+        message = unpack_bounded(data, raw=True, most=MAX_OUTER, length=MAX_FIELDS)
         found = {key.decode("ascii"): value for key, value in message.items()}
     except Exception as error:
         raise PayloadError(f"not an envelope ({type(error).__name__})") from None
@@ -660,7 +662,7 @@ def from_json(line: str | bytes) -> Any:
 ENC_ALGOS = {"OAEP-SHA1": "SHA1", "OAEP-SHA224": "SHA224"}
 SIG_ALGOS = {"PKCS1v15-SHA1": "SHA1", "PKCS1v15-SHA224": "SHA224"}
 PREFIX = b"pickle::"  # the literal that opens every box; it has nothing to do with pickle
-MAX_PEM = 8192
+MAX_PEM = 8192  # letters of a public key, and bytes of the file of one
 
 
 def clean(pem: str) -> str:
@@ -681,7 +683,7 @@ def fingerprint(pem: str, hash_type: str = "sha256") -> str:
     Taken from Salt: the PEM's lines without the first and the last, each with its line end."""
     lines = [line for line in clean(pem).splitlines() if line.strip()]
     inner = "\n".join(lines[1:-1]).encode() + b"\n" if len(lines) > 2 else b""
-    digest = sha256(inner).hex() if hash_type == "sha256" else Lazy("hashlib").new(hash_type, inner).hexdigest()
+    digest = sha256(inner).hex() if hash_type == "sha256" else hashlib.new(hash_type, inner).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
@@ -1420,10 +1422,10 @@ def costly(tgt: Any, tgt_type: str) -> str:
     return ""
 
 
-def target_error(tgt: Any, tgt_type: str, delimiter: str = ":") -> str | None:
+def target_error(tgt: Any, tgt_type: str) -> str | None:
     """A sentence why the target, or a part of it, can match no minion at all; None if it is well made."""
     try:
-        return parse(tgt, tgt_type, delimiter).complaint or None
+        return parse(tgt, tgt_type).complaint or None
     except Failure as failure:
         return str(failure)
 
@@ -1434,13 +1436,12 @@ def expected(
     ids: Iterable[str],
     grains_of: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
     pillar_of: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
-    delimiter: str = ":",
 ) -> list[str]:
     """The ids that match, or may match for all the master knows: `grains_of` and `pillar_of` give None for a minion of
     which it knows none, and are only asked where they decide. Regular expressions are run within REGEX_BUDGET, for
     grains are written by minions: what would take longer may match."""
     try:
-        test = parse(tgt, tgt_type, delimiter)
+        test = parse(tgt, tgt_type)
     except Failure:
         return []
 
@@ -1739,14 +1740,12 @@ def leaf_files(kind: str, opts: Mapping[str, Any] | None = None) -> dict[str, Pa
 def read_leaf(path: Path, dunders: Mapping[str, Any] | None = None) -> types.ModuleType:
     """Execute a file; raises whatever it raises. With Salt's `dunders` it is a module written for Salt: they are among
     its globals, its __init__(opts) is called, and where Salt is not installed it finds what stands in for it."""
-    import importlib.util
-
+    util = Lazy("importlib.util")
     if dunders is not None and str(PACKED / "stand_in") not in sys.path:
         sys.path.append(str(PACKED / "stand_in"))  # last: a Salt that is installed comes first
     name = f"saltlite_{path.parent.name}_{path.stem}"  # a package has its modules below it
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look for it there
+    spec = util.spec_from_file_location(name, path)
+    module = sys.modules[name] = util.module_from_spec(spec)  # dataclasses look for it there
     vars(module).update(dunders or {})
     place = str(path.parent.parent if path.stem == "__init__" else path.parent)  # what is there it may import
     beside = [place] if dunders is not None and place not in sys.path else []
@@ -1876,9 +1875,6 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
-
-
-MAX_KEY_FILE = MAX_PEM
 
 
 def read_private_key(path: Path, phrase: str = "") -> PrivateKey:
@@ -2119,22 +2115,6 @@ class Doorbell:
         self._observer = None
 
 
-def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
-    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
-    address."""
-    socket_.setsockopt(zmq.LINGER, 0)
-    socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
-    for name in ("IDLE", "CNT", "INTVL"):
-        socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
-    if opts["ipv6"] or ":" in host:
-        socket_.setsockopt(zmq.IPV6, 1)
-
-
-def tcp(host: str, port: int) -> str:
-    """A zmq address; an IPv6 address goes in brackets."""
-    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
-
-
 def become(user: str, directories: Iterable[Path]) -> None:
     """Give the directories to `user` and go on as that user, for good; Failure if that fails.
 
@@ -2311,7 +2291,7 @@ JOB_STATES: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 UNSTARTED, STARTED = "unstarted", "started"
-EXPECTED, ASKED, ALIVE, ABSENT, SILENT, RETURNED = "expected", "asked", "alive", "absent", "silent", "returned"
+EXPECTED, ASKED, ALIVE, IDLE, SILENT, RETURNED = "expected", "asked", "alive", "idle", "silent", "returned"
 DROPPED = "dropped"
 RETURN, PROBE, RUNS, RUNS_NOT, JUDGED, UNWRITTEN = "return", "ask", "runs", "runs not", "judged", "unwritten"
 AWAY, LEFT, BACK, REVOKED = "away", "left", "back", "revoked"
@@ -2319,17 +2299,17 @@ PARTS: dict[str, dict[str, str]] = {
     # a minion in a job: state -> event -> next state
     UNSTARTED: {STARTED: EXPECTED, RETURN: RETURNED, JUDGED: UNSTARTED, REVOKED: DROPPED},  # for its turn in a roll-out
     EXPECTED: {RETURN: RETURNED, PROBE: ASKED, JUDGED: EXPECTED, REVOKED: SILENT},
-    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
+    ASKED: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: IDLE, LEFT: AWAY, JUDGED: SILENT, REVOKED: SILENT},
     # no connection: an answer has AWAY_SECONDS; BACK: heard since, it was started again, and its job may have gone on
-    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: ABSENT, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
+    AWAY: {RETURN: RETURNED, RUNS: ALIVE, RUNS_NOT: IDLE, BACK: EXPECTED, JUDGED: SILENT, REVOKED: SILENT},
     ALIVE: {RETURN: RETURNED, PROBE: ASKED, JUDGED: ALIVE, REVOKED: SILENT},
-    # its return may be under way, so it is not silent at once
-    ABSENT: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
+    # it has said that it does not run the job; its return may be under way, so it is not silent at once
+    IDLE: {RETURN: RETURNED, JUDGED: SILENT, REVOKED: SILENT},
     SILENT: {RETURN: RETURNED, JUDGED: SILENT},
     DROPPED: {RETURN: RETURNED, JUDGED: DROPPED},  # its key was not accepted any more when it was its turn
     RETURNED: {UNWRITTEN: EXPECTED, JUDGED: RETURNED},  # the disk was full: it is asked for again
 }
-OPEN = {EXPECTED, ASKED, ALIVE, ABSENT, AWAY}  # what the job waits for
+OPEN = {EXPECTED, ASKED, ALIVE, IDLE, AWAY}  # what the job waits for
 AWAY_SECONDS = 0.8  # for a return of minions without a connection, and once more for their answer to find_job
 
 
@@ -2398,18 +2378,18 @@ class Job:
         careful = ROLLOUT & header.keys()
         self.rollout: Any = packed_leaf("rollouts", "master").Rollout(header) if careful else None
         self.parts: dict[str, str] = dict.fromkeys(header["minions"], UNSTARTED if self.rollout else EXPECTED)
-        self.counts = collections.Counter(self.parts.values())  # of each state of PARTS
+        self.counts = collections.Counter(self.parts.values())
         self.failed: set[str] = set()  # who returned, and not all went well
         self.told_running: set[str] = set()
         self.probe = ""  # the jid of the find_job under way
         self.started = min(header.get("time", now), now)
         self.deadline = now + max(1, header["timeout"])
         self.lines: list[bytes | memoryview] = []
-        self.unwritten: list[str] = []  # ids whose return is in `lines`
+        self.unwritten: list[str] = []
         self.since: dict[str, float] = {}  # when those of a roll-out have started
         self.asked = 0.0  # when find_job was last published
         self.told = collections.Counter[str]()  # bytes of progress of each minion
-        self.absent: list[str] = []  # who is silent and is to be queued, some in each step
+        self.unqueued: list[str] = []  # who is silent and is to be queued, some in each step
 
     def step(self, minion_id: str, event: str) -> str:
         """Bring a minion to its next state, and give the one it was in; StateError where PARTS has no row."""
@@ -2427,15 +2407,15 @@ class Job:
     def all_in(self) -> bool:
         """Whether nobody is waited for any more."""
         over = not self.rollout or self.rollout.stopped or not self.counts[UNSTARTED]
-        return bool(over) and not self.going() and not self.absent
+        return bool(over) and not self.going() and not self.unqueued
 
     def going(self) -> int:
         """How many are waited for."""
         return sum(self.counts[state] for state in OPEN)
 
     def due(self) -> float:
-        """When something is to be done, in seconds since the epoch."""
-        if self.absent or self.all_in() and self.state != COMPLETE:
+        """When something is to be done, in seconds since the epoch; 0: at once."""
+        if self.unqueued or self.all_in() and self.state != COMPLETE:
             return 0.0
         if not self.rollout:
             return self.deadline
@@ -2472,23 +2452,28 @@ AMOUNT = re.compile(r"[0-9]{1,9}|[0-9]{1,9}(\.[0-9]{1,9})?%")
 MAX_TIMEOUT = 31_536_000
 
 
+def check_field(name: str, value: Any) -> None:
+    """Failure unless a field of a request is known, of its type, and within its bounds."""
+    if name not in REQUEST_FIELDS:
+        raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
+    kinds: Any = REQUEST_FIELDS[name]
+    if not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds:
+        raise Failure(f"{name} is of the wrong type: {value!r}.")
+    if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
+        raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
+    for amount in value if name == "canary" else [value] if name in ("batch", "max_errors") else ():
+        if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
+            raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
+    if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
+        raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
+
+
 def checked_request(request: Any) -> dict[str, Any]:
-    """What a file in jobs/new holds, if it is a request: whole, known fields of the right types. Failure."""
+    """What a file in jobs/new holds, if it is a request: whole, with fields that are right. Failure."""
     if not isinstance(request, dict):
         raise Failure('it must be a JSON object such as {"tgt": "*", "fun": "test.ping"}.')
     for name, value in request.items():
-        if name not in REQUEST_FIELDS:
-            raise Failure(f"unknown field {name!r}{nearest(name, REQUEST_FIELDS)}.")
-        if not isinstance(value, REQUEST_FIELDS[name]) or isinstance(value, bool) != (REQUEST_FIELDS[name] == (bool,)):
-            raise Failure(f"{name} is of the wrong type: {value!r}.")
-        if isinstance(value, int | float) and not 0 <= value <= MAX_TIMEOUT:  # nor NaN
-            raise Failure(f"{name} must be from 0 to {MAX_TIMEOUT}, and is {value!r}.")
-        amounts = {"canary": value, "batch": [value], "max_errors": [value]}.get(name, [])
-        for amount in amounts if isinstance(amounts, list) else ():
-            if not AMOUNT.fullmatch(str(amount)) or name != "max_errors" and not float(str(amount).rstrip("%")):
-                raise Failure(f"{name} must be a number of minions or a percentage such as 10%, and is {amount!r}.")
-        if name == "tgt" and isinstance(value, list) and not all(isinstance(word, str) for word in value):
-            raise Failure(f"tgt must be a text or a list of texts, and is {value!r}.")
+        check_field(name, value)
     for name in ("fun", "tgt"):
         if not request.get(name):
             raise Failure(f"{name} is missing.")
@@ -2621,9 +2606,9 @@ class MasterTree:
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self.pki = Path(opts["pki_dir"])
         self.cache = Path(opts["cachedir"])
-        self.jobs = self.cache / "jobs"
+        self.jobs, self.sessions = self.cache / "jobs", self.cache / "sessions"
         self.opts = opts
-        self.keys: dict[str, tuple[str, int]] = {}  # what `scan` found last: id -> state and inode of the file
+        self.keys: dict[str, tuple[str, int]] = {}  # id -> state and inode of the file
         self.data = MinionData(self.cache / "minions")
         self._scanned: dict[str, tuple[int, bool]] = {}
 
@@ -2640,10 +2625,11 @@ class MasterTree:
             sweep(self.pki / directory)
         make_key_pair(self.pki, "master", keysize, self.opts["key_pass"])
 
-    def pub_signatures(self, opts: Mapping[str, Any], pem: str) -> dict[str, bytes]:
+    def pub_signatures(self, pem: str) -> dict[str, bytes]:
         """The signature of the master's public key in base64, for each algorithm; {} without master_sign_pubkey.
 
         The signing key (NAME.pem, NAME.pub) is made if it is not there. Raises Failure."""
+        opts = self.opts
         if not opts["master_sign_pubkey"]:
             return {}
         if opts["master_use_pubkey_signature"]:
@@ -2693,7 +2679,7 @@ class MasterTree:
 
     def read_key(self, path: Path) -> PublicKey:
         """The key in a file; FileNotFoundError, OSError or AuthError."""
-        raw, info = read_with_owner(path, MAX_KEY_FILE)
+        raw, info = read_with_owner(path, MAX_PEM)
         if info.st_nlink != 1:
             raise OSError(errno.EMLINK, "the file has a second name", str(path))
         if info.st_uid not in (0, os.geteuid()):
@@ -2780,7 +2766,7 @@ class MasterTree:
     def session(self, minion_id: str, finger: str) -> str | None:
         """The session key made for this id and this public key, or None."""
         try:
-            key, owner = read(self.cache / "sessions" / minion_id, 4096).decode().splitlines()
+            key, owner = read(self.sessions / minion_id, 4096).decode().splitlines()
             Crypticle(key)
         except (OSError, ValueError, AuthError):
             return None
@@ -2788,19 +2774,19 @@ class MasterTree:
 
     def has_session(self, minion_id: str) -> bool:
         """Whether an id has a session, made for whatever key."""
-        return os.path.lexists(self.cache / "sessions" / minion_id)
+        return os.path.lexists(self.sessions / minion_id)
 
     def session_age(self, minion_id: str, now: float) -> float:
         """Seconds since the session key was made; OSError if there is none."""
-        return now - os.stat(self.cache / "sessions" / minion_id).st_mtime
+        return now - os.stat(self.sessions / minion_id).st_mtime
 
     def put_session(self, minion_id: str, key: str, finger: str) -> None:
         """Keep a session key, with the fingerprint it was made for. Not synced: a lost one is made anew."""
-        put(self.cache / "sessions" / minion_id, f"{key}\n{finger}\n", sync=False)
+        put(self.sessions / minion_id, f"{key}\n{finger}\n", sync=False)
 
     def forget(self, minion_id: str) -> None:
         """Remove what belonged to an identity that is gone: its session, grains, pillar and mine."""
-        (self.cache / "sessions" / minion_id).unlink(missing_ok=True)
+        (self.sessions / minion_id).unlink(missing_ok=True)
         if not self.opts["preserve_minion_cache"]:
             self.data.forget(minion_id)
 
@@ -2811,12 +2797,12 @@ class MasterTree:
         Two comparisons: the fingerprint that the session was made for with the key that lies there, and the
         session's age with that of the master's own key."""
         found, made = [], os.stat(self.pki / "master.pem").st_mtime
-        for minion_id in names(self.cache / "sessions"):
+        for minion_id in names(self.sessions):
             try:
-                owner = read(self.cache / "sessions" / minion_id, 4096).decode().splitlines()[1]
-                pem = read(self.key_path(ACCEPTED, minion_id), MAX_KEY_FILE).decode()
+                owner = read(self.sessions / minion_id, 4096).decode().splitlines()[1]
+                pem = read(self.key_path(ACCEPTED, minion_id), MAX_PEM).decode()
                 gone = fingerprint(pem) != owner or self.key_stat(minion_id) is None
-                gone = gone or os.stat(self.cache / "sessions" / minion_id).st_mtime < made
+                gone = gone or os.stat(self.sessions / minion_id).st_mtime < made
             except (OSError, ValueError, IndexError):
                 gone = True
             if gone:
@@ -2848,7 +2834,7 @@ class MasterTree:
     def heard(self) -> dict[str, list[Any]]:
         """What `put_heard` was given in the last run; nothing if it cannot be read."""
         try:
-            found = from_json(read(self.cache / "sessions" / ".heard", 1 << 28))
+            found = from_json(read(self.sessions / ".heard", 1 << 28))
             return {
                 minion_id: [int(ts), float(when), list(nonces), *map(str, address)]
                 for minion_id, (ts, when, nonces, *address) in found.items()
@@ -2861,16 +2847,16 @@ class MasterTree:
         text = ""
         for name in (".seen.old", ".seen"):
             with contextlib.suppress(OSError):
-                text += read(self.cache / "sessions" / name, 1 << 28).decode(errors="replace")
+                text += read(self.sessions / name, 1 << 28).decode(errors="replace")
         return [(each[0], int(each[1]), each[2]) for each in re.findall(r"(?m)^(\S+) (-?\d+) ([0-9a-f]{32})\n", text)]
 
     def note_seen(self, text: str) -> None:
         """Append lines `ID TS NONCE`. Not synced: a process that is killed loses nothing of them."""
-        append(self.cache / "sessions" / ".seen", text, sync=False, create=True)
+        append(self.sessions / ".seen", text, sync=False, create=True)
 
     def part_seen(self) -> None:
         """Set aside what was noted so far, which the next `put_heard` will know; what comes from here on it may not."""
-        old = self.cache / "sessions" / ".seen.old"
+        old = self.sessions / ".seen.old"
         if not old.exists():  # else what could not be put the last time lies there still
             with contextlib.suppress(FileNotFoundError):
                 os.rename(old.with_suffix(""), old)
@@ -2878,8 +2864,8 @@ class MasterTree:
     def put_heard(self, heard: str) -> None:
         """JSON: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second, the
         address it was heard from]."""
-        put(self.cache / "sessions" / ".heard", heard, sync=False)
-        (self.cache / "sessions" / ".seen.old").unlink(missing_ok=True)
+        put(self.sessions / ".heard", heard, sync=False)
+        (self.sessions / ".seen.old").unlink(missing_ok=True)
 
 
 # ---- 15. Jobs -------------------------------------------------------------------------------------------------------
@@ -2968,7 +2954,6 @@ class Returns:
         self.probes: dict[str, Job] = {}  # by the jid of the find_job under way
         self.passed: dict[str, None] = {}  # our own jids, and cancelled ones: late answers to them are dropped
         self.dirty: set[Job] = set()  # with lines that are not on disk
-        self.unsynced: Path | None = None  # what was written of the last large return
         self.queue = packed_leaf("queues", "master").Queue(tree.jobs / "queued")
         self.ticks = Ticks()
         returns = packed_leaf("returns", "master")
@@ -2991,33 +2976,41 @@ class Returns:
 
         The load is {jid, return, retcode, success, fun, fun_args, …}; jid "req": the minion ran it on its own
         account, as do jids that this master never gave out. OSError where less than keep_free is free."""
+        return self._take(minion_id, load, now)[0]
+
+    def _take(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[str, Path | None]:
+        """The same, and the file that was written at once, because no job waits for the return."""
         jid = str(load.get("jid", ""))
         if jid in self.probes:
             answer = {"jid": jid} if isinstance(load, Prepared) else load.get("return")  # what is large is not {}
             self._probed(self.probes[jid], minion_id, answer, now)
-            return ""
+            return "", None
         if jid in self.passed:
-            return ""
+            return "", None
         self.tree.check_room()
-        if job := self.active.get(jid):
-            if job.parts.get(minion_id) == RETURNED:
-                return jid if minion_id in job.unwritten else ""
-            if minion_id not in job.parts and not addressed(job.header, minion_id, self.tree.data.grains):
-                log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
-                return ""
-            self._add(job, minion_id, load, now)
-            return jid
-        if MINION_JID.fullmatch(jid) and self.path(jid, "done").exists():
-            self.unsynced = self.late.take(self, jid, minion_id, load, now)
-        elif jid == "req" or MINION_JID.fullmatch(jid):
-            if self.quota.may_keep_own(minion_id, now):  # else it has said so
-                near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
-                line, text = self.quota.line(minion_id, load, now)
-                where = self.tree.jobs, jid if near else self.new_jid(now)
-                self.unsynced = self.quota.keep_own(*where, load, line, text)
-        else:
+        if not (job := self.active.get(jid)):
+            return "", self._unasked(jid, minion_id, load, now)
+        if job.parts.get(minion_id) == RETURNED:
+            return jid if minion_id in job.unwritten else "", None
+        if minion_id not in job.parts and not addressed(job.header, minion_id, self.tree.data.grains):
+            log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
+            return "", None
+        self._add(job, minion_id, load, now)
+        return jid, None
+
+    def _unasked(self, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
+        """Write down a return that no job waits for, late or of the minion's own, and give its file if it is kept."""
+        if MINION_JID.fullmatch(jid) and (header := self.late.header(self.path(jid, "done"))):
+            return self.late.take(self, header, minion_id, load, now)
+        if jid != "req" and not MINION_JID.fullmatch(jid):
             log.warning("%s sent a return with the jid %.40r, which is none", minion_id, jid)
-        return ""
+            return None
+        if not self.quota.may_keep_own(minion_id, now):
+            return None  # it has said so
+        # the days of jobs/done are days of this clock, for what is too old goes by them
+        near = jid != "req" and jid_of(now - 86400)[:8] <= jid[:8] <= jid_of(now + 86400)[:8]
+        line, text = self.quota.line(minion_id, load, now)
+        return self.quota.keep_own(self.tree.jobs, jid if near else self.new_jid(now), load, line, text)
 
     def _add(self, job: Job, minion_id: str, load: dict[str, Any], now: float) -> None:
         """Take down a return; it reaches the file with the next `flush`."""
@@ -3080,19 +3073,18 @@ class Returns:
     def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
         """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
         may be long in it, and nobody else needs to wait."""
-        self.unsynced, waits = None, set(self.dirty)
-        jid = self.ret(minion_id, load, now)
+        waits = set(self.dirty)  # jobs of which other returns came in this batch: `flush` syncs this one with them
+        jid, written = self._take(minion_id, load, now)
         job = self.active.get(jid)
         if job in self.dirty - waits:
             self.dirty.discard(job)
             if not self._write(job, sync=False):
                 raise OSError(errno.EIO, "not written", jid)
             return "", self.path(jid, "kept")
-        return jid, self.unsynced
+        return jid, written
 
-    def _own(self, now: float, jid: str = "") -> str:
-        """A jid of our own, or a cancelled one, whose late answers nobody wants."""
-        jid = jid or self.new_jid(now)
+    def _unheeded(self, jid: str) -> str:
+        """Have late answers to a jid dropped, to one of our own or a cancelled one; gives it."""
         self.passed[jid] = None
         if len(self.passed) > REMEMBERED:
             del self.passed[next(iter(self.passed))]
@@ -3176,7 +3168,7 @@ class Jobs(Returns):
         """Ask the minions that are silent, end the jobs that are complete, let more of a roll-out start; call after
         `flush`."""
         for job in list(self.active.values()):
-            if job.absent:
+            if job.unqueued:
                 self.enqueue(job, now)
             if job.rollout:
                 self.advance(job, now)
@@ -3189,12 +3181,12 @@ class Jobs(Returns):
 
     def enqueue(self, job: Job, now: float) -> None:
         """Queue a job for some more of the absent; for those of whom that cannot be written it is over."""
-        ids, job.absent = job.absent[: self.QUEUED], job.absent[self.QUEUED :]
+        ids, job.unqueued = job.unqueued[: self.QUEUED], job.unqueued[self.QUEUED :]
         try:
             self._note(job, *(self.queue.add(m, job, now) for m in ids if job.parts[m] != RETURNED))
         except OSError as error:
             log.error("job %s cannot be queued for the absent: %s", job.jid, error)
-            job.absent = []
+            job.unqueued = []
 
     def _in_vain(self, job: Job) -> bool:
         """Whether all that a job waits for have no connection, none said it runs it, and it is no update."""
@@ -3274,7 +3266,7 @@ class Jobs(Returns):
             job.step(minion_id, PROBE)
             if minion_id in self.gone:
                 job.step(minion_id, LEFT)
-        job.probe, job.asked = self._own(now), now
+        job.probe, job.asked = self._unheeded(self.new_jid(now)), now
         patience = job.header["gather_job_timeout"]
         job.deadline = now + (patience if job.counts[ASKED] else min(patience, AWAY_SECONDS) if missing else 0)
         self.probes[job.probe] = job
@@ -3294,10 +3286,10 @@ class Jobs(Returns):
             if before == ALIVE and minion_id not in job.told_running:
                 job.told_running.add(minion_id)
                 lines.append({"event": "running", "id": minion_id, "time": now})
-            elif before in (ASKED, ABSENT, AWAY):
+            elif before in (ASKED, IDLE, AWAY):
                 line = {"event": "silent", "id": minion_id, "since": self.heard(minion_id) or None}
-                lines.append(line | {"answered": before == ABSENT, "time": now})
-                job.absent += [minion_id] if "queue" in job.header and before != ABSENT else []
+                lines.append(line | {"answered": before == IDLE, "time": now})
+                job.unqueued += [minion_id] if "queue" in job.header and before != IDLE else []
         if lines:
             self._note(job, *lines)
         if job.all_in():
@@ -3343,8 +3335,8 @@ class Jobs(Returns):
         self.events.append((f"salt/job/{job.jid}/cancelled", {k: job.header[k] for k in ("fun", "tgt", "user")}))
         self.drop(job, now)
         fields = {name: job.header[name] for name in ("tgt", "tgt_type", "user")}
-        self._own(now, job.jid)
-        load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._own(now), "ret": ""}
+        self._unheeded(job.jid)
+        load = {"fun": "saltutil.kill_job", "arg": [job.jid], "jid": self._unheeded(self.new_jid(now)), "ret": ""}
         self.outgoing.append(load | fields)
 
     def shift(self, seconds: float) -> None:
@@ -3363,13 +3355,13 @@ class Jobs(Returns):
         for name in sorted({name.removeprefix(".") for name in there if name[0] != "." or name.endswith(".jsonl")}):
             path = active / (name if name in there else f".{name}")
             try:
-                job, lines = packed_leaf("returns", "master").recovered(path, now)
+                job, events = packed_leaf("returns", "master").recovered(path, now)
             except (OSError, ValueError, LookupError, TypeError, SaltError) as error:
                 log.error("%s cannot be read and is moved to jobs/bad: %s", path, error)
                 with contextlib.suppress(OSError):
                     os.rename(path, self.tree.jobs / "bad" / name)
                 continue
-            if lines[-1]["event"] in ("end", "cancelled"):
+            if events[-1] in ("end", "cancelled"):
                 make_day(self.tree.jobs, job.jid)
                 os.rename(path, self.path(job.jid, "done"))
                 self.path(job.jid, "kept").unlink(missing_ok=True)
@@ -3378,7 +3370,7 @@ class Jobs(Returns):
                 os.link(path, self.path(job.jid, "kept"))
             self.active[job.jid] = job
             (self.tree.jobs / "new" / job.header.get("request", job.jid)).unlink(missing_ok=True)
-            if name in there and (job.going() if job.rollout else len(lines) == 1):
+            if name in there and (job.going() if job.rollout else events == ["new"]):
                 self.outgoing.append(job.load())
 
 
@@ -3432,7 +3424,7 @@ class Heard:
     __slots__ = ("address", "nonces", "ts", "when")
 
     def __init__(self, ts: int = 0, when: float = 0.0, nonces: Iterable[str] = (), address: str = "") -> None:
-        self.ts, self.when, self.nonces, self.address = int(ts), float(when), list(nonces), str(address)
+        self.ts, self.when, self.nonces, self.address = ts, when, list(nonces), address
 
 
 class Peer:
@@ -3447,7 +3439,7 @@ class Peer:
         self.id, self.finger, self.key_stat, self.heard = minion_id, finger, key_stat, heard
         self.crypticle = Crypticle(session)
         self.tok = b""
-        self.auth = ""  # the nonce of its last `_auth`
+        self.auth = ""
         # of the time before this run only the last second's nonces are known, so only later requests are taken
         self.newest = self.oldest = heard.ts  # the newest `ts` seen in this session; a `ts` below `oldest` is refused
         self.nonces = {bytes.fromhex(nonce): heard.ts for nonce in heard.nonces}
@@ -3467,7 +3459,7 @@ class Peer:
             self.newest = ts
             if ts - FRESH > self.oldest:
                 self.oldest = ts - FRESH
-                if self.nonces and next(iter(self.nonces.values())) < self.oldest:
+                if next(iter(self.nonces.values())) < self.oldest:
                     self.nonces = {n: t for n, t in self.nonces.items() if t >= self.oldest}
         return True
 
@@ -3505,7 +3497,6 @@ class Peers:
         minion_id, box = message.get("id"), message.get("load")
         if message.get("enc") != "aes" or not valid_id(minion_id) or not isinstance(box, bytes):
             raise PayloadError("not an encrypted request")
-        assert isinstance(minion_id, str)
         return self.peer(minion_id), box
 
     def authenticate(self, peer: Peer, load: Any, now: float) -> dict[str, Any]:
@@ -3605,11 +3596,6 @@ class Peers:
         """When and from where a minion was last heard; `when` 0 and no address if it never was."""
         return self.heard.get(minion_id) or Heard()
 
-    def save(self) -> None:
-        """All steps of `saving`."""
-        for _ in self.saving():
-            pass
-
     def saving(self) -> Iterator[None]:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
         of a few milliseconds."""
@@ -3706,6 +3692,8 @@ class SharedKey:
 # (X9.31 of the shared key's hash) and the nonce. Of others: ret, true for pending, false for refused, or "full".
 
 MAX_HELD = 10_000
+ANSWERED_AT_ONCE = 20  # held requests: each costs a signature, these some 30 ms
+MAX_TOKEN = 1024  # bytes of what a request that is held has sealed for the master
 SHARED_FROM = 100  # keys that may wait: where they are fewer, all may come from one address
 REFUSALS_PER_SECOND = 100
 
@@ -3740,7 +3728,7 @@ class Admission:
     ) -> None:
         self.opts, self.tree, self.key, self.peers, self.shared = opts, tree, key, peers, shared
         self.held: dict[str, Held] = {}
-        self.ready: dict[str, str] = {}  # held ids whose key has moved, and what to do
+        self.ready: dict[str, str] = {}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.auths = self.refused = self.moved = 0
         self.revoked: set[str] = set()  # ids whose key was accepted, and is not any more; the caller clears it
@@ -3751,7 +3739,7 @@ class Admission:
 
     def prepare(self, now: float) -> None:
         """Look at the keys for the first time, and make what vouches for the master's own."""
-        self.pub_signatures = self.tree.pub_signatures(self.opts, self.key.public.pem)
+        self.pub_signatures = self.tree.pub_signatures(self.key.public.pem)
         self.tree.scan(now)
 
     # `_auth`
@@ -3768,7 +3756,6 @@ class Admission:
         if not valid_id(minion_id) or not isinstance(pem, str):
             log.warning("%.260r cannot join: that is no id, or it comes without a key", minion_id)
             return self._refuse(load, now)
-        assert isinstance(minion_id, str)
         known, most = self.peers.known, self.opts["max_minions"]
         if most and minion_id not in known and len(known) >= most:
             log.warning("%s is told `full`: max_minions is %s", minion_id, most)
@@ -3873,7 +3860,7 @@ class Admission:
             return False
         fields = ("id", "nonce", "enc_algo", "sig_algo", "token")
         kept: dict[str, Any] = {name: load[name] for name in fields if name in load}
-        if len(kept.get("token") or "") > 1024:
+        if len(as_bytes(kept.get("token") or b"")) > MAX_TOKEN:
             return False
         self.held[minion_id] = Held(envelope, kept, finger, sender)
         return True
@@ -3898,7 +3885,7 @@ class Admission:
         reply["publish_port"] = self.opts["publish_port"]
         if "token" in load:
             try:
-                opened = self.key.decrypt(algo, as_bytes(load["token"]))[:190]
+                opened = self.key.decrypt(algo, as_bytes(load["token"]))[:190]  # what fits into every seal
             except (AuthError, PayloadError, ValueError):
                 opened = token(32)  # sealed for another master, and our key in the reply tells the minion so
             reply["token"] = key.encrypt(algo, opened)
@@ -3965,12 +3952,10 @@ class Admission:
             return True
         return self.tree.session(minion_id, fingerprint(key.pem)) is None
 
-    def answer_held(self, now: float, most: int = 20) -> list[Reply]:
-        """Replies to held requests whose key has moved, `most` at a time: each costs a signature.
-
-        20 signatures take some 30 ms, so that requests that come meanwhile are looked at in between."""
+    def answer_held(self, now: float) -> list[Reply]:
+        """Replies to held requests whose key has moved, some at a time, so that others are looked at in between."""
         replies: list[Reply] = []
-        for minion_id in list(self.ready)[:most]:
+        for minion_id in list(self.ready)[:ANSWERED_AT_ONCE]:
             act, held = self.ready.pop(minion_id), self.held.pop(minion_id, None)
             if held is None:
                 continue
@@ -4008,14 +3993,14 @@ class Admission:
 # each call of `go_on`, which need not come before the seconds that it has yielded have passed. Whoever is waited for
 # there holds nothing but its request until its turn has come.
 #
-# What is large, or of many parts, is opened by another process (etc/salt/apart), and of a return only its line comes
-# back, which the loop writes in one step, and for which one more process has the disk sync it. So what a request asks,
-# and whether it is true, is known later than that it is there: until then it is OPENING.
+# What is large, or of many parts, is opened by another process (etc/salt/apart). Of a return only its line comes back;
+# the loop writes it in one step, and one more process waits until the disk has it. So what a request asks, and whether
+# it is true, is known later than that it is there: until then it is OPENING.
 
 BAD_LOAD = b"\xa8bad load"  # msgpack of the string that makes a real minion authenticate again
 MAX_CLEAR = 16384  # bytes of a clear request
 MAX_PING = 1024
-MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
+MAX_EVENT, MAX_EVENTS, MAX_TAG = 1 << 20, 1000, 256  # of one request's events: bytes of data, number; of a tag: letters
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
 MAX_OPENING, OPENING_BYTES = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
 MAX_UNDER_WAY = 16  # requests of one minion that take several steps
@@ -4065,8 +4050,7 @@ def constant(value: Any) -> Request:
 class MasterProtocol:
     """A master without sockets: `receive` takes a request's bytes and gives what goes back.
 
-    An envelope is whatever the caller needs to find the way back; it is not looked into. `requests` is the whole wire
-    surface, `events` what is to be told. `prepare` comes before the first request."""
+    `requests` is the whole wire surface, `events` what is to be told. `prepare` comes before the first request."""
 
     def __init__(self, opts: Mapping[str, Any], tree: MasterTree, key: PrivateKey, peers: Peers, jobs: Jobs) -> None:
         self.opts, self.tree, self.key, self.peers, self.jobs = opts, tree, key, peers, jobs
@@ -4119,8 +4103,7 @@ class MasterProtocol:
             return None if reply is None else Reply(envelope, reply)
         peer, box = self.peers.claimed(message)
         if len(box) > LARGE or has_many_parts(bare := peer.crypticle.bare(box)):
-            self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
-            return None
+            return self._later(Asked(envelope, message, peer, {}, OPENING), box, now)
         load = self.peers.authenticate(peer, unpack(bare), now)
         return self._dispatch(envelope, message, peer, load, now)
 
@@ -4128,8 +4111,9 @@ class MasterProtocol:
         """What a call gives, and `bad load` where it raises something: nothing else is harmed by it."""
         try:
             return call(*args)
-        except (AuthError, PayloadError, OSError) as error:
-            log.log(logging.ERROR if isinstance(error, OSError) else logging.DEBUG, "a request is refused: %s", error)
+        except (AuthError, PayloadError, Failure, OSError) as error:
+            level = logging.WARNING if isinstance(error, Failure) else logging.DEBUG
+            log.log(logging.ERROR if isinstance(error, OSError) else level, "a request is refused: %s", error)
             self.counted["bad load"] += 1
             return Reply(envelope, BAD_LOAD)
         except Exception:
@@ -4142,16 +4126,20 @@ class MasterProtocol:
         waits = [asked.message["load"] for asked in self.under_way if asked.request is OPENING]
         return sum(map(len, waits + [asked.load.text for asked in self.under_way if isinstance(asked.load, Prepared)]))
 
-    def _later(self, asked: Asked, box: bytes, now: float) -> None:
+    def _later(self, asked: Asked, box: bytes, now: float) -> Reply | None:
         """Have a large request opened apart. One too many is left unanswered, and comes again."""
         number = sum(each.peer is asked.peer and is_large(each) for each in self.under_way)
-        if number < MAX_OPENING and self.kept + len(box) <= OPENING_BYTES:
-            self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
+        if number >= MAX_OPENING or self.kept + len(box) > OPENING_BYTES:
+            return None
+        return self._answer(asked._replace(steps=self._opened(asked.peer, box, self.peers.sender, now)), now)
 
     def _opened(self, peer: Peer, box: bytes, sender: Sender, now: float) -> Generator[float, None, dict[str, Any]]:
         """Steps that end in the load of a box, of which nothing is believed before."""
         signed = functools.partial(self._check_signature, peer)
-        load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        try:
+            load = yield from packed_leaf("apart", "master").opened(peer.crypticle, box, signed, now)
+        except Failure as failure:
+            raise Failure(f"a large one of {peer.id}: {failure}") from None
         if self.peers.peer(peer.id) is not peer:
             raise AuthError(f"{peer.id} has another key or session by now")
         self.peers.sender = sender
@@ -4181,26 +4169,24 @@ class MasterProtocol:
         """Call the handler, or have it take its next step; None if it is under way."""
         peer, load, request = asked.peer, asked.load, asked.request
         try:
-            result = next(asked.steps) if asked.steps else request.handler(peer, load, now)
-            if asked.steps:
-                self.pause = min(self.pause, result or 0.0) if self.under_way else result or 0.0
-                self.under_way.append(asked)
-                return None
+            result: Any = None if asked.steps else request.handler(peer, load, now)
             if isinstance(result, types.GeneratorType):
                 others = sum(other.peer is peer and not is_large(other) for other in self.under_way)
                 if others >= MAX_UNDER_WAY and not is_large(asked):
                     raise StateError(f"{MAX_UNDER_WAY} requests of it are under way")
-                return self._answer(asked._replace(steps=result), now)
+                asked = asked._replace(steps=result)
+            if asked.steps:
+                pause = next(asked.steps) or 0.0
+                self.pause = min(self.pause, pause) if self.under_way else pause
+                self.under_way.append(asked)
+                return None
         except StopIteration as end:
             if request is OPENING:
                 return self._dispatch(asked.envelope, asked.message | {"load": b""}, peer, end.value, now)
             result = end.value
         except (SaltError, OSError, LookupError, TypeError, ValueError) as error:
             if request is OPENING:
-                log.log(logging.WARNING if isinstance(error, Failure) else logging.DEBUG,
-                        "a large request of %s is refused: %s", peer.id, error)  # fmt: skip
-                self.counted["bad load"] += 1
-                return Reply(asked.envelope, BAD_LOAD)
+                raise  # there is no nonce yet to answer with
             log.warning("%s of %s failed: %s: %s", load.get("cmd"), peer.id, type(error).__name__, error)
             if request.seal == ACK and not isinstance(error, SaltError):
                 return None  # not on disk, so not acknowledged: it will come again
@@ -4272,9 +4258,9 @@ class MasterProtocol:
         if self._hour != int(now // 3600):
             self._hour, self._told = int(now // 3600), collections.Counter()
         many, left = load.get("events"), min(MAX_EVENT, self.opts["max_event_size"] // 8 - self._told[peer.id])
-        for event in many[:1000] if isinstance(many, list) else [load]:
+        for event in many[:MAX_EVENTS] if isinstance(many, list) else [load]:
             tag = event.get("tag") if isinstance(event, dict) else None
-            if not isinstance(tag, str) or len(tag) > 256 or not tag.isprintable():
+            if not isinstance(tag, str) or len(tag) > MAX_TAG or not tag.isprintable():
                 continue
             try:
                 said = {"data": bounded(event.get("data"), left)}
@@ -4351,7 +4337,7 @@ class Master:
         self.tree = MasterTree(opts)
         for directory in (self.tree.cache, self.tree.pki):
             make_parents(directory / "x")
-        self._lock = lock(self.tree.cache / ".lock", "master")
+        lock(self.tree.cache / ".lock", "master")
         become(opts["user"], [self.tree.cache, self.tree.pki])
         self.listener = packed_leaf("transports", opts["transport"]).Listener(opts)
         self.tree.prepare(opts["keysize"])
@@ -4420,6 +4406,14 @@ class Master:
             self.peers.sender = sender
             if reply := self.protocol.receive(functools.partial(sender.reply, envelope), data, time.time()):
                 replies.append(reply)
+        self.answer(replies)
+
+    def go_on(self) -> None:
+        """Take the next step of what is under way."""
+        self.answer(self.protocol.go_on(time.time()))
+
+    def answer(self, replies: list[Reply]) -> None:
+        """Bring to the disk what these replies vouch for, and then send them."""
         failed = self.jobs.flush()
         self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)
@@ -4542,14 +4536,6 @@ class Master:
         self.reply(self.admission.answer_held(time.time()))
         self.work()
 
-    def go_on(self) -> None:
-        """Take the next step of what is under way."""
-        replies = self.protocol.go_on(time.time())
-        failed = self.jobs.flush()
-        self.peers.note()
-        self.reply(reply for reply in replies if reply.jid not in failed)
-        self.work()
-
     def publish(self, now: float) -> None:
         """Send what the jobs want sent, sealed after one more look at the keys.
 
@@ -4576,8 +4562,9 @@ class Master:
         """Every ten seconds, in steps, and at the end."""
         if going is None:
             self.jobs.expire(time.time())
+            going = self.peers.saving()
         try:
-            for _ in going or (going := self.peers.saving()):
+            for _ in going:
                 if self.loop.running:
                     return self.loop.at("saving", 0, functools.partial(self.save, going))
         except OSError as error:
@@ -4686,7 +4673,7 @@ class MinionTree:
         """The pinned key of the master, or None before the first contact; Failure if the file holds no key."""
         path = self.pki / "minion_master.pub"
         try:
-            return PublicKey(read(path, MAX_KEY_FILE).decode("ascii", "replace"))
+            return PublicKey(read(path, MAX_PEM).decode("ascii", "replace"))
         except FileNotFoundError:
             return None
         except (OSError, AuthError) as error:
@@ -4694,7 +4681,7 @@ class MinionTree:
 
     def signing_key(self, name: str) -> PublicKey:
         """The key that vouches for masters; raises OSError or AuthError."""
-        return PublicKey(read(self.pki / f"{name}.pub", MAX_KEY_FILE).decode("ascii", "replace"))
+        return PublicKey(read(self.pki / f"{name}.pub", MAX_PEM).decode("ascii", "replace"))
 
     def put_master_key(self, pem: str) -> None:
         """Pin the master's key."""
@@ -5389,8 +5376,8 @@ class Execution:
         self.opts, self.tree, self.load, self._files = opts, tree, dict(load or {}), files
         self.jid: str = self.load.get("jid", "")
         self.schedule: Any = None  # the minion's own, for functions that run in its loop
-        self.context: dict[str, Any] = {}  # a function sets "retcode" here to make its job fail
-        self.heeds_blackout = True  # not who runs it on this machine, as with Salt
+        self.context: dict[str, Any] = {}
+        self.heeds_blackout = True  # `call` does not, as with Salt: who runs it is on this machine
         self._master, self.local = master, master is None
         if master and self.load.get("stream"):
             tells = packed_leaf("apart", "minion").Told(self.tell)
@@ -5510,10 +5497,9 @@ class Execution:
         """Run the job this was made for, one function or several; gives the load of its `_return`."""
         load = self.load
         many = isinstance(load["fun"], list)
-        functions = load["fun"] if many else [load["fun"]]
         args = load["arg"] if many else [load["arg"]]
         results = {}
-        for number, fun in enumerate(functions):
+        for number, fun in enumerate(functions_in(load)):
             arg = args[number] if number < len(args) and isinstance(args[number], list) else []
             results[fun] = self.run(fun, arg)
         if stream := self.context.get("stream"):
@@ -5632,23 +5618,19 @@ class Forker:
 
     def _serve(self) -> None:
         """The forker's own loop: packets to fork for, children that have ended."""
-        import select
-
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         tree = MinionTree(self.opts)
         children: dict[int, str] = {}
         while True:
-            sources: list[Any] = [self.socket, wake]
-            ready = select.select(sources, [], [])[0]
+            ready = select.select([self.socket.fileno(), wake], [], [])[0]
             if wake in ready:
                 os.read(wake, 4096)
                 self._reap(tree, children)
-            if self.socket in ready:
+            if self.socket.fileno() in ready:
                 packet = self.socket.recv(256).decode()
                 if not packet:
                     return
@@ -5738,10 +5720,24 @@ class Ask(NamedTuple):
 
 
 def topics(minion_id: str) -> tuple[bytes, bytes]:
-    """What a minion subscribes to with zmq_filtering."""
-    import hashlib  # costs an idle process 3 MB, so only here
-
+    """What a minion subscribes to with zmq_filtering; without that it spares the 3 MB that hashlib takes."""
     return b"broadcast", hashlib.sha1(minion_id.encode()).hexdigest().encode()
+
+
+def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
+    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
+    address."""
+    socket_.setsockopt(zmq.LINGER, 0)
+    socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
+    for name in ("IDLE", "CNT", "INTVL"):
+        socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
+    if opts["ipv6"] or ":" in host:
+        socket_.setsockopt(zmq.IPV6, 1)
+
+
+def tcp(host: str, port: int) -> str:
+    """A zmq address; an IPv6 address goes in brackets."""
+    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
 def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
@@ -5762,13 +5758,15 @@ def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
 class Link:
     """The two connections to one master: a DEALER with one request at a time, and a SUB.
 
-    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here. `queue`
-    waits for `current`, and returns in the outbox wait for the queue. `up`: publications are heard; `greeted`: the
-    master was told that this minion is there. `unread` are publications that could not be opened yet, `sending` the
-    jid of the return under way, `tries`, `refusals` and `losses` what has gone wrong since the last answer."""
+    The protocol decides what an answer means; MINION_STATES says what follows, by the names of methods here. `name` is
+    the master as the option calls it. `queue` waits for `current`, and returns in the outbox wait for the queue. `up`:
+    publications are heard; `greeted`: the master was told that this minion is there. `unread` are publications that
+    could not be opened yet, `sending` the jid of the return under way, `tries`, `refusals` and `losses` what has gone
+    wrong since the last answer."""
 
     MAX_WAIT = 30.0  # seconds between two _auth of a minion whose key is pending: each is held by the master
     MAX_BACK_OFF = 60.0
+    MAX_LOSSES = 3  # of a session, without an answer in between
     MAX_UNREAD = 100  # publications that wait for a key, which may be anybody's
     MAX_UNREAD_BYTES = 16 << 20
 
@@ -5779,9 +5777,10 @@ class Link:
         self.protocol = MinionProtocol(minion.opts, minion.tree, minion.key)
         self.dealer: zmq.Socket[Any] | None = None
         self.sub: zmq.Socket[Any] | None = None
+        self.monitor: Any = None  # of `sub`: says when it comes up and goes down
         self.queue: list[Ask] = []
         self.current: Ask | None = None
-        self.unread: list[list[bytes]] = []
+        self.unread: list[bytes] = []
         self.up = self.greeted = self.rekeying = False
         self.tries = self.refusals = self.losses = 0
         self.said = self.sending = ""
@@ -5826,7 +5825,9 @@ class Link:
         return f"{name} {self.host} {self.ret_port}"
 
     def _close_dealer(self) -> None:
-        """What was on its way is not: a late answer must find nobody."""
+        """A late answer finds nobody; what was on its way is first in the queue again."""
+        self.queue[:0] = [self.current] if self.current else []
+        self.current = None
         if self.dealer:
             self.loop.unwatch(self.dealer)
             self.dealer.close(0)
@@ -5849,10 +5850,8 @@ class Link:
                     self.tries = self.refusals = self.losses = 0
                     asked.done(result)
                     self.pump()
-            except PayloadError as error:
-                log.debug("a reply of %s is ignored: %s", self.host, error)
-            except AuthError as error:
-                if self.protocol.state == CONNECTED:
+            except (AuthError, PayloadError) as error:
+                if isinstance(error, AuthError) and self.protocol.state == CONNECTED:
                     log.info("%s: %s; authenticating again", self.host, error)
                     self.lost(str(error))
                 else:
@@ -5861,12 +5860,11 @@ class Link:
     def lost(self, why: str) -> None:
         """The master does not take our session: authenticate, and where that does not help not all the time."""
         self.losses += 1
-        if self.losses < 3:
+        if self.losses < self.MAX_LOSSES:
             self.happened(LOST)
             return
         self.protocol.why = f"{why}, {self.losses} times since its last answer"
         self.minion.later(self)
-        self._requeue()
         self.happened(TOO_OFTEN)
 
     def timed_out(self) -> None:
@@ -5897,22 +5895,14 @@ class Link:
 
     def authenticate(self) -> None:
         """Ask for credentials, with a new nonce and over a new connection."""
-        self._requeue()
         self._close_dealer()
         wait = min(self.opts["auth_timeout"] * 2**self.tries, self.MAX_WAIT)
         self._send(self.protocol.auth_request(), wait)
 
     def resend(self) -> None:
         """The same request once more, over a new connection."""
-        self._requeue()
         self._close_dealer()
         self.pump()
-
-    def _requeue(self) -> None:
-        """What was not answered is first in the queue."""
-        if self.current:
-            self.queue.insert(0, self.current)
-            self.current = None
 
     def wait(self) -> None:
         """The key is pending. Asking again costs nobody anything, and is what makes a minion hear that it was
@@ -5977,20 +5967,17 @@ class Link:
 
     def monitored(self) -> None:
         """The connection for publications came up or went down, says libzmq."""
-        from zmq.utils.monitor import recv_monitor_message
-
-        event = recv_monitor_message(self.monitor)["event"]
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        event = Lazy("zmq.utils.monitor").recv_monitor_message(self.monitor)[
+            "event"
+        ]  # one of the two that `connect` asks for
+        self.up, self.since = event == zmq.EVENT_HANDSHAKE_SUCCEEDED, time.monotonic()
+        if self.current:  # it, or its answer, has gone down with a connection; a master that was restarted waits for it
+            self.loop.at(self.timer("answer"), 1.0, self.timed_out)
+        if self.up:
             log.info("connected to %s, listening on port %s", self.host, self.port())
-            self.up, self.since = True, time.monotonic()
-            if self.current:  # it may have gone down with the connection before
-                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
             self.minion.connected(self)
-        elif event == zmq.EVENT_DISCONNECTED:
+        else:
             log.info("the connection to %s is lost; connecting again", self.host)
-            self.up, self.since = False, time.monotonic()
-            if self.current:  # its answer will not come; after a restart the master waits for it
-                self.loop.at(self.timer("answer"), 1.0, self.timed_out)
 
     def rekey(self) -> None:
         """Ask for the shared key, which costs the master no RSA; one that does not know `_rekey` answers {}."""
@@ -6024,29 +6011,32 @@ class Link:
         try:
             load = self.protocol.publication(frames)
         except Undecipherable as error:
-            kept = sum(len(frame) for other in self.unread for frame in other)
-            if again and len(self.unread) < self.MAX_UNREAD and kept + len(frames[-1]) <= self.MAX_UNREAD_BYTES:
-                self.unread.append(frames[-1:])
-            if again and isinstance(error, Unverified):  # anybody's, perhaps: the master is asked seldom
-                again = not self.loop.waits(self.timer("unverified"))
-                if again:
-                    self.loop.at(self.timer("unverified"), max(1.0, self.opts["random_reauth_delay"]), lambda: None)
-            if again and self.protocol.state == CONNECTED:
-                self.happened(UNDECIPHERABLE)
+            if again:
+                self._undecipherable(frames[-1], isinstance(error, Unverified))
         except SaltError as error:
             log.warning("a publication is ignored: %s", error)
         else:
             self.minion.job(load | {"master": self.name})
 
+    def _undecipherable(self, message: bytes, unverified: bool) -> None:
+        """Keep a publication until there is another key, and ask for that; seldom where it may be anybody's."""
+        if len(self.unread) < self.MAX_UNREAD and sum(map(len, self.unread)) + len(message) <= self.MAX_UNREAD_BYTES:
+            self.unread.append(message)
+        if unverified:
+            if self.loop.waits(asked := self.timer("unverified")):
+                return
+            self.loop.at(asked, max(1.0, self.opts["random_reauth_delay"]), lambda: None)
+        if self.protocol.state == CONNECTED:
+            self.happened(UNDECIPHERABLE)
+
     def read_unread(self) -> None:
         """Try again what could not be opened before."""
         unread, self.unread = self.unread, []
-        for frames in unread:
-            self.publication(frames, again=False)
+        for message in unread:
+            self.publication([message], again=False)
 
     def close(self) -> list[Ask]:
         """Leave this master; gives the requests that it has not answered, a return under way excepted."""
-        self._requeue()
         self._close_dealer()
         self.loop.cancel(self.timer("answer"))
         self.loop.cancel(self.timer("wake"))
@@ -6117,22 +6107,22 @@ class Minion:
         for directory in (self.tree.cache, self.tree.pki):
             make_parents(directory / "x")
         (self.tree.conf / "minion.d").mkdir(exist_ok=True)
-        self._lock = lock(self.tree.cache / ".lock", "minion")
+        lock_fd = lock(self.tree.cache / ".lock", "minion")
         become(opts["user"], [self.tree.cache, self.tree.pki, self.tree.conf / "minion.d"])
         self.tree.prepare(opts)
         self.tree.sweep()
         self.tree.schedule_path(saved=False).unlink(missing_ok=True)
         _ = zmq.DEALER  # imported before the fork, so that jobs that ask the master share it
-        self.forker = Forker(opts, self._lock)
-        self.forked: set[str] = set()  # jids of this run that the forker will answer for
+        self.forker = Forker(opts, lock_fd)
+        self.forked: set[str] = set()
         self.tree.load_executed()
         self.key = read_private_key(self.tree.pki / "minion.pem")
         self.grains, self.pillar = self.tree.grains(), self.tree.pillar()
         self.grains_ready = self.failed = False
         self.context = zmq.Context()
         self.loop = Loop(zmq.Poller())
-        self.ask_socket = AskSocket(self)
-        self.outbox: dict[str, str] = {}  # jid -> the host of the master that wants it, "" if anyone does
+        AskSocket(self)  # the loop has it from here on
+        self.outbox: dict[str, str] = {}
         self.masters = master_list(opts)
         if opts["master_shuffle"]:
             self.masters.sort(key=lambda _: token(8))

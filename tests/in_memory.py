@@ -42,6 +42,11 @@ class Site:
         self.admission, self.shared = self.master.admission, self.master.shared
         self.jobs.recover(self.now)
 
+    def save(self):
+        """What a master saves every ten seconds, and at its end."""
+        for _ in self.peers.saving():
+            pass
+
     def take_key(self, key):
         """Go on with another private key."""
         self.master.key = self.admission.key = self.shared.key = key

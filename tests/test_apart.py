@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -153,6 +154,19 @@ def test_what_its_key_did_not_seal_costs_no_process(site, monkeypatch):
     assert reply.data == saltlite.BAD_LOAD and site.master.counted["bad load"] == 1 and site.master.kept == 0
 
 
+@pytest.mark.parametrize("more", [b"", b"x"])
+def test_a_large_request_that_can_be_no_box_is_answered_too(site, more):
+    """One whose length is none that a box has is refused in the first step."""
+    message = saltlite.unpack_envelope(
+        site.joined("m").request(LOAD | {"return": "x" * 200_000}, site.now), "enc", "id"
+    )
+    request = saltlite.pack(message | {"load": bytes(len(message["load"])) + more})
+    reply = site.master.receive("e", request, site.now)
+    assert (reply is None) == (more == b"")
+    assert [each.data for each in [*([reply] if reply else []), *finished(site)]] == [saltlite.BAD_LOAD]
+    assert site.master.counted["bad load"] == 1
+
+
 def test_a_large_return_is_taken_once(site, monkeypatch):
     """And costs processes once: one opens it, one has the disk keep it."""
     minion = site.joined("m")
@@ -226,17 +240,18 @@ def test_a_large_answer_to_find_job_says_that_it_runs(site):
     assert site.jobs.active[JID].parts["m"] == saltlite.ALIVE
 
 
-def test_a_process_that_cannot_be_made_costs_nothing(site, monkeypatch):
+def test_a_process_that_cannot_be_made_costs_nothing(site, monkeypatch, caplog):
     minion = site.joined("m")
 
     def fork():
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", fork)
+    caplog.set_level(logging.ERROR, "saltlite")
     before = len(os.listdir("/proc/self/fd"))
     assert site.master.receive("e", minion.request(LOAD | {"return": "x" * 200_000}, site.now), site.now) is None
     assert [reply.data for reply in finished(site)] == [saltlite.BAD_LOAD]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) == before and "Resource temporarily unavailable" in caplog.text
 
 
 def test_a_large_return_of_who_is_accepted_no_more_is_not_taken(site):

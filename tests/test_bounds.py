@@ -108,3 +108,31 @@ def test_no_minion_rotates_away_what_others_have_done(site):
     site.now += 3600
     site.ask(m1, {"cmd": "_minion_event", "tag": "later", "data": 1})
     assert site.master.events[-1][0] == "salt/minion/m1/custom/later"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_held_requests_are_answered_some_at_a_time(site, monkeypatch, number):
+    monkeypatch.setattr(saltlite, "ANSWERED_AT_ONCE", 2)
+    for each in range(number):
+        assert site.auth(site.minion(f"m{each}")) is None
+        site.move(f"m{each}", "minions_pre", "minions")
+    assert len(site.admission.look(site.now)) == min(number, 2)
+    assert len(site.admission.answer_held(site.now)) == max(0, number - 2) and not site.admission.ready
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_message_that_nobody_has_vouched_for_has_few_parts(more):
+    fields, outer = saltlite.MAX_FIELDS, saltlite.MAX_OUTER
+
+    def taken(message):
+        try:
+            return saltlite.unpack_envelope(pack(message)) is not None
+        except PayloadError:
+            return False
+
+    assert taken({str(number): 0 for number in range(fields + more)}) == (more < 1)
+    assert taken({"load": [0] * (fields + more)}) == (more < 1)
+    lists: list[list[object]] = []  # each of them, what is in it, and the map around them count
+    while (left := outer - 1 + more - sum(1 + len(each) for each in lists)) > 0:
+        lists.append([[]] * min(60, left - 1))
+    assert taken({str(number): each for number, each in enumerate(lists)}) == (more < 1)

@@ -56,7 +56,13 @@ def test_many_events_come_in_one_request(site, m1):
     odd = [5, None, {}, {"tag": 5}, {"tag": "x\ny"}, {"tag": "x" * 300}]
     found = fire(site, m1, events=[*odd, *many], pretag="ignored")
     assert found == [(f"salt/minion/m1/custom/t/{n}", {"id": "m1", "data": {"n": n}}) for n in range(3)]
-    assert len(fire(site, m1, events=many * 1000)) == 1000
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_events_of_one_request_and_the_letters_of_a_tag_are_counted(site, m1, more):
+    most = saltlite.MAX_EVENTS
+    assert len(fire(site, m1, events=[{"tag": "t", "data": {}}] * (most + more))) == min(most, most + more)
+    assert len(fire(site, m1, tag="t" * (saltlite.MAX_TAG + more), data={})) == (more < 1)
 
 
 def test_an_event_that_is_too_large_or_too_deep_is_left_out(site, m1, caplog):

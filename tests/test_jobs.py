@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tracemalloc
 
 import pytest
 from crash import crashes
@@ -92,7 +93,9 @@ def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
         site.submit(JID, tgt="*", fun="test.ping")
         return take
 
-    for _ in crashes(prepare, "ret", "_add", "flush", "append", "write_all", "tick", "_end", "_day"):
+    for _ in crashes(
+        prepare, "ret", "_take", "_add", "flush", "_write", "append", "write_all", "tick", "end", "make_day", "drop"
+    ):
         restart(site)
         take()
         state, lines = site.lines(JID)
@@ -101,17 +104,60 @@ def test_a_return_is_kept_once_whatever_the_step_the_master_dies_at(tmp_path):
         assert files(site.tree.jobs) == [f"{JID}.jsonl"]
 
 
-@pytest.mark.parametrize("size", range(0, 400, 13))
+def test_a_cancelled_job_stays_on_record_whatever_the_step_the_master_dies_at(tmp_path):
+    """With what was returned until then, once; and the start after it cancels what the one before could not."""
+    site = Site(tmp_path)
+    for number, minion_id in enumerate("mn"):
+        site.tree.put_key(saltlite.ACCEPTED, minion_id, KEYS[number].public.pem)
+    site.look()
+
+    def prepare():
+        for file in files(site.tree.jobs):
+            next(site.tree.jobs.rglob(file)).unlink()
+        restart(site)
+        site.submit(JID, tgt="*", fun="test.ping")
+        site.jobs.ret("m", ret(), site.now)
+        site.jobs.flush()
+        site.jobs.path(JID, "active").unlink()
+        return lambda: site.jobs.look(site.now)
+
+    for _ in crashes(prepare, "look", "cancel", "_note", "_write", "append", "make_day", "drop"):
+        restart(site)
+        site.jobs.look(site.now)
+        assert site.lines(JID)[0] == "done" and files(site.tree.jobs) == [f"{JID}.jsonl"]
+        told = [line["event"] for line in site.lines(JID)[1]]
+        assert told[:2] == ["new", "ret"] and set(told[2:]) == {"cancelled"} and not site.jobs.active
+
+
+@pytest.mark.parametrize("size", [*range(0, 400, 13), -1])
 def test_a_file_cut_anywhere_goes_on_or_is_put_aside(site, size):
     site.joined("m")
     site.submit(JID, tgt="*", fun="test.ping")
     whole = site.jobs.path(JID, "active").stat().st_size
+    size = whole - 1 if size < 0 else size  # all of it but the line's end
     site.jobs.ret("m", ret("x" * 100), site.now)
     site.jobs.flush()
     os.truncate(site.jobs.path(JID, "active"), size)
     site.start()
     assert (JID in site.jobs.active) == (size >= whole)
     assert (f"{JID}.jsonl" in files(site.tree.jobs / "bad")) == (size < whole)
+
+
+def test_a_start_takes_the_memory_of_one_line_however_much_was_returned(tmp_path):
+    header = {"event": "new", "jid": JID, "minions": [f"m{number}" for number in range(40)], "timeout": 5}
+    with open(tmp_path / "job", "w") as file:
+        file.write(saltlite.to_json(header) + "\n")
+        for minion_id in header["minions"]:
+            file.write(saltlite.to_json({"event": "ret", "id": minion_id, "return": "x" * (1 << 20)}) + "\n")
+        file.write('{"event": "ret", "id"')
+    tracemalloc.start()
+    try:
+        job, told = RETURNS.recovered(tmp_path / "job", 5.0)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert told == ["new"] + ["ret"] * 40 and job.all_in()
+    assert (tmp_path / "job").read_bytes().count(b"\n") == 41 and (tmp_path / "job").read_bytes()[-1:] == b"\n"
 
 
 @pytest.mark.parametrize(
@@ -533,6 +579,23 @@ def test_a_late_return_stands_on_a_line_of_its_own_after_a_crash(site, size):
     site.ask(m, ret("late"))
     assert path.read_bytes().startswith(before + b'{"event": "ret", "id": "m"')
     assert [line["id"] for line in site.lines(JID)[1] if line["event"] == "ret"] == ["n", "m"]
+
+
+@pytest.mark.parametrize("content", ["", "\n", "[1]\n", '{"event": "new"}\n', "edited"])
+def test_a_late_return_to_a_file_that_is_no_job_any_more_is_kept_and_acknowledged(site, content):
+    """Else the minion would send it for ever, and nothing else."""
+    m, n, jid = site.joined("m"), site.joined("n", 1), yesterday(site)
+    site.submit(jid, tgt="*", fun="test.ping")
+    site.ask(n, ret(jid=jid))
+    while jid in site.jobs.active:
+        site.now += 1
+        site.jobs.tick(site.now)
+        site.jobs.flush()
+    (path := site.jobs.path(jid, "done")).write_text(content)
+    assert site.ask(m, ret("late", jid)) is None
+    assert path.read_text() == content
+    header, line = map(json.loads, path.with_suffix(".m.jsonl").read_text().splitlines())
+    assert header["user"] == "minion:m" and line["return"] == "late"
 
 
 def test_a_minion_that_joined_later_may_answer_what_was_meant_for_it(site):

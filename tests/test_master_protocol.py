@@ -48,6 +48,26 @@ def test_any_value_in_any_field_of_the_envelope_is_answered_without_a_traceback(
     assert untraced(caplog)
 
 
+@pytest.mark.parametrize("name", ["enc_algo", "sig_algo"])
+def test_an_algorithm_that_nobody_has_is_a_bad_load(site, name):
+    """However many steps the pillar takes that it was asked for."""
+    message = unpack(site.joined("m").request({"cmd": "_pillar"}, site.now)) | {name: "ROT13"}
+    assert site.master.receive(b"e", pack(message), site.now).data == BAD_LOAD
+
+
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_any_token_of_a_key_that_waits_leaves_no_trace(site, caplog, value):
+    site.master.receive(b"e", auth(token=value), site.now)
+    assert site.files() == {"minions_pre"} and untraced(caplog)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_request_with_a_longer_token_is_not_held(site, more):
+    """It is answered at once, that its key is pending."""
+    reply = site.master.receive(b"e", auth(token=b"\xff" * (saltlite.MAX_TOKEN + more)), site.now)
+    assert (reply is None) == (more < 1) and len(site.admission.held) == (more < 1)
+
+
 @pytest.mark.parametrize("version", [2, 0, None, True])
 def test_who_speaks_an_older_protocol_is_named_with_its_address(site, caplog, version):
     site.master.peers.sender.address = "192.0.2.9"
@@ -219,7 +239,7 @@ def test_publications_after_a_clock_that_was_set_back_are_taken(site):
         site.now += shift
         frame = site.shared.publication(load | {"jid": f"{number:020}"}, site.now)
         assert minion.publication([frame])["jid"] == f"{number:020}"
-    site.peers.save()
+    site.save()
     site.now -= 7200
     site.start()
     minion.new_aes(site.shared.aes)
@@ -242,7 +262,9 @@ def test_an_accepted_key_is_in_one_place_whatever_the_step_the_master_dies_at(tm
         site.tree.keys = site.tree.scan(site.now)
         return lambda: site.master.receive(b"e", data, time.time())
 
-    for _ in crashes(prepare, "auth", "_apply", "move", "use_autosign_stub", "put_session", "put", "_session"):
+    for _ in crashes(
+        prepare, "auth", "_apply", "move", "use_autosign_stub", "put_session", "put", "session", "_end_session"
+    ):
         assert len(site.files() & {"minions", "minions_pre", "minions_rejected", "minions_denied"}) == 1
         site.tree.prepare(2048)
         site.tree.keys = site.tree.scan(site.now)

@@ -1,6 +1,8 @@
 """The minion's protocol: what masters, and others in between, may send."""
 
 import os
+import select
+import types
 
 import pytest
 from in_memory import KEYS, Site
@@ -213,3 +215,21 @@ def test_whatever_a_function_gives_the_master_takes_the_return(site, value):
 def test_a_signed_message_is_served_too(site):
     minion = site.joined("m", minion_sign_messages=True)
     assert site.ask(minion, {"cmd": "_rekey"})["aes"] == site.shared.aes
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_publications_that_wait_for_a_key(site, monkeypatch, more):
+    """Who publishes is not known yet, so there is room for so many of them, and for so many bytes."""
+    minion = site.minion("m")
+    loop = types.SimpleNamespace(opts=minion.opts, tree=minion.tree, key=minion.key, loop=saltlite.Loop(select.poll()))
+    message = pack({"enc": "aes", "load": b"\xff" * 1000})
+    link = saltlite.Link(loop, "127.0.0.1")
+    for _ in range(saltlite.Link.MAX_UNREAD + more):
+        link.publication([message])
+    assert link.unread == [message] * min(link.MAX_UNREAD, link.MAX_UNREAD + more)
+    link.read_unread()
+    assert link.unread == []  # what could not be opened is not kept a second time
+    monkeypatch.setattr(saltlite.Link, "MAX_UNREAD_BYTES", 5 * len(message) + more)
+    for _ in range(6):
+        link.publication([message])
+    assert len(link.unread) == (5 if more >= 0 else 4)

@@ -120,7 +120,7 @@ def test_what_was_taken_before_a_crash_is_not_taken_again(site, skew, saves):
     before = [event(minion, site, skew) for _ in range(3)]
     assert all(taken(site, request) for request in before)
     if saves:
-        site.peers.save()
+        site.save()
     site.now += 3
     after = [event(minion, site, skew) for _ in range(3)]
     assert all(taken(site, request) for request in after)
@@ -146,7 +146,7 @@ def test_what_is_taken_while_the_master_saves_is_not_taken_again_either(site, mo
         requests += (more := [event(minion, site) for minion in minions])
         assert all(taken(site, request) for request in more)
         if number:
-            site.peers.save()
+            site.save()
     site.start()
     assert not any(taken(site, request) for request in requests)
 

@@ -339,10 +339,10 @@ def test_many_are_queued_in_steps(site, monkeypatch, more):
     monkeypatch.setattr(saltlite.Jobs, "QUEUED", 4)
     fleet(site, 4 + more)
     submit(site, queue=3600)
-    while not (job := site.jobs.active[JID]).absent:
+    while not (job := site.jobs.active[JID]).unqueued:
         go(site, 0.1)
     site.jobs.tick(site.now)
-    assert len(queued(site)) == min(4, 4 + more) and len(job.absent) == max(0, more)
+    assert len(queued(site)) == min(4, 4 + more) and len(job.unqueued) == max(0, more)
     go(site, 0.5)
     assert len(queued(site)) == 4 + more and site.lines(JID)[0] == "done"
 

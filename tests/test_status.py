@@ -52,6 +52,24 @@ def test_days_go_whole_when_they_are_over_for_long_enough(jobs, age, stays):
     assert len(os.listdir(jobs / "done")) == int(stays)
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_what_a_killed_cp_has_left_goes_after_a_day_some_files_at_a_time(tmp_path, monkeypatch, more):
+    offers = saltlite.packed_leaf("reports", "offers")
+    monkeypatch.setattr(offers, "AT_ONCE", 4)
+    now = time.time()
+    for name, age in (("old", offers.KEPT + 9), ("young", offers.KEPT - 9)):
+        (tmp_path / "offers" / name / "web1").mkdir(parents=True)
+        for number in range(4 + more):
+            (tmp_path / "offers" / name / "web1" / str(number)).touch()
+        os.utime(tmp_path / "offers" / name, (now - age,) * 2)
+    (tmp_path / "offers/link").symlink_to(tmp_path / "offers/young")
+    os.utime(tmp_path / "offers/link", (now - 2 * offers.KEPT,) * 2, follow_symlinks=False)
+    (directory,) = offers.old(tmp_path / "offers", now)
+    assert len(list(offers.remove(directory))) == (1 if more < 0 else 2)
+    assert sorted(os.listdir(tmp_path / "offers")) == ["link", "young"]
+    assert len(os.listdir(tmp_path / "offers/young/web1")) == 4 + more
+
+
 def test_what_was_refused_goes_with_its_age(jobs):
     for name, age in (("bad/old", 2), ("bad/new", 0), ("new/.half", 2), ("new/20260101000000000000", 2)):
         (jobs / name).touch()

@@ -1,4 +1,4 @@
-"""A master's large requests, opened where nobody has to wait for them.
+"""A master's large requests, opened where nobody has to wait for them, and the disk, waited for in the same way.
 
 To open and to write down what one message of 32 MiB holds takes a second; a short one made of many small parts takes
 as long. Nearly always it is a return, and of a return the loop needs little more than its line: so a process of its
@@ -26,7 +26,7 @@ from saltlite import (
     unpack,
 )
 
-own = packed_leaf("apart", "process")
+process = packed_leaf("apart", "process")
 
 MAX_APART = max(1, min(4, (os.cpu_count() or 2) - 1))  # processes at once; who comes later waits for one to end
 MAX_SECONDS = 20.0  # of one
@@ -56,7 +56,7 @@ def opened(
     OPENED[mac] = None
     if len(OPENED) > MAX_OPENED:
         del OPENED[next(iter(OPENED))]
-    found = yield from own.apart(lambda: prepared(crypticle.bare(box), check, now), MAX_SECONDS, RUNNING, MAX_APART)
+    found = yield from process.apart(lambda: prepared(crypticle.bare(box), check, now), MAX_SECONDS, RUNNING, MAX_APART)
     if not found:
         if len(box) > MAX_OTHER:
             raise PayloadError(f"a request of {len(box)} bytes that is no return")
@@ -113,6 +113,6 @@ def synced(path: Path) -> Generator[float, None, None]:
             return b""
 
         try:
-            yield from own.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING, files)
+            yield from process.apart(sync, MAX_SYNC_SECONDS, SYNCING, MAX_SYNCING, files)
         except Failure as failure:
             raise OSError(errno.EIO, f"cannot be synced ({failure})", str(path)) from None

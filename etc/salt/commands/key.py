@@ -21,7 +21,7 @@ from saltlite import (
     EX_FAILED,
     EX_OK,
     EX_USAGE,
-    MAX_KEY_FILE,
+    MAX_PEM,
     PENDING,
     REJECTED,
     AuthError,
@@ -117,7 +117,7 @@ def keys_of(tree: MasterTree, glob: str, states: Iterable[str]) -> dict[str, lis
 
 def key_text(tree: MasterTree, state: str, minion_id: str) -> str:
     """What a key file holds, as text; OSError."""
-    return read(tree.key_path(state, minion_id), MAX_KEY_FILE).decode("ascii", "backslashreplace")
+    return read(tree.key_path(state, minion_id), MAX_PEM).decode("ascii", "backslashreplace")
 
 
 def finger_of(tree: MasterTree, state: str, minion_id: str, hash_type: str = "") -> str:
@@ -241,7 +241,7 @@ def key_show(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
     for directory, paths in found.items():
         for name, path in paths.items():
             try:
-                text = read(path, MAX_KEY_FILE).decode("ascii", "backslashreplace")
+                text = read(path, MAX_PEM).decode("ascii", "backslashreplace")
                 text = fingerprint(text, tree.opts["hash_type"]) if verb == "finger" else clean(text)
             except OSError as error:
                 text = f"(no key file: {error.strerror})"
@@ -282,7 +282,7 @@ def key_move(args: argparse.Namespace, tree: MasterTree, verb: str, state: str, 
         else:
             if target == ACCEPTED:
                 try:
-                    PublicKey(read(source, MAX_KEY_FILE).decode("ascii", "backslashreplace"))
+                    PublicKey(read(source, MAX_PEM).decode("ascii", "backslashreplace"))
                 except AuthError as error:
                     text = f"The key of {minion_id} is not accepted: {error}. It stays in {DIRECTORIES[state]}."
                     print(printable(text), file=sys.stderr)
@@ -351,7 +351,7 @@ def key_make(args: argparse.Namespace) -> int:
         raise Failure(f"--gen-keys-dir {directory} is no directory: make it first.")
     make_key_pair(directory, name, args.keysize)
     if not args.quiet:
-        say(f"{directory / name}.pub: {fingerprint(read(directory / f'{name}.pub', MAX_KEY_FILE).decode())}")
+        say(f"{directory / name}.pub: {fingerprint(read(directory / f'{name}.pub', MAX_PEM).decode())}")
     return EX_OK
 
 

@@ -154,10 +154,10 @@ def waiting(tree: MasterTree, facts: Facts, state: str, ids: Iterable[str], now:
     return found
 
 
-def fleet(opts: Mapping[str, Any], globs: Sequence[str] = (), now: float = 0.0) -> dict[str, Any]:
+def fleet(opts: Mapping[str, Any], globs: Sequence[str] = ()) -> dict[str, Any]:
     """{"master": {"running", "time"}, "minions": {id: …}, "denied": {id: …}}; of an id with several keys the accepted
     one counts, and a denied key is told apart. PermissionError where the tree is closed to us."""
-    tree, now = MasterTree(opts), now or time.time()
+    tree, now = MasterTree(opts), time.time()
     facts = Facts(tree)
 
     def ids(state: str) -> list[str]:

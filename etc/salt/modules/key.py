@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from saltlite import MAX_KEY_FILE, CommandExecutionError, Execution, fingerprint, read, with_minion
+from saltlite import MAX_PEM, CommandExecutionError, Execution, fingerprint, read, with_minion
 
 
 def _finger(minion: Execution, name: str, hash_type: str | None) -> str:
     """Of a key file beside the minion's own; '' if there is none yet, as Salt says it."""
     try:
-        text = read(minion.tree.pki / name, MAX_KEY_FILE).decode("ascii", "replace")
+        text = read(minion.tree.pki / name, MAX_PEM).decode("ascii", "replace")
     except FileNotFoundError:
         return ""
     try:

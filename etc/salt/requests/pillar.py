@@ -232,12 +232,12 @@ def aggregated(ours: Any, theirs: Any, whole: bool = True) -> Any:
     return copy.copy(theirs)
 
 
-def public_options(opts: Mapping[str, Any], made_up: bool = True) -> dict[str, Any]:
-    """The master's options, without those that tell where its secrets lie; and, if they are wanted, those that no table
-    knows, which the operator has made up for templates."""
+def public_options(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """The master's options, without those that tell where its secrets lie; and those that no table knows, which the
+    operator has made up for templates."""
     rows = options_of("master")
     shown = {name: opts[name] for name, option in rows.items() if name in opts and not option.private}
-    own = opts.keys() - rows.keys() - OWN_NAMES if made_up else set()
+    own = opts.keys() - rows.keys() - OWN_NAMES
     return copy.deepcopy(shown | {name: opts[name] for name in opts if name in own and not name.startswith("__")})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import sys
@@ -26,7 +27,6 @@ from saltlite import (
     log,
     make_day,
     put,
-    read,
     return_line,
     sha256,
     to_json,
@@ -108,12 +108,27 @@ class Late:
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
-    def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
-        """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
-        not synced."""
+    def header(self, path: Path) -> dict[str, Any] | None:
+        """The first line of a finished job's file; None if there is none, or somebody has made it another file: what
+        comes for that is kept as the minion's own, for a return that is not acknowledged would come for ever."""
+        found = None
+        try:
+            with open(path, "rb") as file, contextlib.suppress(ValueError):
+                found = from_json(file.readline())
+        except FileNotFoundError:
+            return None
+        if isinstance(found, dict) and {"minions", "tgt", "tgt_type"} <= found.keys():
+            return found
+        log.warning("%s does not begin with a job: what comes for it stands in files of its own beside it", path)
+        return None
+
+    def take(
+        self, jobs: Returns, header: dict[str, Any], minion_id: str, load: dict[str, Any], now: float
+    ) -> Path | None:
+        """Append a late return to the file of the job with this header, and give its path if that was done; raises
+        OSError. A large one is not synced."""
+        jid = str(load["jid"])
         path = jobs.path(jid, "done")
-        with open(path, "rb") as file:
-            header = from_json(file.readline())
         if not addressed(header, minion_id, jobs.tree.data.grains):
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return None
@@ -157,24 +172,37 @@ def returned(path: Path) -> set[str]:
     return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
 
 
-def recovered(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
-    """The job in a file, and the file's lines; a last line that a crash cut short is cut off.
+def recovered(path: Path, now: float) -> tuple[Job, list[str]]:
+    """The job in a file, and the `event` of each of its lines; a last line that a crash cut short is cut off. Each line
+    is let go when it was read, for all that many minions have returned may be more than there is memory.
 
     Raises OSError where the file cannot be read, and one of many others where it holds something else."""
-    raw = read(path, 1 << 30)
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    lines = [from_json(line) for line in whole.splitlines()]
-    job = Job(lines[0], now)
-    for line in lines:
-        for minion_id in line["minions"] if line["event"] == "batch" else ():
-            job.step(minion_id, STARTED)
-        if line["event"] == "ret":
-            if job.parts.get(line["id"]) != RETURNED:
-                job.step(line["id"], RETURN)
-            if not all_well(line):
-                job.failed.add(line["id"])
-        elif job.rollout and line["event"] in ("paused", "resumed", "stopped"):
-            job.rollout.told(line["event"], line["why"])
-    return job, lines
+    job, events, size = None, list[str](), 0
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                break
+            size += len(text)
+            line = from_json(text)
+            job = job or Job(line, now)
+            events.append(take_up(job, line))
+        if job is None:
+            raise ValueError("there is no whole line in it")
+        if size < os.fstat(file.fileno()).st_size:
+            os.truncate(path, size)
+    return job, events
+
+
+def take_up(job: Job, line: dict[str, Any]) -> str:
+    """Bring a job that a master has left to where a line of its file says that it was; gives the line's event."""
+    event: str = line["event"]
+    for minion_id in line["minions"] if event == "batch" else ():
+        job.step(minion_id, STARTED)
+    if event == "ret":
+        if job.parts.get(line["id"]) != RETURNED:
+            job.step(line["id"], RETURN)
+        if not all_well(line):
+            job.failed.add(line["id"])
+    elif job.rollout and event in ("paused", "resumed", "stopped"):
+        job.rollout.told(event, line["why"])
+    return event

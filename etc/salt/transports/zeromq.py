@@ -97,9 +97,9 @@ def command(name: bytes, body: bytes) -> bytes:
     return frame(COMMAND, bytes((len(name),)) + name + body)
 
 
-def greeting(minor: int = 1) -> bytes:
+def greeting() -> bytes:
     """64 bytes: signature, version, mechanism, not as a server, filler."""
-    return b"\xff" + bytes(8) + b"\x7f" + bytes((3, minor)) + b"NULL".ljust(20, b"\0") + bytes(32)
+    return b"\xff" + bytes(8) + b"\x7f" + bytes((3, 1)) + b"NULL".ljust(20, b"\0") + bytes(32)
 
 
 def ready(kind: bytes) -> bytes:

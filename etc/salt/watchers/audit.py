@@ -104,10 +104,11 @@ class Watcher:
 
     def _header(self, jid: str) -> Mapping[str, Any]:
         """The first line of a job's file, which may be over by now."""
-        if job := self.master.jobs.active.get(jid):
+        jobs = self.master.jobs
+        if job := jobs.active.get(jid):
             return job.header
-        with contextlib.suppress(OSError, ValueError), open(self.master.jobs.path(jid, "done"), "rb") as file:
-            return from_json(file.readline())
+        with contextlib.suppress(OSError):
+            return jobs.late.header(jobs.path(jid, "done")) or {}
         return {}
 
     def _refusal(self, tag: str, data: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
