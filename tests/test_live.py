@@ -538,7 +538,7 @@ def test_a_job_that_runs_while_the_master_is_killed_is_complete(pair):
 def test_a_return_made_while_the_master_is_down_waits_in_the_outbox(pair, tmp_path):
     master, minion, _ = pair
     go = tmp_path / "go"
-    jid = master.submit("phoenix", "cmd.run", f"while [ ! -e {go} ]; do sleep 0.05; done; echo late")
+    jid = master.submit("-t", "60", "phoenix", "cmd.run", f"while [ ! -e {go} ]; do sleep 0.05; done; echo late")
     until(lambda: minion.job_pid(jid))
     master.stop()
     go.touch()
