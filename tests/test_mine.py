@@ -514,3 +514,18 @@ def test_config_get_looks_into_the_pillar(site):
     run = Run(site, site.joined("m1"), {"only": {"here": 1}, "os": "of the pillar"})
     assert run("config.get", "only:here") == 1
     assert run("config.get", "os") == "Debian"
+
+
+def test_the_mine_of_many_minions_is_read_in_steps(site, monkeypatch):
+    """A fleet has as many files as minions, and each may be of a mebibyte: others have their turn in between."""
+    minions = [site.joined(f"m{number}", number) for number in range(3)]
+    for minion in minions:
+        put(site, minion, f=minion.id)
+    monkeypatch.setattr(MINE, "STEP", 0.0)
+    request = minions[0].request({"cmd": "_mine_get", "tgt": "*", "fun": "f"}, site.now)
+    assert site.master.receive(b"e", request, site.now) is None
+    steps = 1
+    while not (replies := site.master.go_on(site.now)):
+        steps += 1
+    assert steps == len(minions)
+    assert minions[0].reply(replies[0].data) == {minion.id: minion.id for minion in minions}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from saltlite import (
@@ -35,6 +36,7 @@ from saltlite import (
 
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
 MAX_FUNCTIONS = 100  # of the mine, in one request
+STEP = 0.01  # seconds for which minions are looked at, and what they have put is read, in one step of the loop
 EXACT = COMPOUND | dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
 REGEX = re.compile("E@|P.?@|J.?@")  # a word of a compound target that is a regular expression
 
@@ -125,9 +127,11 @@ class Requests:
             return False
         return True
 
-    def get(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
+    def get(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """What minions have put into the mine and the peer may see: {minion_id: value}, of several functions (or a list
-        of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out."""
+        of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out.
+
+        In steps, for it reads the files of as many minions as there are."""
         fun = load.get("fun")
         wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
         if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
@@ -139,8 +143,11 @@ class Requests:
         meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
         found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
         allowed: dict[str, bool] = {}
-        size = 0
+        size, until = 0, time.monotonic() + STEP
         for minion_id in minions:
+            if time.monotonic() > until:
+                yield 0.0
+                until = time.monotonic() + STEP
             mine = self.tree.data.mine(minion_id)
             entries = {name: mine[name] for name in found if name in mine}
             for name, entry in entries.items() if entries and meant(minion_id) else ():
