@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from crash import crashes
 from in_memory import JID, KEYS, Site
-from leaves import RETENTION, RETURNS
+from leaves import RETENTION, RETURNS, JobFiles
 
 import saltlite
 
@@ -447,6 +447,17 @@ def test_what_a_minion_runs_by_itself_is_kept_under_its_own_name_only(site):
     assert len(files(site.tree.jobs / "done")) == 4
     lines = (site.tree.jobs / "done" / own[:8] / kept[0]).read_text()
     assert '"mine"' in lines and '"again"' not in lines and '"user": "minion:m"' in lines
+
+
+@pytest.mark.parametrize("fun", ["x.y", ["x.y", "x.z"], [], 5, None, {"a": 1}, ["x.y", 5], [["x"]], b"\xff"], ids=repr)
+@pytest.mark.parametrize("arg", [[1], 5, None, {"a": 1}, "text"], ids=repr)
+def test_the_first_line_of_a_minions_own_job_has_what_a_job_has(site, fun, arg):
+    """Every command that lists jobs reads it, and would stop at another form."""
+    site.jobs.ret("m", ret(jid="req", fun=fun, fun_args=arg), site.now)
+    (job,) = JobFiles(site.tree.jobs).newest(own=True)
+    header = JobFiles(site.tree.jobs).header(job)
+    good = fun if isinstance(fun, str) or fun in (["x.y", "x.z"], []) else ""
+    assert (header["fun"], header["arg"]) == (good, arg if isinstance(arg, list) else [arg])
 
 
 def test_the_longest_id_can_return_too(site):

@@ -86,8 +86,11 @@ class Quota:
     ) -> Path:
         """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
         finished job, and give its path. One that is there already stays as it is; a large one is not synced."""
-        minion_id = line["id"]
-        header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
+        minion_id, fun, arg = line["id"], line["fun"], load.get("fun_args", [])
+        # the first line is the master's word: whoever reads it finds there what a job has, whatever the minion sent
+        several = isinstance(fun, list) and all(isinstance(each, str) for each in fun)
+        header = {"event": "new", "jid": jid, "fun": fun if several or isinstance(fun, str) else "", "tgt": minion_id}
+        header["arg"] = arg if isinstance(arg, list) else [arg]
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
