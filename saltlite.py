@@ -4428,8 +4428,7 @@ class Master:
     def connections(self) -> None:
         """Once a second: hang up on whoever takes too long, and say which minions have come and gone."""
         self.listener.tick()
-        if self.listener.changed:
-            self.come_and_gone()
+        self.come_and_gone() if self.listener.changed else self.work()
 
     def come_and_gone(self) -> None:
         """Say which minions have come and gone since the last time."""
