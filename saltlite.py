@@ -2899,7 +2899,7 @@ class MasterTree:
 # it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
 # cancels the job, does not remove what was returned.
 
-MAX_REQUEST = 16 << 20
+MAX_REQUEST, MAX_USERS = 16 << 20, 1 << 17  # bytes of a request, and of one that is not root's or the master's user's
 REMEMBERED = 500  # finished jobs of which something is kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 
@@ -2913,10 +2913,11 @@ def read_request(path: Path) -> dict[str, Any]:
         raise
     except OSError as error:
         link = error.errno == errno.ELOOP
-        why = "it is a symbolic link, not a regular file" if link else f"it cannot be read: {error.strerror}"
-        raise Failure(f"{why}.") from None
+        raise Failure("it is a symbolic link." if link else f"it cannot be read: {error.strerror}.") from None
     if info.st_nlink != 1:
         raise Failure("it is not a regular file with one name.")
+    if info.st_uid not in (0, os.geteuid()) and len(raw) > MAX_USERS:
+        raise Failure(f"it has {len(raw)} bytes, and {MAX_USERS} are allowed to others than root.")
     try:
         request = checked_request(from_json(raw))
     except ValueError as error:
@@ -4341,7 +4342,7 @@ class Master:
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step
-    REQUESTS = 20  # files of jobs/new that are taken in one look
+    REQUESTS_SECONDS = 0.02  # in which files of jobs/new are taken in one look
     EVENTS, EVENTS_SECONDS = 250, 0.02  # that are told at once, and how long in one step
     UNTOLD = 50_000  # events that may wait for the next step
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
@@ -4459,11 +4460,7 @@ class Master:
 
     def rung(self) -> None:
         """The doorbell: look now, or in a moment if we have just looked; looking takes a third of the time at most."""
-        wait = self._look_again - time.monotonic()
-        if wait > 0:
-            self.loop.at("look", wait, self.look)
-        else:
-            self.look()
+        self.loop.at("look", max(0.0, self._look_again - time.monotonic()), self.look)
 
     def look(self) -> None:
         """What the trees say now: keys that moved, jobs that came or went."""
@@ -4476,9 +4473,12 @@ class Master:
         if self.admission.revoked:
             revoke(self.jobs, self.admission.revoked, now)
             self.admission.revoked.clear()
-        self.jobs.take_requests(requests[: self.REQUESTS], now)
-        if len(requests) > self.REQUESTS:
-            self.loop.at("look", 0, self.look)
+        until = time.monotonic() + self.REQUESTS_SECONDS
+        for number, name in enumerate(requests):
+            if number and time.monotonic() > until:
+                self.loop.at("look", 0, self.look)
+                break
+            self.jobs.take_requests([name], now)
         self.work()
         ended = time.monotonic()
         self._look_again = ended + 2 * (ended - began)

@@ -266,6 +266,19 @@ def test_the_owner_of_a_request_decides_what_it_may(tmp_path, acl, fun, allowed)
     assert [load["user"] for load in site.jobs.outgoing] == (["daemon"] if allowed else [])
 
 
+@pytest.mark.parametrize("owner", [0, 1])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_bytes_of_a_request_of_others_than_root(tmp_path, owner, more):
+    """Whoever may write into jobs/new could have the master read 16 MB of small parts, which takes it a second."""
+    site = Site(tmp_path, publisher_acl={"daemon": [".*"]})
+    site.joined("m")
+    path, text = site.tree.jobs / "new" / JID, json.dumps({"tgt": "*", "fun": "test.ping"})
+    path.write_text(text + " " * (saltlite.MAX_USERS + more - len(text)))
+    os.chown(path, owner, owner)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
+    assert bool(site.jobs.outgoing) == (owner == 0 or more <= 0)
+
+
 def of_daemon(site, **request):
     """What becomes of a request of the user daemon: '' if it is published, else why not."""
     path = site.tree.jobs / "new" / JID
