@@ -3413,7 +3413,7 @@ def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
 
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
-SAVED_AT_ONCE = 1000  # minions of which is written down in one step when they were heard
+SAVED_AT_ONCE = 1000  # minions of which is written down in one step when they were heard; 50 nonces count as one
 
 
 class Sender:
@@ -3606,26 +3606,23 @@ class Peers:
         """When and from where a minion was last heard; `when` 0 and no address if it never was."""
         return self.heard.get(minion_id) or Heard()
 
-    def save(self) -> None:
-        """All steps of `saving`."""
-        for _ in self.saving():
-            pass
-
     def saving(self) -> Iterator[None]:
         """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
         of a few milliseconds."""
         self.tree.part_seen()
-        ids, texts = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard], []
-        for start in range(0, len(ids), SAVED_AT_ONCE):
-            saved = {}
-            for minion_id in ids[start : start + SAVED_AT_ONCE]:
-                heard = self.heard.get(minion_id, Heard())
-                if peer := self.known.get(minion_id):
-                    heard.ts = peer.newest
-                    heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-                saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
-            texts.append(to_json(saved)[1:-1])
-            yield
+        ids = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard]
+        texts, saved, weight = list[str](), dict[str, Any](), 0
+        for number, minion_id in enumerate(ids, 1):
+            heard = self.heard.get(minion_id, Heard())
+            if peer := self.known.get(minion_id):
+                heard.ts = peer.newest
+                heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
+                weight += len(peer.nonces) // 50
+            saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
+            if weight + len(saved) >= SAVED_AT_ONCE or number == len(ids):
+                texts.append(to_json(saved)[1:-1])
+                saved, weight = {}, 0
+                yield
         self.tree.put_heard(f"{{{', '.join(texts)}}}")
 
 

@@ -219,7 +219,7 @@ def test_publications_after_a_clock_that_was_set_back_are_taken(site):
         site.now += shift
         frame = site.shared.publication(load | {"jid": f"{number:020}"}, site.now)
         assert minion.publication([frame])["jid"] == f"{number:020}"
-    site.peers.save()
+    list(site.peers.saving())
     site.now -= 7200
     site.start()
     minion.new_aes(site.shared.aes)

@@ -70,7 +70,7 @@ def test_the_mine_outlives_a_restart_and_ends_with_its_identity(site):
     m1, m2 = site.joined("m1"), site.joined("m2", 1)
     put(site, m1, f=1)
     put(site, m2, f=2)
-    site.peers.save()
+    list(site.peers.saving())
     site.start()
     assert get(site, m2) == {"m1": 1, "m2": 2}
     site.move("m1", "minions", "minions_rejected")

@@ -120,7 +120,7 @@ def test_what_was_taken_before_a_crash_is_not_taken_again(site, skew, saves):
     before = [event(minion, site, skew) for _ in range(3)]
     assert all(taken(site, request) for request in before)
     if saves:
-        site.peers.save()
+        list(site.peers.saving())
     site.now += 3
     after = [event(minion, site, skew) for _ in range(3)]
     assert all(taken(site, request) for request in after)
@@ -146,7 +146,7 @@ def test_what_is_taken_while_the_master_saves_is_not_taken_again_either(site, mo
         requests += (more := [event(minion, site) for minion in minions])
         assert all(taken(site, request) for request in more)
         if number:
-            site.peers.save()
+            list(site.peers.saving())
     site.start()
     assert not any(taken(site, request) for request in requests)
 
@@ -160,6 +160,17 @@ def test_minions_that_are_saved_at_once(site, monkeypatch, more, steps):
     site.look()
     assert len(list(site.peers.saving())) == steps
     assert site.tree.heard() == {f"m{n}": [n, 1.5, ["0" * 32], "192.0.2.1"] for n in range(3 + more)}
+
+
+@pytest.mark.parametrize("nonces, steps", [(99, 1), (100, 2)])
+def test_who_has_asked_much_counts_as_more_of_the_minions_that_are_saved_at_once(site, monkeypatch, nonces, steps):
+    """Two of a hundred thousand nonces each had taken a step of 70 ms."""
+    monkeypatch.setattr(saltlite, "SAVED_AT_ONCE", 3)
+    for key, name in enumerate("ab"):
+        site.joined(name, key)
+        site.peers.known[name].nonces = {os.urandom(16): site.peers.known[name].newest for _ in range(nonces)}
+    assert len(list(site.peers.saving())) == steps
+    assert [len(kept) for _, _, kept, *_ in site.tree.heard().values()] == [nonces] * 2
 
 
 def test_a_full_disk_leaves_no_half_line_before_the_next_one(site):

@@ -121,7 +121,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        self.site.peers.save()
+        list(self.site.peers.saving())
         self.site.start()
 
     @rule(key=st.integers(0, 1))
@@ -218,7 +218,7 @@ def test_key_removed_while_no_master_runs_loses_session_and_shared_key(site):
 def test_restart_costs_no_authentication(site):
     minion = site.joined("m")
     site.ask(minion, {"cmd": "_rekey"})
-    site.peers.save()
+    list(site.peers.saving())
     site.start()
     assert site.ask(minion, {"cmd": "_rekey"})["aes"] == minion.aes.key
     frame = site.shared.publication(PING, site.now)
@@ -363,7 +363,7 @@ def test_a_request_repeated_is_refused_also_after_a_restart(site):
     data = minion.request({"cmd": "_rekey"}, site.now)
     assert site.master.receive(b"e", data, site.now).data != saltlite.BAD_LOAD
     assert site.master.receive(b"e", data, site.now).data == saltlite.BAD_LOAD
-    site.peers.save()
+    list(site.peers.saving())
     site.start()
     assert site.master.receive(b"e", data, site.now).data == saltlite.BAD_LOAD
     assert site.ask(minion, {"cmd": "_rekey"})
@@ -569,7 +569,7 @@ def test_active_job_goes_on_after_a_crash_that_cut_its_last_line(site):
     site.ask(m, {"cmd": "_return", "jid": JID, "fun": "test.ping", "return": 1})
     with open(site.jobs.path(JID, "active"), "a") as file:
         file.write('{"event": "ret", "id": "n", "ret')
-    site.peers.save()
+    list(site.peers.saving())
     site.start()
     assert not site.jobs.outgoing  # somebody has answered: it was published
     site.ask(n, {"cmd": "_return", "jid": JID, "fun": "test.ping", "return": 2})

@@ -375,7 +375,7 @@ def test_after_a_restart_the_silent_are_known_by_where_they_were(tmp_path):
     minion = site.joined("m")
     site.peers.sender = saltlite.Sender("10.0.0.1")
     site.ask(minion, {"cmd": "_file_envs"})
-    site.peers.save()
+    list(site.peers.saving())
     site.start()
     assert site.peers.last("m").address == "10.0.0.1" and site.peers.last("x").address == ""
     site.peers.sender = saltlite.Sender("10.0.0.2")
