@@ -4016,15 +4016,15 @@ MAX_PING = 1024
 MAX_EVENT = 1 << 20  # bytes of the data of the events in one request
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
 MAX_OPENING, OPENING_BYTES = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
-MAX_UNDER_WAY = 16  # requests of one minion that take several steps
+MAX_UNDER_WAY, MAX_PAUSE = 16, 0.01  # requests of one minion that take several steps; seconds between two steps
 HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
 
 class Request(NamedTuple):
     """A row of the table of requests: the handler (peer, load, now) -> object, or a generator that returns it, and how
-    its reply is sealed: AES in the session box; PRIVATE under a key of its own; ACK None in the session box, once the
-    jid it gave is on disk."""
+    its reply is sealed: AES in the session box, which a memoryview is already; PRIVATE under a key of its own; ACK None
+    in the session box, once the jid it gave is on disk."""
 
     handler: Callable[[Peer, dict[str, Any], float], Any]
     seal: str = AES
@@ -4207,13 +4207,18 @@ class MasterProtocol:
             return Reply(asked.envelope, pack(peer.crypticle.dumps(None, load["nonce"])), result)
         if request.seal == PRIVATE:
             return Reply(asked.envelope, self._private(peer, asked.message, load["nonce"], result))
-        return Reply(asked.envelope, pack(peer.crypticle.dumps(result, load["nonce"])))
+        sealed = isinstance(result, memoryview)  # by a process apart, for it is large
+        return Reply(asked.envelope, bytes(result) if sealed else pack(peer.crypticle.dumps(result, load["nonce"])))
 
-    def go_on(self, now: float) -> list[Reply]:
-        """One more step of each request under way, unless who has asked is accepted no more; gives what is answered."""
-        asked, self.under_way = self.under_way, collections.deque()
-        known = [each for each in asked if self.peers.known.get(each.peer.id) is each.peer]
-        return [reply for each in known if (reply := self._safely(each.envelope, self._answer, each, now))]
+    def go_on(self, now: float, enough: Callable[[], bool] = bool) -> list[Reply]:
+        """One more step of each request under way, until it is `enough`: the others are first the next time. Those of who
+        is accepted no more are dropped. Gives what is answered."""
+        self.pause, replies = MAX_PAUSE, list[Reply | None]()
+        for _ in itertools.takewhile(lambda _: not enough(), range(len(self.under_way))):
+            each = self.under_way.popleft()
+            if self.peers.known.get(each.peer.id) is each.peer:
+                replies.append(self._safely(each.envelope, self._answer, each, now))
+        return [reply for reply in replies if reply]
 
     def _private(self, peer: Peer, message: dict[str, Any], nonce: str, result: Any) -> bytes:
         """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets.
@@ -4353,12 +4358,11 @@ class Master:
         become(opts["user"], [self.tree.cache, self.tree.pki])
         self.listener = packed_leaf("transports", opts["transport"]).Listener(opts)
         self.tree.prepare(opts["keysize"])
-        now = time.time()
         self.peers = Peers(opts, self.tree)
         self.jobs = Jobs(self.tree, opts, lambda minion_id: self.peers.last(minion_id).when)
         key = read_private_key(self.tree.pki / "master.pem", opts["key_pass"])
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
-        self.protocol.prepare(now)
+        self.protocol.prepare(time.time())
         self.admission = self.protocol.admission
         self.peers.gone = self.listener.forget
         for heard in self.peers.heard.values():
@@ -4477,8 +4481,7 @@ class Master:
                 break
             self.jobs.take_requests([name], now)
         self.work()
-        ended = time.monotonic()
-        self._look_again = ended + 2 * (ended - began)
+        self._look_again = 3 * time.monotonic() - 2 * began
 
     def work(self) -> None:
         """What follows from requests and looks: publications, the jobs' deadlines, events, held requests in slices."""
@@ -4540,7 +4543,8 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        replies = self.protocol.go_on(time.time())
+        until = time.monotonic() + self.BATCH_SECONDS
+        replies = self.protocol.go_on(time.time(), lambda: time.monotonic() > until)
         failed = self.jobs.flush()
         self.peers.note()
         self.reply(reply for reply in replies if reply.jid not in failed)

@@ -29,6 +29,7 @@ from saltlite import (
     mistake,
     nobody,
     pack,
+    packed_leaf,
     parse,
     to_json,
     too_long,
@@ -93,7 +94,7 @@ class Requests:
         self.opts, self.tree = opts, tree
         self.commands = {
             "_mine": Request(self.put),
-            "_mine_get": Request(self.get),
+            "_mine_get": Request(self.answer),
             "_mine_delete": Request(self.delete),
             "_mine_flush": Request(self.flush),
         }
@@ -127,15 +128,33 @@ class Requests:
             return False
         return True
 
+    def answer(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, Any]:
+        """What `get` gives; what is large is sealed apart."""
+        found, values, size = yield from self.found(peer, load)
+        reply = yield from packed_leaf("apart", "master").sealed(peer, load, found, size)
+        until = time.monotonic() + STEP
+        while values and reply is not found:  # to let go of a million parts takes nearly as long as to read them
+            values[-1].popitem() if values[-1] else values.pop()
+            if time.monotonic() > until:
+                yield 0.0
+                until = time.monotonic() + STEP
+        return reply
+
     def get(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """What minions have put into the mine and the peer may see: {minion_id: value}, of several functions (or a list
         of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out.
 
         In steps, for it reads the files of as many minions as there are."""
+        return (yield from self.found(peer, load))[0]
+
+    def found(
+        self, peer: Peer, load: dict[str, Any]
+    ) -> Generator[float, None, tuple[dict[str, Any], list[dict[str, Any]], int]]:
+        """The same, the maps by id that it is made of, and how many bytes of values are in them."""
         fun = load.get("fun")
         wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
         if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
-            return {}
+            return {}, [], 0
         minions = self.tree.accepted()
         # each of them may cost what the peer has chosen: a nodegroup's regular expression, a long path into grains
         facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
@@ -163,8 +182,8 @@ class Requests:
                 if size > self.opts["max_message_size"]:
                     raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
         if isinstance(fun, str) and len(wanted) == 1:
-            return found.get(fun, {})
-        return {name: values for name, values in found.items() if values}
+            return found.get(fun, {}), [*found.values()], size
+        return {name: values for name, values in found.items() if values}, [*found.values()], size
 
     def may_get(self, peer: Peer, fun: str) -> bool:
         """Whether the option mine_get lets the peer ask for a function's returns at all."""
