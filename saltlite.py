@@ -3078,7 +3078,7 @@ class Returns:
             return False
         return True
 
-    def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
+    def ret_large(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[str, Path | None]:
         """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
         may be long in it, and nobody else needs to wait."""
         self.unsynced, waits = None, set(self.dirty)
@@ -3607,8 +3607,7 @@ class Peers:
         return self.heard.get(minion_id) or Heard()
 
     def saving(self) -> Iterator[None]:
-        """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
-        of a few milliseconds."""
+        """Remember, in steps, what a restart needs to refuse repeats and to say when a minion was last heard."""
         self.tree.part_seen()
         ids = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard]
         texts, saved, weight = list[str](), dict[str, Any](), 0
@@ -4211,8 +4210,8 @@ class MasterProtocol:
         return Reply(asked.envelope, bytes(result) if sealed else pack(peer.crypticle.dumps(result, load["nonce"])))
 
     def go_on(self, now: float, enough: Callable[[], bool] = bool) -> list[Reply]:
-        """One more step of each request under way, until it is `enough`: the others are first the next time. Those of who
-        is accepted no more are dropped. Gives what is answered."""
+        """One more step of each request under way, until it is `enough`: the others are first the next time. Those of
+        who is accepted no more are dropped. Gives what is answered."""
         self.pause, replies = MAX_PAUSE, list[Reply | None]()
         for _ in itertools.takewhile(lambda _: not enough(), range(len(self.under_way))):
             each = self.under_way.popleft()
@@ -4244,10 +4243,12 @@ class MasterProtocol:
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
-        return self.jobs.ret(peer.id, load, now)
+        late = self.jobs.late.unread(self.jobs, load)
+        return self._ret_large(peer, load, now) if late else self.jobs.ret(peer.id, load, now)
 
-    def _ret_large(self, peer: Peer, load: Prepared, now: float) -> Generator[float, None, str]:
-        """The same in steps."""
+    def _ret_large(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, str]:
+        """The same in steps: it is large, or late for a job that is."""
+        yield from self.jobs.late.reading(self.jobs, load)
         jid, written = self.jobs.ret_large(peer.id, load, now)
         if written:
             yield from packed_leaf("apart", "master").synced(written)
@@ -4475,11 +4476,10 @@ class Master:
             revoke(self.jobs, self.admission.revoked, now)
             self.admission.revoked.clear()
         until = time.monotonic() + self.REQUESTS_SECONDS
-        for number, name in enumerate(requests):
-            if number and time.monotonic() > until:
-                self.loop.at("look", 0, self.look)
-                break
-            self.jobs.take_requests([name], now)
+        while requests and time.monotonic() < until:
+            self.jobs.take_requests([requests.pop(0)], now)
+        if requests:
+            self.loop.at("look", 0, self.look)
         self.work()
         self._look_again = 3 * time.monotonic() - 2 * began
 

@@ -537,7 +537,35 @@ def test_who_has_returned_to_a_forgotten_job_is_found_whatever_was_returned(tmp_
             lines.append(saltlite.return_line(name, {"return": value, "retcode": 0}, 1.0))
         lines.append({"event": "silent", "id": "web6"})
         (tmp_path / "job").write_text("".join(saltlite.to_json(line) + "\n" for line in lines))
-        assert RETURNS.returned(tmp_path / "job") == {"m", longest, "n"}
+        found = set()
+        assert len(list(RETURNS.returned(tmp_path / "job", found))) == -(
+            -os.stat(tmp_path / "job").st_size // RETURNS.PIECE
+        )
+        assert found == {"m", longest, "n"}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_large_job_is_read_in_steps_for_a_late_return(site, monkeypatch, more):
+    """Its file may have the returns of ten thousand; and each counts once, whoever else comes meanwhile."""
+    minions = [site.joined(name, key) for key, name in enumerate("mno")]
+    site.submit(JID, tgt="*", fun="test.ping")
+    site.ask(minions[2], ret("x" * 1000))
+    while JID in site.jobs.active:
+        site.now += 1
+        site.jobs.tick(site.now)
+        site.jobs.flush()
+    monkeypatch.setattr(RETURNS, "PIECE", os.stat(site.jobs.path(JID, "done")).st_size - more)
+    monkeypatch.setattr(RETURNS, "PIECES_AT_ONCE", 1)
+    site.start()
+    replies = []
+    for number, minion in enumerate([*minions, minions[0]]):
+        site.now += 1
+        replies.append(site.master.receive(number, minion.request(ret("late"), site.now), site.now))
+    assert len(site.master.under_way) == (4 if replies[0] is None else 0) and (replies[0] is None) == (more > 0)
+    while site.master.under_way:
+        replies += site.master.go_on(site.now)
+    assert sorted(reply.envelope for reply in replies if reply) == [0, 1, 2, 3]
+    assert [line["id"] for line in site.lines(JID)[1] if line["event"] == "ret"] == ["o", "m", "n"]
 
 
 @pytest.mark.parametrize("size", [1, RETURNS.PIECE - 1, RETURNS.PIECE, RETURNS.PIECE + 1, 2 * RETURNS.PIECE])

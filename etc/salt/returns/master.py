@@ -6,12 +6,13 @@ import collections
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import saltlite
 from saltlite import (
+    MINION_JID,
     RETURN,
     RETURNED,
     STARTED,
@@ -35,6 +36,7 @@ from saltlite import (
 PIECE = 1 << 20  # bytes of a job's file that are looked at at once
 LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, in JSON
 MAX_START = 300  # bytes of that
+PIECES_AT_ONCE = 8  # that are looked at in one step of the loop
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
@@ -111,6 +113,28 @@ class Late:
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
+    def unread(self, jobs: Returns, load: Mapping[str, Any]) -> Path | None:
+        """The file of the finished job that a return is for, if it is still to be read and that takes several steps."""
+        jid = str(load.get("jid"))
+        if jid in self.ended or jid in jobs.active or not MINION_JID.fullmatch(jid):
+            return None
+        path = jobs.path(jid, "done")
+        try:
+            return path if os.stat(path).st_size > PIECES_AT_ONCE * PIECE else None
+        except OSError:
+            return None
+
+    def reading(self, jobs: Returns, load: Mapping[str, Any]) -> Generator[float, None, None]:
+        """Read it in steps, if there is one, for `take`."""
+        if path := self.unread(jobs, load):
+            mend(path)
+            found: set[str] = set()
+            for number, _ in enumerate(returned(path, found), 1):
+                if number % PIECES_AT_ONCE == 0:
+                    yield 0.0
+            if path.stem not in self.ended:  # another one has read it meanwhile
+                self.remember(path.stem, found)
+
     def take(self, jobs: Returns, jid: str, minion_id: str, load: dict[str, Any], now: float) -> Path | None:
         """Append a late return to its job's file, and give its path if that was done; raises OSError. A large one is
         not synced."""
@@ -122,7 +146,9 @@ class Late:
             return None
         if jid not in self.ended:  # for the first time in this run
             mend(path)
-            self.remember(jid, returned(path))
+            found: set[str] = set()
+            collections.deque(returned(path, found), 0)
+            self.remember(jid, found)
         if minion_id in self.ended[jid]:
             return None
         text = memoryview(jobs.quota.line(minion_id, load, now)[1])[:-1]  # without its last bracket
@@ -148,16 +174,18 @@ def mend(path: Path) -> None:
             at = start
 
 
-def returned(path: Path) -> set[str]:
-    """Who has returned to a finished job, by how the lines of its file begin: to make data of ten thousand returns
-    would keep all others waiting."""
-    found, rest = set[bytes](), b"\n"
+def returned(path: Path, found: set[str]) -> Iterator[None]:
+    """Put into `found` who has returned to a finished job, by how the lines of its file begin, a piece in each step: to
+    make data of ten thousand returns would keep all others waiting."""
+    rest = b"\n"
     with open(path, "rb") as file:
         while piece := file.read(PIECE):
             text = rest + piece
-            found.update(LINE.findall(text))
+            found.update(
+                sys.intern(each.decode()) for each in LINE.findall(text)
+            )  # the ids of one fleet, for many jobs
             rest = text[-MAX_START:]
-    return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
+            yield
 
 
 def recovered(path: Path, now: float) -> tuple[Job, list[dict[str, Any]]]:
