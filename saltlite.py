@@ -1575,10 +1575,11 @@ def read(path: Path, limit: int) -> bytes:
     return read_with_owner(path, limit)[0]
 
 
-def names(directory: Path) -> list[str]:
-    """The names in a directory that are no dot-names, sorted; none if it is not there."""
+def names(directory: Path, files: bool = False) -> list[str]:
+    """The names in a directory that are no dot-names, of `files` no directories, sorted; none if it is not there."""
     try:
-        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+        with os.scandir(directory) as found:
+            return sorted(e.name for e in found if e.name[0] != "." and not (files and e.is_dir(follow_symlinks=False)))
     except FileNotFoundError:
         return []
 
@@ -2912,8 +2913,9 @@ def read_request(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        link = error.errno == errno.ELOOP
-        raise Failure("it is a symbolic link." if link else f"it cannot be read: {error.strerror}.") from None
+        raise Failure(
+            "it is a link." if error.errno == errno.ELOOP else f"it cannot be read: {error.strerror}."
+        ) from None
     if info.st_nlink != 1:
         raise Failure("it is not a regular file with one name.")
     if info.st_uid not in (0, os.geteuid()) and len(raw) > MAX_USERS:
@@ -3114,9 +3116,9 @@ class Jobs(Returns):
         self.outgoing: list[dict[str, Any]] = []
 
     def requests(self) -> list[str]:
-        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
-        was accepted before its request was made."""
-        return names(self.tree.jobs / "new")
+        """The names of files in jobs/new; a directory of others could not be moved out of their way. Who looks at the
+        keys after this, and before `take_requests`, has seen each key accepted before its request was made."""
+        return names(self.tree.jobs / "new", files=True)
 
     def take_requests(self, requests: Iterable[str], now: float) -> None:
         """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
@@ -4912,7 +4914,7 @@ class MinionProtocol:
         if not isinstance(outer, dict) or "load" not in outer:
             raise PayloadError("not an answer to _auth")
         if isinstance(outer["load"], dict):  # unsigned: `bad enc algo`, or anybody's invention
-            self.why = f"the master, or somebody in between, answers {outer['load'].get('ret')!r}, unsigned"
+            self.why = f"the master, or somebody in between, answers {outer['load'].get('ret')!r:.99}, unsigned"
             return KEY_REFUSED
         signed = as_bytes(outer["load"])
         inner = unpack(signed)

@@ -279,6 +279,18 @@ def test_bytes_of_a_request_of_others_than_root(tmp_path, owner, more):
     assert bool(site.jobs.outgoing) == (owner == 0 or more <= 0)
 
 
+def test_a_directory_of_another_user_is_in_nobodys_way(tmp_path):
+    """Who is not root cannot move it out of jobs/new; it would be refused at each look, before all that sort behind."""
+    site = Site(tmp_path)
+    site.joined("m")
+    new = site.tree.jobs / "new"
+    (new / "0").mkdir()
+    (new / JID).write_text(json.dumps({"tgt": "*", "fun": "test.ping"}))
+    assert site.jobs.requests() == [JID]
+    site.jobs.take_requests(site.jobs.requests(), site.now)
+    assert [load["jid"] for load in site.jobs.outgoing] == [JID] and os.listdir(new) == ["0"]
+
+
 def of_daemon(site, **request):
     """What becomes of a request of the user daemon: '' if it is published, else why not."""
     path = site.tree.jobs / "new" / JID
