@@ -2913,9 +2913,8 @@ def read_request(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Failure(
-            "it is a link." if error.errno == errno.ELOOP else f"it cannot be read: {error.strerror}."
-        ) from None
+        why = "is a link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
+        raise Failure(f"it {why}.") from None
     if info.st_nlink != 1:
         raise Failure("it is not a regular file with one name.")
     if info.st_uid not in (0, os.geteuid()) and len(raw) > MAX_USERS:
@@ -3616,9 +3615,8 @@ class Peers:
         for number, minion_id in enumerate(ids, 1):
             heard = self.heard.get(minion_id, Heard())
             if peer := self.known.get(minion_id):
-                heard.ts = peer.newest
+                heard.ts, weight = peer.newest, weight + len(peer.nonces) // 50
                 heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-                weight += len(peer.nonces) // 50
             saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
             if weight + len(saved) >= SAVED_AT_ONCE or number == len(ids):
                 texts.append(to_json(saved)[1:-1])
@@ -4290,9 +4288,9 @@ class MasterProtocol:
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
-            place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
-            of_job = place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]
-            if of_job and not self.jobs.progress(peer.id, place[2], said["data"], now):
+            found = re.fullmatch("salt/job/([0-9]+)/prog/([^/]+)(/stream|/[0-9]+)?", tag)  # of a job that runs
+            of_job = found is not None and found[2] == peer.id
+            if found and of_job and not self.jobs.progress(peer.id, found[1], said["data"], now):
                 continue
             left -= size
             self._told[peer.id] += size
