@@ -2913,8 +2913,8 @@ def read_request(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        why = "is a link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
-        raise Failure(f"it {why}.") from None
+        link, why = error.errno == errno.ELOOP, f"it cannot be read: {error.strerror}."
+        raise Failure("it is a symbolic link, not a regular file." if link else why) from None
     if info.st_nlink != 1:
         raise Failure("it is not a regular file with one name.")
     if info.st_uid not in (0, os.geteuid()) and len(raw) > MAX_USERS:
@@ -3115,9 +3115,9 @@ class Jobs(Returns):
         self.outgoing: list[dict[str, Any]] = []
 
     def requests(self) -> list[str]:
-        """The names of files in jobs/new; a directory of others could not be moved out of their way. Who looks at the
-        keys after this, and before `take_requests`, has seen each key accepted before its request was made."""
-        return names(self.tree.jobs / "new", files=True)
+        """The names in jobs/new, without directories where those of others stay in the way. Who looks at the keys after
+        this, and before `take_requests`, has seen every key that was accepted before its request was made."""
+        return names(self.tree.jobs / "new", files=os.geteuid() != 0)
 
     def take_requests(self, requests: Iterable[str], now: float) -> None:
         """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""

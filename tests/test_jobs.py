@@ -279,12 +279,13 @@ def test_bytes_of_a_request_of_others_than_root(tmp_path, owner, more):
     assert bool(site.jobs.outgoing) == (owner == 0 or more <= 0)
 
 
-def test_a_directory_of_another_user_is_in_nobodys_way(tmp_path):
+def test_a_directory_of_another_user_is_in_nobodys_way(tmp_path, monkeypatch):
     """Who is not root cannot move it out of jobs/new; it would be refused at each look, before all that sort behind."""
     site = Site(tmp_path)
     site.joined("m")
     new = site.tree.jobs / "new"
     (new / "0").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
     (new / JID).write_text(json.dumps({"tgt": "*", "fun": "test.ping"}))
     assert site.jobs.requests() == [JID]
     site.jobs.take_requests(site.jobs.requests(), site.now)

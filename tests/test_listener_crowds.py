@@ -5,7 +5,8 @@ import time
 
 import pytest
 from leaves import ZEROMQ
-from test_listener import Served
+from live import until
+from test_listener import HELLO, Served
 
 STANDINGS = (ZEROMQ.NEW, ZEROMQ.ASKING, ZEROMQ.SUBSCRIBED, ZEROMQ.PROVEN, ZEROMQ.CLOSED)
 
@@ -64,3 +65,21 @@ def test_who_is_late_is_hung_up_on_in_steps(monkeypatch):
             list(served.listener.turn())
             turns += 1
         assert served.all == [spared] and turns >= 9
+
+
+def test_what_the_proven_say_does_not_wait_for_a_crowd(monkeypatch):
+    """Six thousand that talked all the time had kept a minion waiting for 0.8 s."""
+    with Served(most=64) as served:
+        minion = served.proven("m")
+        crowd = [served.raw(HELLO["SUB"], "publish_port") for _ in range(20)]
+        served.wait(lambda: served.listener.subscribers["127.0.0.1"] == len(crowd))
+        monkeypatch.setattr(ZEROMQ, "SLICE", 4)
+        for sock in crowd:
+            sock.sendall(ZEROMQ.command(b"PONG", b""))
+        minion.send_multipart([b"", b"asked"])
+        until(lambda: len(served.listener._epoll.poll(0)) == 2 and len(served.listener._others.poll(0)) == len(crowd))
+        assert [body for _, _, body in served.listener.turn()] == [b"asked"]
+        served.listener.forget("m")
+        minion.send_multipart([b"", b"asked as anybody"])
+        served.wait(lambda: b"asked as anybody" in served.asked)
+        assert len(served.all) == 1 + len(crowd)

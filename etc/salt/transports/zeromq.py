@@ -535,7 +535,9 @@ class Listener:
         self._now = self._until = time.monotonic()
         self._left = 0  # requests that `turn` still gives
         self._behind = False  # whether the last turn has left something unread
-        self._epoll = select.epoll()
+        self._epoll = select.epoll()  # of the ports, the proven, and of `_others` as a whole
+        self._others = select.epoll()  # of those who have proven nothing, who wait for their turn, however many
+        self._epoll.register(self._others.fileno(), select.EPOLLIN)
         self._ports: dict[int, tuple[socket.socket, str]] = {}
         for option, role in (("publish_port", PUB), ("ret_port", ROUTER)):
             sock = listen(opts, option)
@@ -565,7 +567,8 @@ class Listener:
         began = self._now = time.monotonic()
         self._distribute()
         self._end_some()
-        self._receive(began + 0.4 * seconds)
+        self._receive(self._epoll, began + 0.3 * seconds)
+        self._receive(self._others, began + 0.4 * seconds)
         for proven, part, share in ((True, most, 0.8), (False, most // 5, 1.0)):
             self._left, self._until = part, began + share * seconds
             for connection in list(self._more[proven]):
@@ -575,9 +578,9 @@ class Listener:
                     del self._more[proven][connection]
                     yield from self._requests(connection)
 
-    def _receive(self, until: float) -> None:
+    def _receive(self, epoll: select.epoll, until: float) -> None:
         """Take what the system has: connections, bytes, room to send."""
-        found = self._epoll.poll(0, SLICE)
+        found = epoll.poll(0, SLICE)
         self._behind = len(found) == SLICE
         for fd, mask in found:
             if time.monotonic() > until:
@@ -770,8 +773,15 @@ class Listener:
 
     def _watch(self, connection: Connection) -> None:
         """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""
-        mask = 0 if connection in self.incoming.paused else select.EPOLLIN
-        self._epoll.modify(connection.fd, select.EPOLLOUT if connection.unsent else mask)
+        self._epoll_of(connection.standing).modify(connection.fd, self._mask(connection))
+
+    def _mask(self, connection: Connection) -> int:
+        reading = 0 if connection in self.incoming.paused else select.EPOLLIN
+        return select.EPOLLOUT if connection.unsent else reading
+
+    def _epoll_of(self, standing: str) -> select.epoll:
+        """Where a connection of this standing is watched."""
+        return self._epoll if standing == PROVEN else self._others
 
     # what goes out
 
@@ -882,7 +892,7 @@ class Listener:
     def _admit(self, connection: Connection) -> None:
         """Begin with a connection: our greeting goes out without waiting for the other."""
         try:
-            self._epoll.register(connection.fd, select.EPOLLIN)
+            self._others.register(connection.fd, select.EPOLLIN)
         except OSError as error:
             log.warning("a connection from %s cannot be watched: %s", connection.address, error)
             return connection.socket.close()
@@ -918,6 +928,11 @@ class Listener:
     def _stand(self, connection: Connection, standing: str) -> None:
         """Change what a connection has proven."""
         before, connection.standing = connection.standing, standing
+        if self._epoll_of(before) is not self._epoll_of(standing) or standing == CLOSED:
+            with contextlib.suppress(OSError):
+                self._epoll_of(before).unregister(connection.fd)
+            if standing != CLOSED:
+                self._epoll_of(standing).register(connection.fd, self._mask(connection))
         self._standing[before].pop(connection, None)
         if standing != CLOSED:
             self._standing[standing][connection] = None
@@ -941,8 +956,6 @@ class Listener:
             kept.pop(connection, None)
         self._owe(connection, -connection.unsent)
         connection.queue, connection.open = None, False
-        with contextlib.suppress(OSError):
-            self._epoll.unregister(connection.fd)
         connection.socket.close()
         connection.codec.forget()
         if connection.believed:
@@ -1004,4 +1017,5 @@ class Listener:
             self.close(connection, "")
         for sock, _ in self._ports.values():
             sock.close()
+        self._others.close()
         self._epoll.close()
