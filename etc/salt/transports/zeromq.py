@@ -522,6 +522,7 @@ class Listener:
         self.subscribers: collections.Counter[str] = collections.Counter()
         self.known: dict[str, None] = {}
         self.changed = False
+        self._arrived: set[str] = set()
         self.incoming = Incoming()
         self._all: dict[int, Connection] = {}
         self._standing: dict[str, dict[Connection, None]] = {each: {} for each in (NEW, ASKING, SUBSCRIBED, PROVEN)}
@@ -700,6 +701,8 @@ class Listener:
         connection.believed = connection.minion
         self._stand(connection, PROVEN)
         own = self.minions.setdefault(connection.believed, [])
+        if not own:
+            self._arrived.add(connection.believed)
         own.append(connection)
         if len(own) > MAX_OWN:
             self._doubt(own[0])
@@ -738,6 +741,12 @@ class Listener:
         spare = collections.Counter(self.subscribers)
         spare.subtract(addresses[minion_id] for minion_id in proven)
         return proven | {minion_id for minion_id, address in addresses.items() if spare[address] > 0}
+
+    def arrived(self) -> set[str]:
+        """Which minions have proven themselves since this was asked for the last time, having been connected before or
+        not, as far as `present` can tell: somebody else at the address of one may have subscribed."""
+        arrived, self._arrived = self._arrived, set()
+        return arrived
 
     def know(self, address: str) -> None:
         """A minion lives at this address, so many of them may: the bounds of one address do not hold there."""
