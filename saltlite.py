@@ -4441,7 +4441,7 @@ class Master:
         new, lost = sorted(self.present - before), sorted(before - self.present)
         settled = time.monotonic() > self._began + self.SETTLED
         self.jobs.gone = (addresses.keys() if settled else self.jobs.gone | set(lost)) - self.present
-        self.jobs.came({*new, *self.listener.arrived() & self.present})
+        self.jobs.came(sorted({*new, *self.listener.arrived() & self.present}))
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
