@@ -2876,9 +2876,9 @@ class MasterTree:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(old.with_suffix(""), old)
 
-    def put_heard(self, heard: str) -> None:
-        """JSON: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second, the
-        address it was heard from]."""
+    def put_heard(self, heard: list[bytes]) -> None:
+        """JSON, in parts: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second,
+        the address it was heard from]."""
         put(self.cache / "sessions" / ".heard", heard, sync=False)
         (self.cache / "sessions" / ".seen.old").unlink(missing_ok=True)
 
@@ -3611,7 +3611,7 @@ class Peers:
         """Remember, in steps, what a restart needs to refuse repeats and to say when a minion was last heard."""
         self.tree.part_seen()
         ids = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard]
-        texts, saved, weight = list[str](), dict[str, Any](), 0
+        texts, saved, weight = list[bytes](), dict[str, Any](), 0
         for number, minion_id in enumerate(ids, 1):
             heard = self.heard.get(minion_id, Heard())
             if peer := self.known.get(minion_id):
@@ -3619,10 +3619,10 @@ class Peers:
                 heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
             saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
             if weight + len(saved) >= SAVED_AT_ONCE or number == len(ids):
-                texts.append(to_json(saved)[1:-1])
+                texts.append((b", " if texts else b"{") + to_json(saved)[1:-1].encode())
                 saved, weight = {}, 0
                 yield
-        self.tree.put_heard(f"{{{', '.join(texts)}}}")
+        self.tree.put_heard([*(texts or [b"{"]), b"}"])
 
 
 # ---- 17. The shared key ---------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_minions_that_are_saved_at_once(site, monkeypatch, more, steps):
 
 @pytest.mark.parametrize("nonces, steps", [(99, 1), (100, 2)])
 def test_who_has_asked_much_counts_as_more_of_the_minions_that_are_saved_at_once(site, monkeypatch, nonces, steps):
-    """Two of a hundred thousand nonces each had taken a step of 70 ms."""
+    """Ten of a hundred thousand nonces each had taken one step of 450 ms."""
     monkeypatch.setattr(saltlite, "SAVED_AT_ONCE", 3)
     for key, name in enumerate("ab"):
         site.joined(name, key)
