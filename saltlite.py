@@ -2877,8 +2877,8 @@ class MasterTree:
                 os.rename(old.with_suffix(""), old)
 
     def put_heard(self, heard: list[bytes]) -> None:
-        """JSON, in parts: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second,
-        the address it was heard from]."""
+        """JSON, in parts: id -> [the newest `ts` of its session, when it was last heard, the nonces of that second, the
+        address it was heard from]."""
         put(self.cache / "sessions" / ".heard", heard, sync=False)
         (self.cache / "sessions" / ".seen.old").unlink(missing_ok=True)
 
