@@ -1576,10 +1576,11 @@ def read(path: Path, limit: int) -> bytes:
     return read_with_owner(path, limit)[0]
 
 
-def names(directory: Path) -> list[str]:
-    """The names in a directory that are no dot-names, sorted; none if it is not there."""
+def names(directory: Path, files: bool = False) -> list[str]:
+    """The names in a directory that are no dot-names, of `files` no directories, sorted; none if it is not there."""
     try:
-        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+        with os.scandir(directory) as found:
+            return sorted(e.name for e in found if e.name[0] != "." and not (files and e.is_dir(follow_symlinks=False)))
     except FileNotFoundError:
         return []
 
@@ -2861,8 +2862,8 @@ class MasterTree:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(old.with_suffix(""), old)
 
-    def put_heard(self, heard: str) -> None:
-        """JSON: id -> [the newest `ts` of its session, when it was last heard, the nonces of that newest second, the
+    def put_heard(self, heard: list[bytes]) -> None:
+        """JSON, in parts: id -> [the newest `ts` of its session, when it was last heard, the nonces of that second, the
         address it was heard from]."""
         put(self.sessions / ".heard", heard, sync=False)
         (self.sessions / ".seen.old").unlink(missing_ok=True)
@@ -2885,7 +2886,7 @@ class MasterTree:
 # it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
 # cancels the job, does not remove what was returned.
 
-MAX_REQUEST = 16 << 20
+MAX_REQUEST, MAX_USERS = 16 << 20, 1 << 17  # bytes of a request, and of one that is not root's or the master's user's
 REMEMBERED = 500  # finished jobs of which something is kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 
@@ -2898,11 +2899,12 @@ def read_request(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        link = error.errno == errno.ELOOP
-        why = "it is a symbolic link, not a regular file" if link else f"it cannot be read: {error.strerror}"
-        raise Failure(f"{why}.") from None
+        link, why = error.errno == errno.ELOOP, f"it cannot be read: {error.strerror}."
+        raise Failure("it is a symbolic link, not a regular file." if link else why) from None
     if info.st_nlink != 1:
         raise Failure("it is not a regular file with one name.")
+    if info.st_uid not in (0, os.geteuid()) and len(raw) > MAX_USERS:
+        raise Failure(f"it has {len(raw)} bytes, and {MAX_USERS} are allowed to others than root.")
     try:
         request = checked_request(from_json(raw))
     except ValueError as error:
@@ -3070,7 +3072,7 @@ class Returns:
             return False
         return True
 
-    def ret_large(self, minion_id: str, load: Prepared, now: float) -> tuple[str, Path | None]:
+    def ret_large(self, minion_id: str, load: dict[str, Any], now: float) -> tuple[str, Path | None]:
         """`ret` of a large return, and the file that is written and has still to be synced, if there is one: the disk
         may be long in it, and nobody else needs to wait."""
         waits = set(self.dirty)  # jobs of which other returns came in this batch: `flush` syncs this one with them
@@ -3105,9 +3107,9 @@ class Jobs(Returns):
         self.outgoing: list[dict[str, Any]] = []
 
     def requests(self) -> list[str]:
-        """The names in jobs/new. Who looks at the keys after this, and before `take_requests`, has seen every key that
-        was accepted before its request was made."""
-        return names(self.tree.jobs / "new")
+        """The names in jobs/new, without directories where those of others stay in the way. Who looks at the keys after
+        this, and before `take_requests`, has seen every key that was accepted before its request was made."""
+        return names(self.tree.jobs / "new", files=os.geteuid() != 0)
 
     def take_requests(self, requests: Iterable[str], now: float) -> None:
         """Publish these files of jobs/new; what cannot be published goes to jobs/bad with the reason beside it."""
@@ -3404,7 +3406,7 @@ def revoke(jobs: Jobs, ids: set[str], now: float) -> None:
 
 FRESH = 300  # seconds: how far behind the newest `ts` of its session a request may be
 MAX_NONCES = 100_000
-SAVED_AT_ONCE = 1000  # minions of which is written down in one step when they were heard
+SAVED_AT_ONCE = 1000  # minions of which is written down in one step when they were heard; 50 nonces count as one
 
 
 class Sender:
@@ -3597,21 +3599,21 @@ class Peers:
         return self.heard.get(minion_id) or Heard()
 
     def saving(self) -> Iterator[None]:
-        """Remember across a restart what is needed to refuse repeats and to say when a minion was last heard; in steps
-        of a few milliseconds."""
+        """Remember, in steps, what a restart needs to refuse repeats and to say when a minion was last heard."""
         self.tree.part_seen()
-        ids, texts = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard], []
-        for start in range(0, len(ids), SAVED_AT_ONCE):
-            saved = {}
-            for minion_id in ids[start : start + SAVED_AT_ONCE]:
-                heard = self.heard.get(minion_id, Heard())
-                if peer := self.known.get(minion_id):
-                    heard.ts = peer.newest
-                    heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
-                saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
-            texts.append(to_json(saved)[1:-1])
-            yield
-        self.tree.put_heard(f"{{{', '.join(texts)}}}")
+        ids = [minion_id for minion_id in self.tree.accepted() if minion_id in self.heard]
+        texts, saved, weight = list[bytes](), dict[str, Any](), 0
+        for number, minion_id in enumerate(ids, 1):
+            heard = self.heard.get(minion_id, Heard())
+            if peer := self.known.get(minion_id):
+                heard.ts, weight = peer.newest, weight + len(peer.nonces) // 50
+                heard.nonces = [nonce.hex() for nonce, ts in peer.nonces.items() if ts == peer.newest]
+            saved[minion_id] = (heard.ts, heard.when, heard.nonces, heard.address)
+            if weight + len(saved) >= SAVED_AT_ONCE or number == len(ids):
+                texts.append((b", " if texts else b"{") + to_json(saved)[1:-1].encode())
+                saved, weight = {}, 0
+                yield
+        self.tree.put_heard([*(texts or [b"{"]), b"}"])
 
 
 # ---- 17. The shared key ---------------------------------------------------------------------------------------------
@@ -4003,15 +4005,15 @@ MAX_PING = 1024
 MAX_EVENT, MAX_EVENTS, MAX_TAG = 1 << 20, 1000, 256  # of one request's events: bytes of data, number; of a tag: letters
 LARGE, MANY = 1 << 17, 10_000  # bytes of a request, and bytes of it that may begin a part, that are opened at once
 MAX_OPENING, OPENING_BYTES = 1000, 256 << 20  # larger requests of one minion that wait, and bytes of those of all
-MAX_UNDER_WAY = 16  # requests of one minion that take several steps
+MAX_UNDER_WAY, MAX_PAUSE = 16, 0.01  # requests of one minion that take several steps; seconds between two steps
 HIGH = bytes(range(128, 256))
 AES, PRIVATE, ACK = "aes", "private", "ack"
 
 
 class Request(NamedTuple):
     """A row of the table of requests: the handler (peer, load, now) -> object, or a generator that returns it, and how
-    its reply is sealed: AES in the session box; PRIVATE under a key of its own; ACK None in the session box, once the
-    jid it gave is on disk."""
+    its reply is sealed: AES in the session box, which a memoryview is already; PRIVATE under a key of its own; ACK None
+    in the session box, once the jid it gave is on disk."""
 
     handler: Callable[[Peer, dict[str, Any], float], Any]
     seal: str = AES
@@ -4195,13 +4197,18 @@ class MasterProtocol:
             return Reply(asked.envelope, pack(peer.crypticle.dumps(None, load["nonce"])), result)
         if request.seal == PRIVATE:
             return Reply(asked.envelope, self._private(peer, asked.message, load["nonce"], result))
-        return Reply(asked.envelope, pack(peer.crypticle.dumps(result, load["nonce"])))
+        sealed = isinstance(result, memoryview)  # by a process apart, for it is large
+        return Reply(asked.envelope, bytes(result) if sealed else pack(peer.crypticle.dumps(result, load["nonce"])))
 
-    def go_on(self, now: float) -> list[Reply]:
-        """One more step of each request under way, unless who has asked is accepted no more; gives what is answered."""
-        asked, self.under_way = self.under_way, collections.deque()
-        known = [each for each in asked if self.peers.known.get(each.peer.id) is each.peer]
-        return [reply for each in known if (reply := self._safely(each.envelope, self._answer, each, now))]
+    def go_on(self, now: float, enough: Callable[[], bool] = bool) -> list[Reply]:
+        """One more step of each request under way, until it is `enough`: the others are first the next time. Those of
+        who is accepted no more are dropped. Gives what is answered."""
+        self.pause, replies = MAX_PAUSE, list[Reply | None]()
+        for _ in itertools.takewhile(lambda _: not enough(), range(len(self.under_way))):
+            each = self.under_way.popleft()
+            if self.peers.known.get(each.peer.id) is each.peer:
+                replies.append(self._safely(each.envelope, self._answer, each, now))
+        return [reply for reply in replies if reply]
 
     def _private(self, peer: Peer, message: dict[str, Any], nonce: str, result: Any) -> bytes:
         """A reply under a key of its own, sealed to the minion's public key and signed: what `_pillar` gets.
@@ -4227,10 +4234,12 @@ class MasterProtocol:
         if "return" not in load or "jid" not in load:
             raise PayloadError("a return without jid or return")
         self._check_signature(peer, load)
-        return self.jobs.ret(peer.id, load, now)
+        late = self.jobs.late.unread(self.jobs, load)
+        return self._ret_large(peer, load, now) if late else self.jobs.ret(peer.id, load, now)
 
-    def _ret_large(self, peer: Peer, load: Prepared, now: float) -> Generator[float, None, str]:
-        """The same in steps."""
+    def _ret_large(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, str]:
+        """The same in steps: it is large, or late for a job that is."""
+        yield from self.jobs.late.reading(self.jobs, load)
         jid, written = self.jobs.ret_large(peer.id, load, now)
         if written:
             yield from packed_leaf("apart", "master").synced(written)
@@ -4270,9 +4279,9 @@ class MasterProtocol:
             except PayloadError as error:
                 log.warning("the event %s of %s is not taken: %s", tag, peer.id, error)
                 continue
-            place = tag.split("/")  # salt/job/JID/prog/ID…: of a job that runs
-            of_job = place[:2] == ["salt", "job"] and place[3:5] == ["prog", peer.id]
-            if of_job and not self.jobs.progress(peer.id, place[2], said["data"], now):
+            found = re.fullmatch("salt/job/([0-9]+)/prog/([^/]+)(/stream|/[0-9]+)?", tag)  # of a job that runs
+            of_job = found is not None and found[2] == peer.id
+            if found and of_job and not self.jobs.progress(peer.id, found[1], said["data"], now):
                 continue
             left -= size
             self._told[peer.id] += size
@@ -4327,7 +4336,7 @@ class Master:
     STORM = 100  # keys that move between two looks
     SETTLED = 60.0  # seconds after a start in which minions find their way back: then who has no connection is gone
     PUBLISHED = 20  # publications in one step
-    REQUESTS = 20  # files of jobs/new that are taken in one look
+    REQUESTS_SECONDS = 0.02  # in which files of jobs/new are taken in one look
     EVENTS, EVENTS_SECONDS = 250, 0.02  # that are told at once, and how long in one step
     UNTOLD = 50_000  # events that may wait for the next step
     AGAIN = 10.0  # seconds: publications younger than this are sent again when the shared key is renewed
@@ -4341,12 +4350,11 @@ class Master:
         become(opts["user"], [self.tree.cache, self.tree.pki])
         self.listener = packed_leaf("transports", opts["transport"]).Listener(opts)
         self.tree.prepare(opts["keysize"])
-        now = time.time()
         self.peers = Peers(opts, self.tree)
         self.jobs = Jobs(self.tree, opts, lambda minion_id: self.peers.last(minion_id).when)
         key = read_private_key(self.tree.pki / "master.pem", opts["key_pass"])
         self.protocol = MasterProtocol(opts, self.tree, key, self.peers, self.jobs)
-        self.protocol.prepare(now)
+        self.protocol.prepare(time.time())
         self.admission = self.protocol.admission
         self.peers.gone = self.listener.forget
         for heard in self.peers.heard.values():
@@ -4410,7 +4418,8 @@ class Master:
 
     def go_on(self) -> None:
         """Take the next step of what is under way."""
-        self.answer(self.protocol.go_on(time.time()))
+        until = time.monotonic() + self.BATCH_SECONDS
+        self.answer(self.protocol.go_on(time.time(), lambda: time.monotonic() > until))
 
     def answer(self, replies: list[Reply]) -> None:
         """Bring to the disk what these replies vouch for, and then send them."""
@@ -4422,8 +4431,7 @@ class Master:
     def connections(self) -> None:
         """Once a second: hang up on whoever takes too long, and say which minions have come and gone."""
         self.listener.tick()
-        if self.listener.changed:
-            self.come_and_gone()
+        self.come_and_gone() if self.listener.changed else self.work()
 
     def come_and_gone(self) -> None:
         """Say which minions have come and gone since the last time."""
@@ -4433,7 +4441,7 @@ class Master:
         new, lost = sorted(self.present - before), sorted(before - self.present)
         settled = time.monotonic() > self._began + self.SETTLED
         self.jobs.gone = (addresses.keys() if settled else self.jobs.gone | set(lost)) - self.present
-        self.jobs.came(new)
+        self.jobs.came(sorted({*new, *self.listener.arrived() & self.present}))
         for minion_id in lost:
             log.info("%s is down: it has no connection any more", minion_id)
         if self.opts["presence_events"] and (new or lost):
@@ -4454,11 +4462,7 @@ class Master:
 
     def rung(self) -> None:
         """The doorbell: look now, or in a moment if we have just looked; looking takes a third of the time at most."""
-        wait = self._look_again - time.monotonic()
-        if wait > 0:
-            self.loop.at("look", wait, self.look)
-        else:
-            self.look()
+        self.loop.at("look", max(0.0, self._look_again - time.monotonic()), self.look)
 
     def look(self) -> None:
         """What the trees say now: keys that moved, jobs that came or went."""
@@ -4471,12 +4475,13 @@ class Master:
         if self.admission.revoked:
             revoke(self.jobs, self.admission.revoked, now)
             self.admission.revoked.clear()
-        self.jobs.take_requests(requests[: self.REQUESTS], now)
-        if len(requests) > self.REQUESTS:
+        until = time.monotonic() + self.REQUESTS_SECONDS
+        while requests and time.monotonic() < until:
+            self.jobs.take_requests([requests.pop(0)], now)
+        if requests:
             self.loop.at("look", 0, self.look)
         self.work()
-        ended = time.monotonic()
-        self._look_again = ended + 2 * (ended - began)
+        self._look_again = 3 * time.monotonic() - 2 * began
 
     def work(self) -> None:
         """What follows from requests and looks: publications, the jobs' deadlines, events, held requests in slices."""
@@ -4899,7 +4904,7 @@ class MinionProtocol:
         if not isinstance(outer, dict) or "load" not in outer:
             raise PayloadError("not an answer to _auth")
         if isinstance(outer["load"], dict):  # unsigned: `bad enc algo`, or anybody's invention
-            self.why = f"the master, or somebody in between, answers {outer['load'].get('ret')!r}, unsigned"
+            self.why = f"the master, or somebody in between, answers {outer['load'].get('ret')!r:.99}, unsigned"
             return KEY_REFUSED
         signed = as_bytes(outer["load"])
         inner = unpack(signed)

@@ -77,6 +77,16 @@ PROMISES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     (
         STRANGER,
+        "thousands keep nobody waiting: who is late goes in steps, whose place is taken is known, the proven are first",
+        (
+            "test_listener_crowds::test_who_is_late_is_hung_up_on_in_steps",
+            "test_listener_crowds::test_whose_place_is_taken_is_found_without_a_search",
+            "test_listener_crowds::test_the_block_that_has_most_is_known",
+            "test_listener_crowds::test_what_the_proven_say_does_not_wait_for_a_crowd",
+        ),
+    ),
+    (
+        STRANGER,
         "no bytes do anything else than events or an end",
         ("test_zmtp::test_no_bytes_do_anything_else_than_events_or_wrong",),
     ),
@@ -177,6 +187,27 @@ PROMISES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     (
         MINION,
+        "what has many steps, and large answers, keep nobody waiting",
+        (
+            "test_fileserver::test_work_goes_on_for_some_time_and_then_with_those_who_were_not_reached",
+            "test_fileserver::test_a_large_listing_is_sealed_apart",
+            "test_mine::test_the_mine_of_many_minions_is_read_in_steps",
+            "test_mine::test_what_is_large_is_sealed_apart",
+            "test_jobs::test_a_large_job_is_read_in_steps_for_a_late_return",
+            "test_promises::test_who_has_asked_much_counts_as_more_of_the_minions_that_are_saved_at_once",
+        ),
+    ),
+    (
+        MINION,
+        "what it says of its jobs stops no command and sets off no hook of another's",
+        (
+            "test_jobs::test_the_first_line_of_a_minions_own_job_has_what_a_job_has",
+            "test_rollouts::test_what_a_minion_tells_of_a_job_cannot_look_like_anything_else",
+            "test_operators::test_a_hash_of_no_length_is_a_sentence",
+        ),
+    ),
+    (
+        MINION,
         "nobody waits for the programs of another's pillar",
         ("test_pillar_live::test_nobody_waits_for_the_programs_of_another_minions_pillar",),
     ),
@@ -217,6 +248,22 @@ PROMISES: list[tuple[str, str, tuple[str, ...]]] = [
         USER,
         "expressions of others than root that may take long are refused",
         ("test_target::test_expressions_of_others_than_root_are_refused_where_they_may_take_long",),
+    ),
+    (
+        USER,
+        "requests of others than root are small, and what is no file is in nobody's way",
+        (
+            "test_jobs::test_bytes_of_a_request_of_others_than_root",
+            "test_jobs::test_a_directory_of_another_user_is_in_nobodys_way",
+        ),
+    ),
+    (
+        USER,
+        "what root takes from a master of another user lies where it was made",
+        (
+            "test_operators::test_what_root_takes_from_a_master_of_another_user_lies_where_it_was_made",
+            "test_operators::test_what_root_lays_down_for_a_master_of_another_user_lies_where_it_was_made",
+        ),
     ),
     (
         USER,

@@ -5,14 +5,15 @@ import hashlib
 import os
 import socket
 import stat
+import time
 import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from in_memory import Site
+from leaves import APART, MASTER_OPTIONS, wire
 from leaves import FILES as LEAF
-from leaves import MASTER_OPTIONS, wire
 from odd import ODD, untraced
 
 import saltlite
@@ -570,6 +571,45 @@ def test_requests_of_one_minion_that_are_under_way(tmp_path, more):
     while site.master.under_way:
         replies += site.master.go_on(site.now)
     assert {reply.envelope for reply in replies if reply} == {*range(most + more), "other"}
+
+
+def test_work_goes_on_for_some_time_and_then_with_those_who_were_not_reached(tmp_path):
+    """Each step is short, and there may be hundreds of them."""
+    site, reached = Site(tmp_path), []
+    write(tmp_path / "srv/salt", {f"f{number}": bytes(4 * LEAF.HASHED_AT_ONCE) for number in range(3)})
+    minion = site.joined("m")
+    for number in range(3):
+        request = minion.request({"cmd": "_file_hash"} | load(f"f{number}"), site.now)
+        assert site.master.receive(number, request, site.now) is None
+    for _ in range(4):
+        turns = iter([False, True])
+        assert site.master.go_on(site.now, lambda turns=turns: next(turns)) == []
+        reached.append(site.master.under_way[-1].envelope)
+    assert reached == [0, 1, 2, 0] and site.master.pause <= saltlite.MAX_PAUSE
+    assert site.master.go_on(site.now, lambda: True) == [] and len(site.master.under_way) == 3
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_large_listing_is_sealed_apart(tmp_path, monkeypatch, more):
+    site = Site(tmp_path)
+    names = [f"f{number}" for number in range(10)]
+    write(tmp_path / "srv/salt", dict.fromkeys(names, b""))
+    minion = site.joined("m")
+    monkeypatch.setattr(APART, "SEALED_AT_ONCE", sum(map(len, names)) + more)
+    forks, fork = [], os.fork
+    monkeypatch.setattr(os, "fork", lambda: forks.append(fork()) or forks[-1])
+    assert site.ask(minion, {"cmd": "_file_list", "saltenv": "base"}) == names
+    assert len(forks) == (more < 0)
+
+
+def test_a_name_that_is_not_there_is_not_held_against_expressions(root):
+    """Which may take long for what a minion asks for: this one goes through it from each of its letters."""
+    server = server_of(root, file_ignore_regex=[r".*.*\.bak$"])
+    began = time.thread_time()
+    assert server.find(None, load("a" * 4000), NOW)["path"] == ""
+    assert time.thread_time() - began < 5, "it takes minutes"
+    write(root, {"x.bak": b"", "x": b""})
+    assert server.find(None, load("x.bak"), NOW)["path"] == "" != server.find(None, load("x"), NOW)["path"]
 
 
 def test_work_for_who_is_accepted_no_more_ends(tmp_path):

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from crash import crashes
 from in_memory import JID, KEYS, Site
-from leaves import RETENTION, RETURNS
+from leaves import RETENTION, RETURNS, JobFiles
 
 import saltlite
 
@@ -312,6 +312,32 @@ def test_the_owner_of_a_request_decides_what_it_may(tmp_path, acl, fun, allowed)
     assert [load["user"] for load in site.jobs.outgoing] == (["daemon"] if allowed else [])
 
 
+@pytest.mark.parametrize("owner", [0, 1])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_bytes_of_a_request_of_others_than_root(tmp_path, owner, more):
+    """Whoever may write into jobs/new could have the master read 16 MB of small parts, which takes it a second."""
+    site = Site(tmp_path, publisher_acl={"daemon": [".*"]})
+    site.joined("m")
+    path, text = site.tree.jobs / "new" / JID, json.dumps({"tgt": "*", "fun": "test.ping"})
+    path.write_text(text + " " * (saltlite.MAX_USERS + more - len(text)))
+    os.chown(path, owner, owner)
+    site.jobs.take_requests(site.jobs.requests(), site.now)
+    assert bool(site.jobs.outgoing) == (owner == 0 or more <= 0)
+
+
+def test_a_directory_of_another_user_is_in_nobodys_way(tmp_path, monkeypatch):
+    """Who is not root cannot move it out of jobs/new; it would be refused at each look, before all that sort behind."""
+    site = Site(tmp_path)
+    site.joined("m")
+    new = site.tree.jobs / "new"
+    (new / "0").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    (new / JID).write_text(json.dumps({"tgt": "*", "fun": "test.ping"}))
+    assert site.jobs.requests() == [JID]
+    site.jobs.take_requests(site.jobs.requests(), site.now)
+    assert [load["jid"] for load in site.jobs.outgoing] == [JID] and os.listdir(new) == ["0"]
+
+
 def of_daemon(site, **request):
     """What becomes of a request of the user daemon: '' if it is published, else why not."""
     path = site.tree.jobs / "new" / JID
@@ -495,6 +521,17 @@ def test_what_a_minion_runs_by_itself_is_kept_under_its_own_name_only(site):
     assert '"mine"' in lines and '"again"' not in lines and '"user": "minion:m"' in lines
 
 
+@pytest.mark.parametrize("fun", ["x.y", ["x.y", "x.z"], [], 5, None, {"a": 1}, ["x.y", 5], [["x"]], b"\xff"], ids=repr)
+@pytest.mark.parametrize("arg", [[1], 5, None, {"a": 1}, "text"], ids=repr)
+def test_the_first_line_of_a_minions_own_job_has_what_a_job_has(site, fun, arg):
+    """Every command that lists jobs reads it, and would stop at another form."""
+    site.jobs.ret("m", ret(jid="req", fun=fun, fun_args=arg), site.now)
+    (job,) = JobFiles(site.tree.jobs).newest(own=True)
+    header = JobFiles(site.tree.jobs).header(job)
+    good = fun if isinstance(fun, str) or fun in (["x.y", "x.z"], []) else ""
+    assert (header["fun"], header["arg"]) == (good, arg if isinstance(arg, list) else [arg])
+
+
 def test_the_longest_id_can_return_too(site):
     site.jobs.ret("a" * 253, ret(jid="req"), site.now)
     assert len(files(site.tree.jobs / "done")) == 1
@@ -559,7 +596,35 @@ def test_who_has_returned_to_a_forgotten_job_is_found_whatever_was_returned(tmp_
             lines.append(saltlite.return_line(name, {"return": value, "retcode": 0}, 1.0))
         lines.append({"event": "silent", "id": "web6"})
         (tmp_path / "job").write_text("".join(saltlite.to_json(line) + "\n" for line in lines))
-        assert RETURNS.returned(tmp_path / "job") == {"m", longest, "n"}
+        found = set()
+        assert len(list(RETURNS.returned(tmp_path / "job", found))) == -(
+            -os.stat(tmp_path / "job").st_size // RETURNS.PIECE
+        )
+        assert found == {"m", longest, "n"}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_large_job_is_read_in_steps_for_a_late_return(site, monkeypatch, more):
+    """Its file may have the returns of ten thousand; and each counts once, whoever else comes meanwhile."""
+    minions = [site.joined(name, key) for key, name in enumerate("mno")]
+    site.submit(JID, tgt="*", fun="test.ping")
+    site.ask(minions[2], ret("x" * 1000))
+    while JID in site.jobs.active:
+        site.now += 1
+        site.jobs.tick(site.now)
+        site.jobs.flush()
+    monkeypatch.setattr(RETURNS, "PIECE", os.stat(site.jobs.path(JID, "done")).st_size - more)
+    monkeypatch.setattr(RETURNS, "PIECES_AT_ONCE", 1)
+    site.start()
+    replies = []
+    for number, minion in enumerate([*minions, minions[0]]):
+        site.now += 1
+        replies.append(site.master.receive(number, minion.request(ret("late"), site.now), site.now))
+    assert len(site.master.under_way) == (4 if replies[0] is None else 0) and (replies[0] is None) == (more > 0)
+    while site.master.under_way:
+        replies += site.master.go_on(site.now)
+    assert sorted(reply.envelope for reply in replies if reply) == [0, 1, 2, 3]
+    assert [line["id"] for line in site.lines(JID)[1] if line["event"] == "ret"] == ["o", "m", "n"]
 
 
 @pytest.mark.parametrize("size", [1, RETURNS.PIECE - 1, RETURNS.PIECE, RETURNS.PIECE + 1, 2 * RETURNS.PIECE])

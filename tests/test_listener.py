@@ -571,7 +571,7 @@ def empty(listener):
     incoming = listener.incoming
     assert set(incoming.bytes.values()) == {0} and not any(incoming.partial.values()) and not incoming.holds
     assert not listener.minions and not listener.subscribers and not listener._unsent_bytes
-    kept = (incoming.paused, listener._unsent, listener._beating, listener._crowd)
+    kept = (incoming.paused, listener._unsent, listener._beating, listener._crowds)
     assert not any(kept) and not any(listener._standing.values()) and not any(listener._more.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from in_memory import Site
-from leaves import MINE
+from leaves import APART, MINE
 
 import saltlite
 from saltlite import CommandExecutionError
@@ -514,3 +514,35 @@ def test_config_get_looks_into_the_pillar(site):
     run = Run(site, site.joined("m1"), {"only": {"here": 1}, "os": "of the pillar"})
     assert run("config.get", "only:here") == 1
     assert run("config.get", "os") == "Debian"
+
+
+def test_the_mine_of_many_minions_is_read_in_steps(site, monkeypatch):
+    """A fleet has as many files as minions, and each may be of a mebibyte: others have their turn in between."""
+    minions = [site.joined(f"m{number}", number) for number in range(3)]
+    for minion in minions:
+        put(site, minion, f=minion.id)
+    monkeypatch.setattr(MINE, "STEP", 0.0)
+    request = minions[0].request({"cmd": "_mine_get", "tgt": "*", "fun": "f"}, site.now)
+    assert site.master.receive(b"e", request, site.now) is None
+    steps = 1
+    while not (replies := site.master.go_on(site.now)):
+        steps += 1
+    assert steps == len(minions)
+    assert minions[0].reply(replies[0].data) == {minion.id: minion.id for minion in minions}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_what_is_large_is_sealed_apart(site, monkeypatch, more):
+    """To seal what the mine of a fleet may be takes a tenth of a second; and nothing that is kept of it is changed."""
+    m1, m2 = site.joined("m1"), site.joined("m2", 1)
+    value = {"a": ["x" * 200, {"b": 1}]}
+    for minion in (m1, m2):
+        put(site, minion, f=value, g=value)
+    monkeypatch.setattr(APART, "SEALED_AT_ONCE", 2 * len(saltlite.pack(value)) + more)
+    forks, fork = [], os.fork
+    monkeypatch.setattr(os, "fork", lambda: forks.append(fork()) or forks[-1])
+    for _ in range(2):
+        assert get(site, m1) == {"m1": value, "m2": value}
+        assert len(forks) == (more < 0)
+        forks.clear()
+    assert get(site, m1, "*", "f,g") == {name: {"m1": value, "m2": value} for name in "fg"} and len(forks) == 1

@@ -59,6 +59,15 @@ def test_an_odd_publish_port_is_the_usual_one(site, port, wanted):
     assert minion.auth_reply(signed(site, fields)) == saltlite.GOT_CREDENTIALS and minion.publish_port == wanted
 
 
+def test_what_is_said_of_an_unsigned_answer_is_short(site):
+    """It goes into the log, and anybody in between may send 256 MB of it again and again."""
+    minion = site.minion("m")
+    minion.auth_request()
+    for value in ("x" * 100_000, ["x" * 1000] * 100, {"x" * 100_000: 1}):
+        assert minion.auth_reply(pack({"enc": "clear", "load": {"ret": value}})) == saltlite.KEY_REFUSED
+        assert len(minion.why) < 200
+
+
 def test_credentials_of_one_auth_answer_no_other(site):
     minion = site.minion("m")
     old = pack(reply(site, minion))

@@ -154,9 +154,8 @@ def test_the_tree_is_closed_when_the_option_is_empty_and_no_master_is_seen_by_a_
         shutil.rmtree(top)
 
 
-def test_a_look_takes_few_requests_and_the_next_one_goes_on(fleet):
-    most = saltlite.Master.REQUESTS
-    for number in range(most + 1):
+def test_a_look_takes_some_requests_and_the_next_one_goes_on(fleet):
+    for number in range(100):
         fleet.request(f"many-{number}", tgt="nobody", fun="test.ping")
     until(lambda: not [name for name in os.listdir(fleet.jobs / "new") if name.startswith("many-")])
 
@@ -360,8 +359,9 @@ def site(tmp_path):
 def test_an_offer_is_for_those_its_job_was_meant_by(site):
     good = {"cmd": "_offered", "jid": JID, "name": NAME, "file": "0", "loc": 0}
     assert site.ask(site.m, good) == {"data": "content"}
-    assert site.ask(site.m, good | {"loc": 7}) == {"data": ""}
+    assert site.ask(site.m, good | {"loc": 7}) == site.ask(site.m, good | {"loc": offers.MAX_LOC - 1}) == {"data": ""}
     bad = [{"file": "1"}, {"file": "../0"}, {"file": "00"}, {"loc": -1}, {"loc": "0"}, {"name": "0" * 32}, {"jid": "1"}]
+    bad += [{"loc": offers.MAX_LOC}, {"loc": 2**64 - 1}]
     for wrong in [*bad, {"jid": JID[:-1] + "9"}, {"jid": JID[:-1] + "8"}, {"file": None}]:
         assert "why" in site.ask(site.m, good | wrong), wrong
     assert "why" in site.ask(site.n, good)
@@ -453,6 +453,49 @@ def test_what_root_lays_down_for_a_master_of_another_user_lies_where_it_was_made
     with pytest.raises(OSError):
         copy.place()
     assert (tmp_path / "secret").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("minion_id", ["web1", "../secret", "/secret", "."])
+def test_what_root_takes_from_a_master_of_another_user_lies_where_it_was_made(fleet, tmp_path, monkeypatch, minion_id):
+    """Who has taken over the master owns these directories, and writes the ids of those that have returned."""
+    secret, cache = tmp_path / "secret", tmp_path / "cache"
+    (secret / "web1").mkdir(parents=True)
+    text = saltlite.to_json({"path": "f", "mode": 0o644, "file": "0", "hash": saltlite.sha256(b"x").hex(), "size": 1})
+    for name, content in (("manifest", text), ("0", "x")):
+        for directory in (secret, secret / "web1"):
+            (directory / name).write_text(content)
+    cache.mkdir()
+    args = argparse.Namespace(
+        config_dir=str(fleet.conf), tgt="*", tgt_type="glob", dest=str(tmp_path / "out"), source=["/f"], timeout=None
+    )
+    copy = cp.Copy(argparse.Namespace(**vars(args), max_files=10, max_size=1000))
+    monkeypatch.setattr(copy.client, "check_master", lambda: None)
+    monkeypatch.setattr(copy.client, "cache", cache)
+    given = minion_id.replace("/secret", str(secret)) if minion_id[0] == "/" else minion_id
+
+    def lines(*asked):
+        os.rename(copy.offer, cache / "moved")
+        os.symlink(secret, copy.offer)
+        yield {"event": "new", "minions": ["web1"]}
+        yield {"event": "ret", "id": given, "return": {"hash": saltlite.sha256(text.encode()).hex()}, "retcode": 0}
+
+    monkeypatch.setattr(copy, "run", lines)
+    copy.fetch()
+    assert sorted(os.listdir(secret)) == ["0", "manifest", "web1"] and len(os.listdir(secret / "web1")) == 2
+    assert os.listdir(tmp_path / "out") == [] and not copy.files
+
+
+def test_a_hash_of_no_length_is_a_sentence(fleet, tmp_path, monkeypatch):
+    """A minion says by which kind of hash its file is to be compared."""
+    (tmp_path / "file").write_text("text")
+    args = argparse.Namespace(
+        config_dir=str(fleet.conf), tgt="*", tgt_type="glob", dest="/x", source=[], timeout=None, no_compression=True
+    )
+    copy = cp.Copy(args)
+    said = {"cp.recv_chunked": True, "cp.hash_file": {"hash_type": "shake_128", "hsum": ""}}
+    monkeypatch.setattr(copy, "returns", lambda fun, *given: {"web1": said[fun]})
+    (source,) = cp.sources([str(tmp_path / "file")])
+    assert copy.send_one(source, "/x", "*", "glob") == {"web1": "its hash is not known: shake_128"}
 
 
 @root_only

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from in_memory import Site
+from leaves import MINE
 from roots import GRAINS, TOP, Roots, write
 
 import saltlite
@@ -233,7 +234,10 @@ def test_a_minions_words_are_data_in_what_functions_give(compiled):
     assert found == {"_errors": [SAFE]} or set(found) == {"a"}
 
 
-def test_the_mine_answers_with_what_this_minion_may_get(tmp_path):
+@pytest.mark.parametrize("seconds", [MINE.STEP, 0.0])
+def test_the_mine_answers_with_what_this_minion_may_get(tmp_path, monkeypatch, seconds):
+    """Where it takes more than a step of the loop, the pillar is compiled apart."""
+    monkeypatch.setattr(MINE, "STEP", seconds)
     ask = "[salt['saltutil.runner']('mine.get', '*', 'net.ip'), salt['mine.get']('*', 'net.ip')]|unique|first|json"
     write(tmp_path / "srv/pillar", sls(ask))
     site = Site(tmp_path, mine_get={"web.*": ["net.*"]})
@@ -243,6 +247,8 @@ def test_the_mine_answers_with_what_this_minion_may_get(tmp_path):
     site.ask(db, {"cmd": "_mine", "data": {"own": {"__data__": 1, "__saltmine_acl__": 1, "allow_tgt": "db*"}}})
     assert site.ask(web, {"cmd": "_pillar", "grains": GRAINS}) == {"a": {"db1": "10.2 x: y", "web1": "10.1"}}
     assert site.ask(db, {"cmd": "_pillar", "grains": GRAINS}) == {"a": {}}
+    apart = site.master.requests["_pillar"].handler.__self__.apart
+    assert apart == (set() if seconds else {"web1", "db1"})
 
 
 def test_made_up_options_are_there_and_private_ones_not(compiled):

@@ -162,6 +162,17 @@ def test_minions_that_are_saved_at_once(site, monkeypatch, more, steps):
     assert site.tree.heard() == {f"m{n}": [n, 1.5, ["0" * 32], "192.0.2.1"] for n in range(3 + more)}
 
 
+@pytest.mark.parametrize("nonces, steps", [(99, 1), (100, 2)])
+def test_who_has_asked_much_counts_as_more_of_the_minions_that_are_saved_at_once(site, monkeypatch, nonces, steps):
+    """Ten of a hundred thousand nonces each had taken one step of 450 ms."""
+    monkeypatch.setattr(saltlite, "SAVED_AT_ONCE", 3)
+    for key, name in enumerate("ab"):
+        site.joined(name, key)
+        site.peers.known[name].nonces = {os.urandom(16): site.peers.known[name].newest for _ in range(nonces)}
+    assert len(list(site.peers.saving())) == steps
+    assert [len(kept) for _, _, kept, *_ in site.tree.heard().values()] == [nonces] * 2
+
+
 def test_a_full_disk_leaves_no_half_line_before_the_next_one(site):
     path = site.tree.cache / "sessions/.seen"
     site.peers.note()

@@ -432,6 +432,17 @@ def test_nobody_tells_of_jobs_that_are_not_its_own(site):
     assert not lines(site, "progress")
 
 
+@pytest.mark.parametrize("end", ["", "/7", "/stream", "/ret/other", "/new", "/7/8", "/x"])
+def test_what_a_minion_tells_of_a_job_cannot_look_like_anything_else(site, end):
+    """A hook of salt/job/*/ret/* would take it for the return of another: in its glob a * also means slashes."""
+    minion = site.joined("m")
+    submit(site)
+    tag, data = f"salt/job/{JID}/prog/m{end}", {"ret": {"name": "vim", "result": True, "__run_num__": 1}, "len": 3}
+    site.ask(minion, {"cmd": "_minion_event", "tag": tag, "data": data})
+    (event,) = [tag for tag, data in site.master.events if data.get("id") == "m" and "salt/job" in tag]
+    assert event == (tag if end in ("", "/7", "/stream") else f"salt/minion/m/custom/{tag}")
+
+
 @pytest.mark.parametrize("more, said", [(-1, False), (0, False), (1, True)])
 def test_progress_is_bounded(site, monkeypatch, more, said):
     minion = site.joined("m")

@@ -40,6 +40,7 @@ from saltlite import (
     say,
     to_json,
     token,
+    valid_id,
     write_all,
 )
 from saltlite import client as client_class
@@ -308,7 +309,7 @@ class Copy:
             for minion_id, said in self.returns("cp.hash_file", {"path": place}, good, "list").items():
                 said = said if isinstance(said, dict) else {"hash_type": printable(str(said)[:200])}
                 kind = str(said.get("hash_type"))
-                if kind not in hashlib.algorithms_guaranteed:
+                if kind not in hashlib.algorithms_guaranteed or not hashlib.new(kind).digest_size:  # shake_128 has none
                     answered[minion_id] = f"its hash is not known: {kind}"
                     continue
                 if kind not in digests:
@@ -365,9 +366,22 @@ class Copy:
             for line in self.run("cp.send_files", {}, arg, self.target.tgt, self.target.tgt_type):
                 if line["event"] == "new":
                     self.wanted = len(line["minions"])
-                elif line["event"] == "ret":
-                    self.results[line["id"]] = self.take(line, place / line["id"], dest / line["id"])
-                    shutil.rmtree(place / line["id"], ignore_errors=True)
+                elif line["event"] == "ret" and valid_id(line["id"]):  # it is going to be a name here
+                    with self.stage(line["id"]) as stage:
+                        self.results[line["id"]] = self.take(line, stage, dest / line["id"])
+
+    @contextlib.contextmanager
+    def stage(self, minion_id: str) -> Iterator[Path]:
+        """The directory of what a minion has sent, by a name that no link leads elsewhere; it is removed in the end."""
+        fd = -1
+        try:
+            with contextlib.suppress(OSError):  # it has sent nothing
+                fd = os.open(minion_id, DIRECTORY, dir_fd=self.room)
+            yield Path(f"/proc/self/fd/{fd}")
+        finally:
+            if fd >= 0:
+                os.close(fd)
+            shutil.rmtree(f"/proc/self/fd/{self.room}/{minion_id}", ignore_errors=True)
 
     def take(self, line: dict[str, Any], stage: Path, target: Path) -> dict[str, Any]:
         """Move what a minion has sent to its place: {path: True, or why not}."""

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from saltlite import RACY, MasterTree, Peer, Request, constant, options_of
+from saltlite import RACY, MasterTree, Peer, Request, constant, options_of, packed_leaf
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 LISTING_AGE = 1.0  # seconds a listing is good for: a thousand minions ask at once
@@ -64,7 +64,7 @@ def open_beneath(root: str, path: str, flags: int = LEAF) -> int:
     return fd
 
 
-Steps = Generator[None, None, Any]  # yields where others may have their turn, and returns the reply
+Steps = Generator[Any, None, Any]  # yields where others may have their turn, and returns the reply
 Place = tuple[str, str]  # one of the real roots, and a path below it on which there is no link
 Listed = tuple[str, Place | None, str]  # a name, its place if it is a directory, its target if it is a link
 
@@ -117,13 +117,13 @@ class Requests:
         return sorted(self.opts["file_roots"])
 
     def file_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
-        return self._chosen((yield from self._listing(load, now)).files, load)
+        return (yield from self._told(peer, load, (yield from self._listing(load, now)).files))
 
     def dir_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
-        return self._chosen((yield from self._listing(load, now)).dirs, load)
+        return (yield from self._told(peer, load, (yield from self._listing(load, now)).dirs))
 
     def empty_dirs(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
-        return self._chosen((yield from self._listing(load, now)).empty_dirs, load)
+        return (yield from self._told(peer, load, (yield from self._listing(load, now)).empty_dirs))
 
     def symlink_list(self, peer: Peer, load: dict[str, Any], now: float) -> Steps:
         links = (yield from self._listing(load, now)).links
@@ -194,7 +194,7 @@ class Requests:
                 os.close(found.fd)
 
     def _find(self, rel: str, roots: Sequence[str]) -> Found | None:
-        if not rel or self._ignored(rel):
+        if not rel:
             return None
         places = [os.path.realpath(root) for root in roots]
         for root, place in zip(roots, places, strict=True):
@@ -206,7 +206,8 @@ class Requests:
                     raise
                 continue
             info = os.fstat(fd)
-            if stat.S_ISREG(info.st_mode):
+            # only what is there is held against the operator's expressions: a name of a minion's could take them long
+            if stat.S_ISREG(info.st_mode) and not self._ignored(rel):
                 return Found(fd, f"{root}/{rel}", f"{base}/{path}", rel, info)
             os.close(fd)
         return None
@@ -245,6 +246,11 @@ class Requests:
         return digest.hexdigest()
 
     # all files
+
+    def _told(self, peer: Peer, load: dict[str, Any], paths: Iterable[str]) -> Steps:
+        """The paths that are asked for, as an answer."""
+        chosen = self._chosen(paths, load)
+        return (yield from packed_leaf("apart", "master").sealed(peer, load, chosen, sum(map(len, chosen))))
 
     @staticmethod
     def _chosen(paths: Iterable[str], load: dict[str, Any]) -> list[str]:

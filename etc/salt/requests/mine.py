@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from saltlite import (
@@ -28,6 +29,7 @@ from saltlite import (
     mistake,
     nobody,
     pack,
+    packed_leaf,
     parse,
     to_json,
     too_long,
@@ -35,6 +37,7 @@ from saltlite import (
 
 MAX_MINE = 1 << 20  # bytes that one minion may have in the mine
 MAX_FUNCTIONS = 100  # of the mine, in one request
+STEP = 0.01  # seconds for which minions are looked at, and what they have put is read, in one step of the loop
 EXACT = COMPOUND | dict.fromkeys("IJ", MATCHERS["pillar_exact"].test)
 REGEX = re.compile("E@|P.?@|J.?@")  # a word of a compound target that is a regular expression
 
@@ -91,7 +94,7 @@ class Requests:
         self.opts, self.tree = opts, tree
         self.commands = {
             "_mine": Request(self.put),
-            "_mine_get": Request(self.get),
+            "_mine_get": Request(self.answer),
             "_mine_delete": Request(self.delete),
             "_mine_flush": Request(self.flush),
         }
@@ -125,13 +128,33 @@ class Requests:
             return False
         return True
 
-    def get(self, peer: Peer, load: dict[str, Any], now: float) -> dict[str, Any]:
+    def answer(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, Any]:
+        """What `get` gives; what is large is sealed apart."""
+        found, values, size = yield from self.found(peer, load)
+        reply = yield from packed_leaf("apart", "master").sealed(peer, load, found, size)
+        until = time.monotonic() + STEP
+        while values and reply is not found:  # to let go of a million parts takes nearly as long as to read them
+            values[-1].popitem() if values[-1] else values.pop()
+            if time.monotonic() > until:
+                yield 0.0
+                until = time.monotonic() + STEP
+        return reply
+
+    def get(self, peer: Peer, load: dict[str, Any], now: float) -> Generator[float, None, dict[str, Any]]:
         """What minions have put into the mine and the peer may see: {minion_id: value}, of several functions (or a list
-        of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out."""
+        of one) {fun: {minion_id: value}}. Who is not known to match a target, or an entry's allow_tgt, is left out.
+
+        In steps, for it reads the files of as many minions as there are."""
+        return (yield from self.found(peer, load))[0]
+
+    def found(
+        self, peer: Peer, load: dict[str, Any]
+    ) -> Generator[float, None, tuple[dict[str, Any], list[dict[str, Any]], int]]:
+        """The same, the maps by id that it is made of, and how many bytes of values are in them."""
         fun = load.get("fun")
         wanted = list(dict.fromkeys(fun.split(","))) if isinstance(fun, str) else fun
         if not isinstance(wanted, list) or len(wanted) > MAX_FUNCTIONS or not all(isinstance(f, str) for f in wanted):
-            return {}
+            return {}, [], 0
         minions = self.tree.accepted()
         # each of them may cost what the peer has chosen: a nodegroup's regular expression, a long path into grains
         facts = functools.partial(self.facts, budget=max(1000, 100 * REGEX_BUDGET // max(100, len(minions))))
@@ -139,8 +162,11 @@ class Requests:
         meant = certainly(load.get("tgt"), tgt_type, self.opts["nodegroups"], facts, exact=True)
         found: dict[str, dict[str, Any]] = {name: {} for name in wanted if self.may_get(peer, name)}
         allowed: dict[str, bool] = {}
-        size = 0
+        size, until = 0, time.monotonic() + STEP
         for minion_id in minions:
+            if time.monotonic() > until:
+                yield 0.0
+                until = time.monotonic() + STEP
             mine = self.tree.data.mine(minion_id)
             entries = {name: mine[name] for name in found if name in mine}
             for name, entry in entries.items() if entries and meant(minion_id) else ():
@@ -156,8 +182,8 @@ class Requests:
                 if size > self.opts["max_message_size"]:
                     raise PayloadError(f"the mine's {name} of all minions meant is larger than max_message_size")
         if isinstance(fun, str) and len(wanted) == 1:
-            return found.get(fun, {})
-        return {name: values for name, values in found.items() if values}
+            return found.get(fun, {}), [*found.values()], size
+        return {name: values for name, values in found.items() if values}, [*found.values()], size
 
     def may_get(self, peer: Peer, fun: str) -> bool:
         """Whether the option mine_get lets the peer ask for a function's returns at all."""

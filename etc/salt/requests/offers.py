@@ -19,6 +19,7 @@ from typing import Any
 from saltlite import JID, MasterTree, Peer, Request, addressed, as_bytes, from_json, put, write_all
 
 PART = 1 << 20  # bytes in one reply, and in one request
+MAX_LOC = 1 << 62  # where a part begins, which no file has
 MAX_MANIFEST = 64 << 20  # bytes of the list that a minion sends
 NAME = re.compile(r"[0-9a-f]{32}")
 FILE = re.compile(r"manifest|0|[1-9][0-9]{0,6}")
@@ -93,7 +94,7 @@ class Requests:
         """The directory of a transfer that a minion has part in; None if it has none, or asks for no file of it."""
         jid, name, file, loc = (load.get(key) for key in ("jid", "name", "file", "loc"))
         texts = isinstance(jid, str) and isinstance(name, str) and isinstance(file, str)
-        if not texts or type(loc) is not int or loc < 0 or not NAME.fullmatch(str(name)):
+        if not texts or type(loc) is not int or not 0 <= loc < MAX_LOC or not NAME.fullmatch(str(name)):
             return None
         if not JID.fullmatch(str(jid)) or not FILE.fullmatch(str(file)):
             return None

@@ -751,7 +751,14 @@ class Requests:
             self.tree.data.put(peer.id, "grains", grains)
 
         def mine(tgt: Any, fun: Any, tgt_type: Any) -> Any:
-            return self.stored.get(peer, {"tgt": tgt, "fun": fun, "tgt_type": tgt_type}, now)
+            steps = self.stored.get(peer, {"tgt": tgt, "fun": fun, "tgt_type": tgt_type}, now)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value
+                if not process.WAITS[0]:
+                    raise process.Wanted  # of so many minions that others would have to wait
 
         def compiled() -> dict[str, Any]:
             return Pillar(self.files, self.opts, peer.id, grains, load, mine).compile()

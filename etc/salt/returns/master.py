@@ -7,12 +7,13 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import saltlite
 from saltlite import (
+    MINION_JID,
     RETURN,
     RETURNED,
     STARTED,
@@ -35,6 +36,7 @@ from saltlite import (
 PIECE = 1 << 20  # bytes of a job's file that are looked at at once
 LINE = re.compile(rb'\n\{"event": "ret", "id": "([A-Za-z0-9_.-]{1,253})"')  # as return_line begins, in JSON
 MAX_START = 300  # bytes of that
+PIECES_AT_ONCE = 8  # that are looked at in one step of the loop
 MAX_OWN = 10_000  # returns to no job of ours that are kept of one minion in a day
 
 
@@ -86,8 +88,11 @@ class Quota:
     ) -> Path:
         """Keep what a minion ran on its own account (call, schedule), a line and its text, under its own name, as a
         finished job, and give its path. One that is there already stays as it is; a large one is not synced."""
-        minion_id = line["id"]
-        header = {"event": "new", "jid": jid, "fun": line["fun"], "arg": load.get("fun_args", []), "tgt": minion_id}
+        minion_id, fun, arg = line["id"], line["fun"], load.get("fun_args", [])
+        # the first line is the master's word: whoever reads it finds there what a job has, whatever the minion sent
+        several = isinstance(fun, list) and all(isinstance(each, str) for each in fun)
+        header = {"event": "new", "jid": jid, "fun": fun if several or isinstance(fun, str) else "", "tgt": minion_id}
+        header["arg"] = arg if isinstance(arg, list) else [arg]
         header |= {"tgt_type": "list", "user": f"minion:{minion_id}", "minions": [minion_id], "time": line["time"]}
         name = minion_id if len(minion_id) <= 200 else sha256(minion_id.encode()).hex()  # a file name has 255 bytes
         path = make_day(jobs, jid) / f"{jid}.{name}.jsonl"
@@ -107,6 +112,28 @@ class Late:
         self.ended[jid] = ids
         if len(self.ended) > saltlite.REMEMBERED:
             del self.ended[next(iter(self.ended))]
+
+    def unread(self, jobs: Returns, load: Mapping[str, Any]) -> Path | None:
+        """The file of the finished job that a return is for, if it is still to be read and that takes several steps."""
+        jid = str(load.get("jid"))
+        if jid in self.ended or jid in jobs.active or not MINION_JID.fullmatch(jid):
+            return None
+        path = jobs.path(jid, "done")
+        try:
+            return path if os.stat(path).st_size > PIECES_AT_ONCE * PIECE else None
+        except OSError:
+            return None
+
+    def reading(self, jobs: Returns, load: Mapping[str, Any]) -> Generator[float, None, None]:
+        """Read it in steps, if there is one, for `take`."""
+        if path := self.unread(jobs, load):
+            mend(path)
+            found: set[str] = set()
+            for number, _ in enumerate(returned(path, found), 1):
+                if number % PIECES_AT_ONCE == 0:
+                    yield 0.0
+            if path.stem not in self.ended:  # another one has read it meanwhile
+                self.remember(path.stem, found)
 
     def header(self, path: Path) -> dict[str, Any] | None:
         """The first line of a finished job's file; None if there is none, or somebody has made it another file: what
@@ -134,7 +161,9 @@ class Late:
             return None
         if jid not in self.ended:  # for the first time in this run
             mend(path)
-            self.remember(jid, returned(path))
+            found: set[str] = set()
+            collections.deque(returned(path, found), 0)
+            self.remember(jid, found)
         if minion_id in self.ended[jid]:
             return None
         text = memoryview(jobs.quota.line(minion_id, load, now)[1])[:-1]  # without its last bracket
@@ -147,7 +176,7 @@ class Late:
 
 def mend(path: Path) -> None:
     """Cut off a last line that a crash has cut short, so that the next one is not lost with it. Only the end of the
-    file is read, where `recovered` has all of it in hand."""
+    file is read; `recovered`, which reads all of it, does it by the way."""
     with open(path, "rb") as file:
         at = size = file.seek(0, os.SEEK_END)
         while at:
@@ -160,16 +189,16 @@ def mend(path: Path) -> None:
             at = start
 
 
-def returned(path: Path) -> set[str]:
-    """Who has returned to a finished job, by how the lines of its file begin: to make data of ten thousand returns
-    would keep all others waiting."""
-    found, rest = set[bytes](), b"\n"
+def returned(path: Path, found: set[str]) -> Iterator[None]:
+    """Put into `found` who has returned to a finished job, by how the lines of its file begin, a piece in each step: to
+    make data of ten thousand returns would keep all others waiting."""
+    rest = b"\n"
     with open(path, "rb") as file:
         while piece := file.read(PIECE):
             text = rest + piece
-            found.update(LINE.findall(text))
+            found.update(sys.intern(each.decode()) for each in LINE.findall(text))  # one fleet's ids, for many jobs
             rest = text[-MAX_START:]
-    return {sys.intern(minion_id.decode()) for minion_id in found}  # the ids of one fleet, for many jobs
+            yield
 
 
 def recovered(path: Path, now: float) -> tuple[Job, list[str]]:

@@ -25,6 +25,7 @@ import collections
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import resource
 import select
@@ -312,11 +313,14 @@ AT_ONCE = 16  # requests, or whatever else was said, of one connection in a row
 AT_ONCE_UNPROVEN = 2  # the same of one that has proven nothing: READY and its first request
 ACCEPTS = 16  # connections taken in a row
 RESERVE = 48  # descriptors left for files, jobs and the daemon itself
+ENDING_SECONDS = 0.005  # of one turn, in which those are looked for, and hung up on, whose time is over
 SHARE = 2  # of all descriptors the unproven of one address have half at most: a site may stand behind one
 SLICE, SLICE_BYTES = 500, 4 << 20  # subscribers that a publication goes to, and bytes, before others have their turn
 READ, READ_LARGE = 16 << 10, 256 << 10  # bytes of one read
 
 NEW, ASKING, SUBSCRIBED, PROVEN = "new", "asking", "subscribed", "proven"
+UNPROVEN = (NEW, ASKING, SUBSCRIBED)  # who goes first when there is no room
+WEIGHT = dict.fromkeys(UNPROVEN, 1) | {PROVEN: -1, CLOSED: 0}  # in the crowd of a block
 
 
 class Connection(Sender):
@@ -404,6 +408,52 @@ class Incoming:
         return next(strangers, None) or next(iter(large or known), None)
 
 
+class Crowds:
+    """The connections of each block that have proven nothing, by standing, the oldest first. `count` says how many they
+    are beyond the proven ones of the block, and the block that has most is known without a search: strangers may come
+    from as many addresses as there are connections, and each that comes may need the place of another."""
+
+    def __init__(self) -> None:
+        self.count = collections.Counter[str]()
+        self.members: dict[tuple[str, str], dict[Connection, None]] = {}  # by block and standing
+        self._blocks: dict[int, dict[str, None]] = {}  # those of each count
+        self._most = 0  # the highest count that a block may have
+
+    def __bool__(self) -> bool:
+        return bool(self.count or self.members or self._blocks)
+
+    def move(self, connection: Connection, before: str, after: str) -> None:
+        """A connection has another standing, or the same once more, and is the youngest of it."""
+        block = connection.block
+        if own := self.members.get((block, before)):
+            own.pop(connection, None)
+            if not own:
+                del self.members[block, before]
+        if after in UNPROVEN:
+            self.members.setdefault((block, after), {})[connection] = None
+        if step := WEIGHT[after] - WEIGHT[before]:
+            self._file(block, self.count[block] + step)
+
+    def _file(self, block: str, count: int) -> None:
+        """A block has this count from here on."""
+        if equal := self._blocks.get(self.count[block]):
+            equal.pop(block, None)
+            if not equal:
+                del self._blocks[self.count[block]]
+        if count:
+            self.count[block] = count
+            self._blocks.setdefault(count, {})[block] = None
+        else:
+            del self.count[block]
+        self._most = max(self._most, count)
+        while self._most > 0 and self._most not in self._blocks:
+            self._most -= 1
+
+    def largest(self) -> tuple[str, int]:
+        """The block that has most, and its count; no block and 0 where none has more unproven than proven ones."""
+        return (next(iter(self._blocks[self._most])), self._most) if self._most > 0 else ("", 0)
+
+
 def block_of(address: str) -> str:
     """The address, or of an IPv6 address its /64: a customer has that many."""
     if ":" not in address:
@@ -472,10 +522,12 @@ class Listener:
         self.subscribers: collections.Counter[str] = collections.Counter()
         self.known: dict[str, None] = {}
         self.changed = False
+        self._arrived: set[str] = set()
         self.incoming = Incoming()
         self._all: dict[int, Connection] = {}
         self._standing: dict[str, dict[Connection, None]] = {each: {} for each in (NEW, ASKING, SUBSCRIBED, PROVEN)}
-        self._crowd: collections.Counter[str] = collections.Counter()  # of each block: the unproven less the proven
+        self._crowds = Crowds()
+        self._ending: Iterator[None] | None = None  # what `tick` has begun
         self._unsent: dict[Connection, None] = {}  # has not taken what it was sent
         self._unsent_bytes = 0  # of replies
         self._beating: dict[Connection, None] = {}  # wants to be missed
@@ -484,7 +536,9 @@ class Listener:
         self._now = self._until = time.monotonic()
         self._left = 0  # requests that `turn` still gives
         self._behind = False  # whether the last turn has left something unread
-        self._epoll = select.epoll()
+        self._epoll = select.epoll()  # of the ports, the proven, and of `_others` as a whole
+        self._others = select.epoll()  # of those who have proven nothing, who wait for their turn, however many
+        self._epoll.register(self._others.fileno(), select.EPOLLIN)
         self._ports: dict[int, tuple[socket.socket, str]] = {}
         for option, role in (("publish_port", PUB), ("ret_port", ROUTER)):
             sock = listen(opts, option)
@@ -499,7 +553,7 @@ class Listener:
     @property
     def busy(self) -> bool:
         """Whether `turn` has something to do although nothing is readable."""
-        return bool(self._more[True] or self._more[False] or self._publications)
+        return bool(self._more[True] or self._more[False] or self._publications or self._ending)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -513,7 +567,9 @@ class Listener:
         Whoever takes one sets `minion` of the connection when an accepted minion has proven itself with it."""
         began = self._now = time.monotonic()
         self._distribute()
-        self._receive(began + 0.4 * seconds)
+        self._end_some()
+        self._receive(self._epoll, began + 0.3 * seconds)
+        self._receive(self._others, began + 0.4 * seconds)
         for proven, part, share in ((True, most, 0.8), (False, most // 5, 1.0)):
             self._left, self._until = part, began + share * seconds
             for connection in list(self._more[proven]):
@@ -523,9 +579,9 @@ class Listener:
                     del self._more[proven][connection]
                     yield from self._requests(connection)
 
-    def _receive(self, until: float) -> None:
+    def _receive(self, epoll: select.epoll, until: float) -> None:
         """Take what the system has: connections, bytes, room to send."""
-        found = self._epoll.poll(0, SLICE)
+        found = epoll.poll(0, SLICE)
         self._behind = len(found) == SLICE
         for fd, mask in found:
             if time.monotonic() > until:
@@ -628,8 +684,7 @@ class Listener:
         """Somebody asks, so its message is whole: whoever does not is sacrificed before."""
         connection.since = self._now
         if connection.standing == ASKING:
-            self._standing[ASKING].pop(connection)
-            self._standing[ASKING][connection] = None
+            self._stand(connection, ASKING)  # the youngest of these
         if connection.counted:
             self._count(connection, 0)
 
@@ -646,6 +701,8 @@ class Listener:
         connection.believed = connection.minion
         self._stand(connection, PROVEN)
         own = self.minions.setdefault(connection.believed, [])
+        if not own:
+            self._arrived.add(connection.believed)
         own.append(connection)
         if len(own) > MAX_OWN:
             self._doubt(own[0])
@@ -685,6 +742,12 @@ class Listener:
         spare.subtract(addresses[minion_id] for minion_id in proven)
         return proven | {minion_id for minion_id, address in addresses.items() if spare[address] > 0}
 
+    def arrived(self) -> set[str]:
+        """Which minions have proven themselves since this was asked for the last time, having been connected before or
+        not, as far as `present` can tell: somebody else at the address of one may have subscribed."""
+        arrived, self._arrived = self._arrived, set()
+        return arrived
+
     def know(self, address: str) -> None:
         """A minion lives at this address, so many of them may: the bounds of one address do not hold there."""
         self.known.pop(address, None)
@@ -719,8 +782,15 @@ class Listener:
 
     def _watch(self, connection: Connection) -> None:
         """Tell the system what is wanted of a connection now: to read, unless it has not taken what it was sent."""
-        mask = 0 if connection in self.incoming.paused else select.EPOLLIN
-        self._epoll.modify(connection.fd, select.EPOLLOUT if connection.unsent else mask)
+        self._epoll_of(connection.standing).modify(connection.fd, self._mask(connection))
+
+    def _mask(self, connection: Connection) -> int:
+        reading = 0 if connection in self.incoming.paused else select.EPOLLIN
+        return select.EPOLLOUT if connection.unsent else reading
+
+    def _epoll_of(self, standing: str) -> select.epoll:
+        """Where a connection of this standing is watched."""
+        return self._epoll if standing == PROVEN else self._others
 
     # what goes out
 
@@ -820,7 +890,7 @@ class Listener:
                         return self._rest(True)
                 continue
             address = sys.intern(where[0] if port.family == socket.AF_INET else plain(where[0]))
-            crowded = address not in self.known and self._crowd[block_of(address)] >= max(1, self.most // SHARE)
+            crowded = address not in self.known and self._crowds.count[block_of(address)] >= max(1, self.most // SHARE)
             if crowded or len(self._all) >= self.most and not self._sacrifice():
                 sock.close()
                 continue
@@ -831,13 +901,13 @@ class Listener:
     def _admit(self, connection: Connection) -> None:
         """Begin with a connection: our greeting goes out without waiting for the other."""
         try:
-            self._epoll.register(connection.fd, select.EPOLLIN)
+            self._others.register(connection.fd, select.EPOLLIN)
         except OSError as error:
             log.warning("a connection from %s cannot be watched: %s", connection.address, error)
             return connection.socket.close()
         self._all[connection.fd] = connection
         self._standing[NEW][connection] = None
-        self._crowd[connection.block] += 1
+        self._crowds.move(connection, CLOSED, NEW)
         answers, connection.codec.answers = connection.codec.answers, b""
         self.send(connection, answers)
 
@@ -846,12 +916,11 @@ class Listener:
         oldest go, those first that have said least, and of a crowd some at once; whether there was one."""
         log.warning("as many connections as there may be, %s: one that has proven nothing goes; raise the limit of open"
                     " files (ulimit -n, LimitNOFILE) if these are minions", self.most)  # fmt: skip
-        block, count = max(self._crowd.items(), key=lambda pair: pair[1], default=("", 0))
+        block, count = self._crowds.largest()
         victims: list[Connection] = []
-        for standing in (NEW, ASKING, SUBSCRIBED):
-            for connection in self._standing[standing]:
-                if (count <= 0 or connection.block == block) and len(victims) <= min(count // 16, AT_ONCE):
-                    victims.append(connection)
+        for standing in UNPROVEN:
+            known = self._crowds.members.get((block, standing), {}) if count else self._standing[standing]
+            victims += itertools.islice(known, min(count // 16, AT_ONCE) + 1 - len(victims))
         for connection in victims:
             self.close(connection, "no room, and its address has more that have proven nothing than any other")
         return bool(victims)
@@ -868,19 +937,19 @@ class Listener:
     def _stand(self, connection: Connection, standing: str) -> None:
         """Change what a connection has proven."""
         before, connection.standing = connection.standing, standing
+        if self._epoll_of(before) is not self._epoll_of(standing) or standing == CLOSED:
+            with contextlib.suppress(OSError):
+                self._epoll_of(before).unregister(connection.fd)
+            if standing != CLOSED:
+                self._epoll_of(standing).register(connection.fd, self._mask(connection))
         self._standing[before].pop(connection, None)
         if standing != CLOSED:
             self._standing[standing][connection] = None
-        weight = {NEW: 1, ASKING: 1, SUBSCRIBED: 1, PROVEN: -1, CLOSED: 0}
-        subscribed = (standing == SUBSCRIBED) - (before == SUBSCRIBED)
-        for counter, name, step in (
-            (self._crowd, connection.block, weight[standing] - weight[before]),
-            (self.subscribers, connection.address, subscribed),
-        ):
-            if step:
-                counter[name] += step
-                if not counter[name]:
-                    del counter[name]
+        self._crowds.move(connection, before, standing)
+        if step := (standing == SUBSCRIBED) - (before == SUBSCRIBED):
+            self.subscribers[connection.address] += step
+            if not self.subscribers[connection.address]:
+                del self.subscribers[connection.address]
         if {before, standing} & {SUBSCRIBED, PROVEN}:
             self.changed = True
 
@@ -896,8 +965,6 @@ class Listener:
             kept.pop(connection, None)
         self._owe(connection, -connection.unsent)
         connection.queue, connection.open = None, False
-        with contextlib.suppress(OSError):
-            self._epoll.unregister(connection.fd)
         connection.socket.close()
         connection.codec.forget()
         if connection.believed:
@@ -906,32 +973,52 @@ class Listener:
             self._count(connection, 0)
 
     def tick(self) -> None:
-        """Once a second: end what has taken too long. Only those are looked at of whom something is due."""
-        now = self._now = time.monotonic()
+        """Once a second: end what has taken too long. There may be thousands of them, so the turns after this one go
+        on with it."""
+        self._now = time.monotonic()
         self._rest(False)
+        self._ending = self._end_late(self._now)
+        self._end_some()
+
+    def _end_some(self) -> None:
+        """Go on with what `tick` has begun."""
+        if self._ending is None:
+            return
+        until = time.monotonic() + ENDING_SECONDS
+        for _ in self._ending:
+            if time.monotonic() > until:
+                return
+        self._ending = None
+
+    def _end_late(self, now: float) -> Iterator[None]:
+        """End what has taken too long; a step for each connection that is looked at, as it is then. Only those are of
+        whom something is due."""
         waits = HANDSHAKE_SECONDS * (5 if self._behind else 1)  # what we have not read is not their delay
         for standing, seconds in ((NEW, waits), (ASKING, IDLE_SECONDS)):
-            late = []
+            late, since = [], now - seconds
             for connection in self._standing[standing]:  # the oldest first
-                if connection.since + seconds > now:
+                if connection.since > since:
                     break
-                if connection in self._more[False] or connection.counted and standing != NEW:
-                    continue  # the time of what has begun to come in is told below
                 late.append(connection)
             for connection in late:
-                self.close(connection, f"nothing for {seconds:g} s")
-        for connection in [each for each in self._beating if each.wait_until <= now]:
-            if connection not in self.incoming.paused and connection not in self._unsent:  # for we do not read it
-                self.close(connection, "it is missed")
+                begun = connection in self._more[False] or connection.counted and standing != NEW  # is told below
+                if connection.standing == standing and connection.since <= since and not begun:
+                    self.close(connection, f"nothing for {seconds:g} s")
+                yield
+        for connection in list(self._beating):
+            if connection in self._beating and connection.wait_until <= now:
+                if connection not in self.incoming.paused and connection not in self._unsent:  # for we do not read it
+                    self.close(connection, "it is missed")
+            yield
         for connection in [*self.incoming.partial[True], *self.incoming.partial[False], *self._unsent]:
-            if connection.mark + STALL_SECONDS > now or connection in self.incoming.paused:
-                continue
-            moved = connection.marked if connection.unsent else connection.counted - connection.marked
-            if moved < GROWTH:
-                self.close(connection, f"less than {GROWTH} bytes in {STALL_SECONDS:g} s")
-            else:
-                connection.mark = now
-                connection.marked = 0 if connection.unsent else connection.counted
+            if connection.open and connection.mark + STALL_SECONDS <= now and connection not in self.incoming.paused:
+                moved = connection.marked if connection.unsent else connection.counted - connection.marked
+                if moved < GROWTH:
+                    self.close(connection, f"less than {GROWTH} bytes in {STALL_SECONDS:g} s")
+                else:
+                    connection.mark = now
+                    connection.marked = 0 if connection.unsent else connection.counted
+            yield
 
     def stop(self) -> None:
         """Close everything."""
@@ -939,4 +1026,5 @@ class Listener:
             self.close(connection, "")
         for sock, _ in self._ports.values():
             sock.close()
+        self._others.close()
         self._epoll.close()
