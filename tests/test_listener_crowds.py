@@ -93,23 +93,21 @@ def test_what_the_proven_say_does_not_wait_for_a_crowd(monkeypatch):
 def test_what_waits_for_a_minion_is_published_when_it_comes_whoever_has_been_at_its_address(tmp_path):
     """A subscriber does not say who it is: any user of the minion's machine may have seemed to be it meanwhile."""
     options = {"timeout": 1, "gather_job_timeout": 1}
-    with (
-        running_master(tmp_path, options) as master,
-        socket.create_connection(("127.0.0.1", master.options["publish_port"])) as somebody,
-    ):
+    with running_master(tmp_path, options) as master:
         (master.pki / "minions/m").write_text(public())
         with WireMinion(master, "m") as minion:
             assert minion.auth() == saltlite.GOT_CREDENTIALS
             minion.ask(cmd="_rekey")
-        somebody.sendall(HELLO["SUB"] + ZEROMQ.message(b"\x01"))
-        (master.jobs / "new" / JID).write_text(saltlite.to_json({"tgt": "m", "fun": "x.y", "queue": 3600}))
-        until((master.jobs / "queued/m" / JID).exists, 30)
-        somebody.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while somebody.recv(1 << 16):
-                pass
-        with WireMinion(master, "m") as minion:
-            assert minion.auth() == saltlite.GOT_CREDENTIALS
-            minion.ask(cmd="_rekey")
-            somebody.settimeout(20)
-            assert b"load" in somebody.recv(1 << 16)
+        with socket.create_connection(("127.0.0.1", master.options["publish_port"])) as somebody:
+            somebody.sendall(HELLO["SUB"] + ZEROMQ.message(b"\x01"))
+            (master.jobs / "new" / JID).write_text(saltlite.to_json({"tgt": "m", "fun": "x.y", "queue": 3600}))
+            until((master.jobs / "queued/m" / JID).exists, 30)
+            somebody.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while somebody.recv(1 << 16):
+                    pass
+            with WireMinion(master, "m") as minion:
+                assert minion.auth() == saltlite.GOT_CREDENTIALS
+                minion.ask(cmd="_rekey")
+                somebody.settimeout(20)
+                assert b"load" in somebody.recv(1 << 16)
