@@ -159,6 +159,15 @@ def joined(master: Master, name: str) -> Iterator[WireMinion]:
         yield minion
 
 
+def talkers(connect: Callable[..., socket.socket], chance: random.Random) -> None:
+    """Subscribers by the thousand, each with something to say again and again."""
+    crowd = [connect(HELLO["SUB"], "publish_port") for _ in range(4000)]
+    for _ in range(5):
+        for sock in crowd:
+            with contextlib.suppress(OSError):
+                sock.send(ZEROMQ.command(b"PONG", b""))
+
+
 STRANGERS: dict[str, Callable[[Callable[..., socket.socket], random.Random], object]] = {
     "16 halves of messages of 32 MB": lambda connect, chance: [
         connect(HELLO["REQ"] + message(b"", bytes(32 << 20))[: 31 << 20]) for _ in range(16)
@@ -174,6 +183,7 @@ STRANGERS: dict[str, Callable[[Callable[..., socket.socket], random.Random], obj
     "1,000 pings that nobody reads": lambda connect, chance: [
         connect(HELLO["SUB"] + ZEROMQ.command(b"PING", b"\0\0" + b"x" * 16) * 100, "publish_port") for _ in range(1000)
     ],
+    "4,000 subscribers that talk all the time": talkers,
     "3,000 connections that say nothing": lambda connect, chance: [
         connect(b"", ("ret_port", "publish_port")[number % 2]) for number in range(3000)
     ],
@@ -253,6 +263,7 @@ def hostile_requests(chance: random.Random) -> dict[str, dict[str, object]]:
         "the mine, by a glob of 1,000 characters": mine | {"tgt": "*a" * 499 + "b", "tgt_type": "glob"},
         "the mine, by a regular expression": mine | {"tgt": slow, "tgt_type": "pcre"},
         "the mine, by a compound of 200 words": mine | {"tgt": " or ".join(["x*"] * 200), "tgt_type": "compound"},
+        "the mine of 2,000 minions": mine | {"tgt": "*", "tgt_type": "glob"},
         "grains, 90 levels deep": mine | {"tgt": ":".join("a" * 40) + ":*", "tgt_type": "grain"},
         "1,000 events": {"cmd": "_minion_event", "events": [{"tag": "x", "data": nest}] * 1000},
         "30,000 events": {"cmd": "_minion_event", "events": [{"tag": f"x{at}", "data": at} for at in range(1000)]},
@@ -296,8 +307,10 @@ def an_accepted_minion(chance, seconds):
         options = {"file_roots": {"base": [str(roots)]}, "pillar_roots": {"base": [str(pillar)]}}
         with running_master(Path(directory), options) as master:
             with joined(master, "witness") as minion, joined(master, "hostile") as hostile:
-                for number in range(100):
+                data = saltlite.MinionData(master.cache / "minions")
+                for number in range(2000):
                     (master.pki / f"minions/m{number}").write_text(public(1))
+                    data.put(f"m{number}", "mine", {"x.y": "x" * 2000})
                 time.sleep(1)
                 for what, load in hostile_requests(chance).items():
                     with Witness(minion) as witness:
