@@ -2886,7 +2886,7 @@ class MasterTree:
 # it is there, JID.stop none any more. .JID.jsonl is a second name of a job's file, so that removing the first, which
 # cancels the job, does not remove what was returned.
 
-MAX_REQUEST, MAX_USERS = 16 << 20, 1 << 17  # bytes of a request, and of one that is not root's or the master's user's
+MAX_REQUEST, MAX_USERS = 16 << 20, 1 << 18  # bytes of a request, and of one that is not root's or the master's user's
 REMEMBERED = 500  # finished jobs of which something is kept in memory
 MAX_PROGRESS = 1 << 20  # bytes of what one minion tells of one job while it runs
 
