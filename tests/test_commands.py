@@ -736,6 +736,25 @@ def test_an_unknown_option_before_the_target_is_named(option, said):
     )
 
 
+@pytest.mark.parametrize("name", ["salt", "run", "cp", "call", "master", "minion"])
+def test_a_log_level_that_is_none_is_refused(name, tmp_path):
+    done = command(name, "-c", tmp_path, "-l", "verbose")
+    assert done.returncode == 64 and "-l verbose: the level is quiet," in done.stderr
+
+
+def test_options_of_salts_that_scripts_have(fleet):
+    quiet = ("--log-file", "/dev/null", "--log-file-level", "quiet")
+    values = ("--out", "newline_values_only")
+    done = command("salt", "-c", fleet.master.conf, "web2", "test.ping", *quiet, "--state_output=mixed", *values)
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+    assert command("key", "-c", fleet.master.conf, "-l", "acc", *quiet).returncode == 0
+    assert command("run", "-c", fleet.master.conf, "manage.up", *quiet, "--state_verbose=false").returncode == 0
+    done = command("call", "-c", fleet.web2.conf, "--local", "grains.get", "id", *values)
+    assert done.stdout == "web2\n"
+    for flag in ("-T", "--mktoken"):
+        assert "no external authentication" in command("salt", flag, "*", "test.ping").stderr
+
+
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)

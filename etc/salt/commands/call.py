@@ -50,7 +50,7 @@ terminal, log_to = packed_leaf("terminal", "text"), packed_leaf("terminal", "log
 configuration = packed_leaf("configuration", "master")
 show = terminal.show
 
-words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
+words, daemon = packed_leaf("commands", "salt"), packed_leaf("terminal", "daemon")
 caller = packed_leaf("clients", "LocalClient").caller
 
 
@@ -90,8 +90,6 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-return-event", action="store_true", help="send no return to the master")
     parser.add_argument("-t", "--timeout", type=float, metavar="SEC", help="wait so long for each answer of the master")
     parser.add_argument("--set-metadata", metavar="YAML", help="what the job bears as its metadata")
-    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
-    parser.add_argument("--log-file-level", metavar="LEVEL", help="how much is said there")
     for flags in REFUSED:
         parser.add_argument(*flags, dest="refused", action=Refused, help=argparse.SUPPRESS)
     for flag in WITHOUT_EFFECT:
@@ -210,8 +208,8 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
 def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
     opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
-    how = {"log_level": daemon.level_of(args.log_level or "warning"), "user": "", "log_file": args.log_file or ""}
-    log_to.set_up(how | {"log_level_logfile": daemon.level_of(args.log_file_level or "", "--log-file-level")})
+    how = {"log_level": args.log_level or "warning", "user": "", "log_file": args.log_file or ""}
+    log_to.set_up(how | {"log_level_logfile": args.log_file_level or ""})
     say_warnings(opts)
     if args.master:
         opts["master"] = args.master
@@ -265,4 +263,5 @@ salt-call state.apply test=True         with this minion's master; states are ap
 salt-call -d cmd.run                    what there is to say of a function
 salt-call --local --retcode-passthrough cmd.run 'exit 3'
 """
-COMMAND = Command("run a function here", main, (*words.arguments, call_arguments), EXAMPLES)
+shared = (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, words.state_arguments)
+COMMAND = Command("run a function here", main, (*shared, call_arguments), EXAMPLES)

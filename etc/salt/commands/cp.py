@@ -603,7 +603,13 @@ def main(args: argparse.Namespace) -> int:
     return copy.end()
 
 
-arguments = (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, cp_arguments)
+arguments = (
+    terminal.config_arguments,
+    terminal.level_arguments,
+    terminal.no_log_arguments,
+    terminal.out_arguments,
+    cp_arguments,
+)
 EXAMPLES = """
 saltlite cp 'web*' nginx.conf conf.d /etc/nginx/     files and directories, to all whom the target means
 saltlite cp -G os:Debian motd /etc/                  the target is a grain

@@ -179,7 +179,9 @@ def show_with(args: argparse.Namespace, client: Any, jobs: Any, job: Any) -> int
     header = jobs.header(job)
     fun = header["fun"] if isinstance(header["fun"], str) else ",".join(map(str, header["fun"]))
     row = command("salt")
-    given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun])) | vars(args)
+    groups = [header.get("arg") or []] if isinstance(header["fun"], str) else header.get("arg") or []
+    arg = [word for group in groups for word in (",", *words.words_of(group))][1:]
+    given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun, *arg])) | vars(args)
     shown = argparse.Namespace(**given | {"fun": fun, "static": bool(given["static"] or args.out)})
     words.state_style(shown, args.opts)
     return int(words.show_job(shown, client, job.jid))

@@ -20,13 +20,11 @@ from typing import Any
 
 from saltlite import (
     EX_OK,
-    EX_USAGE,
     Command,
     Failure,
     Master,
     load_opts,
     log,
-    options_of,
     packed_leaf,
     say_warnings,
     user_name,
@@ -35,14 +33,6 @@ from saltlite import (
 terminal = packed_leaf("terminal", "text")
 around, log_to = packed_leaf("terminal", "daemon"), packed_leaf("terminal", "log")
 arguments = (terminal.config_arguments, terminal.log_arguments, around.arguments)
-
-
-def level_of(level: str, flag: str = "-l") -> str:
-    """The level that -l, or another flag, names; Failure if it is none."""
-    kind = options_of("minion")["log_level"].kind
-    if level and not kind.right(level.lower()):
-        raise Failure(f"{flag} {level}: the level is {kind.wanted}.", EX_USAGE)
-    return level.lower()
 
 
 def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
@@ -94,12 +84,8 @@ def check_owners(opts: dict[str, Any]) -> None:
 def given_on(args: argparse.Namespace) -> dict[str, Any]:
     """The options that the command line gives, as configuration files would."""
     given = {"user": args.user, "pidfile": args.pid_file, "log_file": args.log_file}
+    given |= {"log_level": args.log_level, "log_level_logfile": args.log_file_level}
     given = {name: value for name, value in given.items() if value is not None}
-    for name, flag, level in (
-        ("log_level", "-l", args.log_level),
-        ("log_level_logfile", "--log-file-level", args.log_file_level),
-    ):
-        given |= {name: level_of(level, flag)} if level else {}
     return given | {name: os.path.abspath(given[name]) for name in ("pidfile", "log_file") if given.get(name)}
 
 

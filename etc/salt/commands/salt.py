@@ -5,6 +5,7 @@ What the words of a command line mean, and how states are shown, is here for `ca
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import select
 import signal
@@ -110,7 +111,7 @@ REFUSED = {  # Salt's options that are not here: why, and what to do
     ("--return",): local_client.NO_RETURNERS,
     ("--return_config", "--return_kwargs"): local_client.NO_RETURNERS,
     ("-a", "--auth", "--eauth", "--external-auth"): NO_EAUTH,
-    ("--username", "--password"): NO_EAUTH,
+    ("--username", "--password", "-T", "--make-token", "--mktoken"): NO_EAUTH,
     ("--batch-safe-limit", "--batch-safe-size"): "say -b with the number of minions that run at a time.",
     ("--delimiter",): "the delimiter is the colon; in a compound target a letter may have its own, as in G;@a;b.",
     ("--module-executors", "--executor-opts"): "there are no module executors; leave it out.",
@@ -163,6 +164,32 @@ def load_yaml_args(words: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
+def word_of(value: Any) -> str:
+    """A word of a command line that `load_yaml_args` takes for this value."""
+    if isinstance(value, str):
+        plain = not KWARG.match(value) and yaml_word(value) == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    return f"[{', '.join(map(flow, value))}]" if isinstance(value, list) else json.dumps(value, default=str)
+
+
+def flow(value: Any) -> str:
+    """A value inside of {…} or […]."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else word_of(value)
+
+
+def words_of(arg: Iterable[Any]) -> list[str]:
+    """The words that `load_yaml_args` takes for these arguments, as a job has them: the reverse of it."""
+    words: list[str] = []
+    for value in arg:
+        if isinstance(value, dict) and value.get("__kwarg__"):
+            words += [f"{name}={word_of(each)}" for name, each in value.items() if name != "__kwarg__"]
+        else:
+            words.append(word_of(value))
+    return words
+
+
 STATE_FLAGS = ("state_verbose", "state_output_pct", "state_compress_ids")  # options that are True or False
 
 
@@ -170,9 +197,11 @@ def state_arguments(parser: argparse.ArgumentParser) -> None:
     """How states are shown, each as the option of the same name in the configuration."""
     options = options_of("master")
     parser.add_argument("--state-output", metavar="HOW", help=options["state_output"].kind.wanted)
+    parser.add_argument("--state_output", dest="state_output", help=argparse.SUPPRESS)  # Salt's other names
     for name in STATE_FLAGS:
         how: dict[str, Any] = {"type": str.capitalize, "choices": ["True", "False"], "help": options[name].help}
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="BOOL", **how)
+        parser.add_argument(f"--{name}", dest=name, **how | {"help": argparse.SUPPRESS})
 
 
 def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
@@ -304,7 +333,13 @@ def main(args: argparse.Namespace) -> int:
     return show_job(args, client, jid, target, fleet)
 
 
-arguments = (terminal.config_arguments, terminal.log_arguments, out_arguments, state_arguments)
+arguments = (
+    terminal.config_arguments,
+    terminal.level_arguments,
+    terminal.no_log_arguments,
+    out_arguments,
+    state_arguments,
+)
 EXAMPLES = """
 salt '*' test.ping                      who is there
 salt 'web*' cmd.run 'uptime' cwd=/tmp   a command; words of the form k=v are keyword arguments

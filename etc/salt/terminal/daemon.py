@@ -35,8 +35,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--daemon", action="store_true", help="go behind once it works, and log to a file")
     parser.add_argument("-u", "--user", metavar="USER", help="the user to run as, when started as root")
     parser.add_argument("--pid-file", metavar="FILE", help="a file for the process id")
-    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
-    parser.add_argument("--log-file-level", metavar="LEVEL", help="how much is said there")
     parser.add_argument(
         "--check", dest="only_check", action="store_true", help="say what is wrong with the configuration, and end"
     )

@@ -21,10 +21,28 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_OK, EX_USAGE, Failure, leaf_files, nearest, pack, packed_leaf, read_leaf, say, why_not
+from saltlite import (
+    EX_OK,
+    EX_USAGE,
+    Failure,
+    leaf_files,
+    nearest,
+    options_of,
+    pack,
+    packed_leaf,
+    read_leaf,
+    say,
+    why_not,
+)
 
 PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
-UNASKED = ("docs", "key", "no_return", "quiet")  # no return asks for these: they leave out what was said, or by whom
+UNASKED = (
+    "docs",
+    "key",
+    "newline_values_only",
+    "no_return",
+    "quiet",
+)  # no return asks for these: they leave out what was said, or by whom
 SECONDS = 1.0  # that an outputter may take
 BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
@@ -153,9 +171,35 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
 
-def log_arguments(parser: argparse.ArgumentParser) -> None:
+def level_of(level: str, flag: str = "-l") -> str:
+    """The level that -l, or another flag, names; Failure if it is none."""
+    kind = options_of("minion")["log_level"].kind
+    if not kind.right(level.lower()):
+        raise Failure(f"{flag} {level}: the level is {kind.wanted}.", EX_USAGE)
+    return level.lower()
+
+
+def file_level_of(level: str) -> str:
+    return level_of(level, "--log-file-level")
+
+
+def level_arguments(parser: argparse.ArgumentParser) -> None:
     """-l."""
-    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug, trace")
+    text = "quiet, error, warning, info, debug, trace"
+    parser.add_argument("-l", "--log-level", type=level_of, metavar="LEVEL", help=text)
+
+
+def log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of a command that keeps a log."""
+    level_arguments(parser)
+    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
+    parser.add_argument("--log-file-level", type=file_level_of, metavar="LEVEL", help="how much is said there")
+
+
+def no_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of a command that keeps none: Salt's have these, to be silent often enough (`--log-file /dev/null`)."""
+    parser.add_argument("--log-file", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--log-file-level", type=file_level_of, metavar="LEVEL", help=argparse.SUPPRESS)
 
 
 def out_arguments(parser: argparse.ArgumentParser) -> None:
