@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
+import zmq
 from live import (
     ENVIRONMENT,
     PROGRAM,
@@ -24,7 +28,7 @@ from live import (
 
 import saltlite
 
-log_to = saltlite.packed_leaf("terminal", "log")
+log_to, around = saltlite.packed_leaf("terminal", "log"), saltlite.packed_leaf("terminal", "daemon")
 
 
 @pytest.fixture
@@ -219,6 +223,57 @@ def test_a_minion_says_why_its_master_does_not_answer(tmp_path, host, said):
             assert said in line and "pending" not in line
             done = command("call", "-c", minion.conf, "-t", "1", "test.ping")
             assert done.returncode == 1 and said in done.stderr
+
+
+PEERS = {  # what listens where a master is looked for -> what it answers to a connection; None: nothing
+    "hangs": (None, "whoever listens there says nothing: a master that hangs, or none"),
+    "web": (
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        "does not speak as a Salt master does: a minion is given the master's",
+    ),
+    "ssh": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak as a Salt master does"),
+    "closes": (b"", "whoever listens there says nothing"),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_who_listens_and_is_no_master_is_told_from_a_pending_key(name):
+    answer, said = PEERS[name]
+    held = []
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                held.append(peer)
+                if answer is not None:
+                    peer.recv(64)
+                    peer.sendall(answer)
+                    peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=[listener], daemon=True).start()
+        assert said in around.why_silent("127.0.0.1", listener.getsockname()[1], 1)
+        listener.shutdown(socket.SHUT_RDWR)
+    for peer in held:
+        peer.close()
+
+
+@pytest.mark.parametrize(
+    "kind, said", [(zmq.ROUTER, ""), (zmq.PUB, "that is a port of publications"), (zmq.XPUB, "publications")]
+)
+def test_of_a_masters_two_ports_the_wrong_one_is_named(kind, said):
+    with zmq.Context() as context, context.socket(kind) as peer:
+        found = around.why_silent("127.0.0.1", peer.bind_to_random_port("tcp://127.0.0.1"), 2)
+        assert said in found and bool(said) is bool(found)
+
+
+def test_of_our_own_two_ports_the_wrong_one_is_named(tmp_path):
+    with running_master(tmp_path) as master:
+        opts = saltlite.load_opts("master", str(master.conf))
+        ports = [opts[name] for name in ("publish_port", "ret_port")]
+        assert "that is a port of publications" in around.why_silent("127.0.0.1", ports[0], 2)
+        assert around.why_silent("127.0.0.1", ports[1], 2) == ""
 
 
 def test_a_minion_whose_key_is_held_is_told_that_it_may_be_pending(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -54,6 +53,7 @@ words, daemon = packed_leaf("commands", "salt"), packed_leaf("terminal", "daemon
 caller = packed_leaf("clients", "LocalClient").caller
 
 
+PROBE_SECONDS = 2  # to find out why a master does not answer
 REFUSED = {  # of Salt's options, and why they are not here
     ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout",
     ("--proxyid",): "there are no proxy minions",
@@ -101,17 +101,6 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
 
 
-def why_silent(host: str, port: int) -> str:
-    """Why nothing comes from a master, "" if it takes connections."""
-    try:
-        socket.create_connection((host, port), 2).close()
-    except socket.gaierror as error:
-        return f"its name cannot be resolved ({error.strerror})"
-    except OSError as error:
-        return f"{(error.strerror or str(error)).lower()}"
-    return ""
-
-
 class Conversation:
     """One question after the other to the master, waiting for each answer: what `call` needs. Raises Failure."""
 
@@ -149,7 +138,10 @@ class Conversation:
     def _receive(self, seconds: float) -> bytes:
         if not self.socket.poll(int(seconds * 1000)):
             minion_id = self.protocol.id
-            why = why_silent(self.host, self.ret_port) or f"the key of {minion_id} is pending there, perhaps"
+            why = (
+                daemon.why_silent(self.host, self.ret_port, PROBE_SECONDS)
+                or f"the key of {minion_id} is pending there, perhaps"
+            )
             where = f"{self.host} port {self.ret_port}"
             raise Failure(f"the master {where} does not answer: {why}; use --local to go without a master.")
         return self.socket.recv_multipart()[-1]

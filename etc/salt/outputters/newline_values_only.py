@@ -1,4 +1,4 @@
-"""Each minion's value on a line of its own, without the id, for the shell; of a list each item. Salt up to 3007 has it."""
+"""Each minion's value on a line of its own, without the id, for the shell; of a list each item. Salt 3007 has it."""
 
 from __future__ import annotations
 

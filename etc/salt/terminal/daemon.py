@@ -231,22 +231,60 @@ def serve(make: Callable[[dict[str, Any]], Any], opts: dict[str, Any]) -> int:
 # ---- why a master does not answer ----
 
 PROBE = """
-import socket, sys
+import socket, sys, time
+until, said, taken = time.monotonic() + int(sys.argv[3]), b"", False
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3])).close()
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3])) as peer:
+        taken = True
+        peer.sendall(b"\\xff" + bytes(8) + b"\\x7f\\x03\\x01NULL" + bytes(48))  # the greeting of ZMTP
+        while len(said) < 4096 and b"Socket-Type" not in said[:-16]:
+            peer.settimeout(max(0.01, until - time.monotonic()))
+            part = peer.recv(4096)
+            if not part:
+                break
+            said += part
 except socket.gaierror as error:
     print(f"its name cannot be resolved ({error.strerror})")
+    sys.exit()
 except TimeoutError:
-    print("nothing comes back from there (is it up, and does a firewall let this through?)")
+    if not taken:
+        print("nothing comes back from there (is it up, and does a firewall let this through?)")
+        sys.exit()
 except OSError as error:
-    print(f"{(error.strerror or str(error)).lower()}: no master listens there, or the way is barred")
+    if not said:
+        print(f"{(error.strerror or str(error)).lower()}: no master listens there, or the way is barred")
+        sys.exit()
+port = "a minion is given the master's ret_port, which is 4506 unless told"
+if b"PUB" in said[64:].partition(b"Socket-Type")[2][:16]:
+    print(f"that is a port of publications: {port}")
+elif not said:
+    print(f"whoever listens there says nothing: a master that hangs, or none; {port}")
+elif not said.startswith(b"\\xff"):
+    print(f"whoever listens there does not speak as a Salt master does: {port}")
 """
 
 
+def probing(host: str, port: int, seconds: int) -> list[str]:
+    """The command that says in a line what is wrong with a master's port, and nothing if it is a master's: then the
+    key is pending. It takes `seconds` to connect, and as many for an answer."""
+    return [sys.executable, "-I", "-S", "-c", PROBE, host, str(port), str(seconds)]
+
+
+def why_silent(host: str, port: int, seconds: int) -> str:
+    """What it says, for one who can wait."""
+    try:
+        done = subprocess.run(
+            probing(host, port, seconds), stdin=subprocess.DEVNULL, capture_output=True, timeout=3 * seconds
+        )
+    except (OSError, subprocess.TimeoutExpired):  # a name server lets one wait
+        return ""
+    return str(printable(done.stdout[:1000].decode(errors="replace").strip()))
+
+
 def probe(loop: Any, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Find out what keeps a minion from its master, and `tell` it in words, "" if the port takes connections. In a
-    process of its own, for a name server may let one wait, and the loop must not."""
-    command = [sys.executable, "-I", "-S", "-c", PROBE, host, str(port), str(PROBE_SECONDS)]
+    """Find out what keeps a minion from its master, and `tell` it in words, "" if the key is pending. In a process of
+    its own, for a name server may let one wait, and the loop must not."""
+    command = probing(host, port, PROBE_SECONDS)
     null = subprocess.DEVNULL
     try:
         process = subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null)
