@@ -2714,7 +2714,7 @@ class MasterTree:
         """OSError where less than keep_free is free, which is left to whoever runs this machine."""
         info = os.statvfs(self.cache)
         if info.f_bavail * info.f_frsize < self.opts["keep_free"]:
-            raise OSError(errno.ENOSPC, "less is free than keep_free says", str(self.cache))
+            raise OSError(errno.ENOSPC, "less is free than keep_free says: make room", str(self.cache))
 
     def count(self, state: str) -> int:
         """How many keys are in a state, whatever their names."""

@@ -20,6 +20,7 @@ from live import (
     WireMinion,
     command,
     free_port,
+    public,
     running_master,
     running_minion,
     until,
@@ -28,6 +29,7 @@ from live import (
 
 import saltlite
 
+masters = saltlite.packed_leaf("commands", "master")
 log_to, around = saltlite.packed_leaf("terminal", "log"), saltlite.packed_leaf("terminal", "daemon")
 
 
@@ -81,6 +83,62 @@ def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tm
         (conf / "minion").write_text(text)
         done = command("minion", "-c", conf, "--check")
         assert done.returncode == 1 and sentence in done.stderr, done.stderr
+
+
+def test_two_ports_are_wanted(conf):
+    (conf / "master").write_text("publish_port: 4999\nret_port: 4999\n")
+    done = command("master", "-c", conf, "--check")
+    assert done.returncode == 1 and "publish_port and ret_port are both 4999: two ports are wanted." in done.stderr
+
+
+@pytest.mark.parametrize("mode, told", [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_private_key_that_all_can_read_is_told(conf, mode, told):
+    pem = conf / "pki/master/master.pem"
+    pem.parent.mkdir(parents=True)
+    pem.touch()
+    pem.chmod(mode)
+    done = command("master", "-c", conf, "--check")
+    assert done.returncode == 0 and (f"`chmod 600 {pem}`" in done.stderr) is told
+
+
+def test_a_master_that_has_lost_its_key_says_what_follows(tmp_path):
+    with running_master(tmp_path) as master:
+        assert "a new key is made" not in master.log.read_text()
+        master.stop()
+        (master.pki / "master.pem").unlink()
+        master.start()
+        assert "a new key is made" not in master.log.read_text(), "nobody knows the old one"
+        master.stop()
+        (master.pki / "master.pem").unlink()
+        (master.pki / "minions/web1").write_text(public())
+        master.start()
+        master.says("there is no", "master.pem, so a new key is made")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("closed", ["os", "saltlite"])
+def test_an_interpreter_that_is_closed_to_the_daemons_user_is_told_before_it_is_needed(monkeypatch, closed):
+    with tempfile.TemporaryDirectory(prefix="saltlite-closed-") as home:
+        Path(home).chmod(0o755)
+        for name, module in (("os", os), ("saltlite", saltlite)):
+            (path := Path(home, name)).touch(0o600 if name == closed else 0o644)
+            monkeypatch.setattr(module, "__file__", str(path))
+        opts = {"user": "nobody", "role": "master"}
+        with pytest.raises(saltlite.Failure, match=f"{home}/{closed} is closed to nobody"):
+            masters.check_user(opts)
+        assert os.geteuid() == 0
+        Path(home, closed).chmod(0o644)
+        for user in ("nobody", "root", "", "no such user"):
+            masters.check_user(opts | {"user": user})
+
+
+def test_returns_that_a_master_has_no_room_for_are_not_laid_to_the_minions(tmp_path):
+    with running_master(tmp_path, {"keep_free": 1 << 60}) as master, running_minion(master, "web1"):
+        done = master.salt("*", "test.ping", "-t", "0.5", "--gather-job-timeout", "0.5")
+        said = (
+            f"The master takes no returns: less than keep_free ({1 << 60} bytes) is free on {master.cache}; make room"
+        )
+        assert done.returncode == 1 and said in done.stderr, done
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")

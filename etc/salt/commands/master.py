@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from saltlite import (
     user_name,
 )
 
-terminal = packed_leaf("terminal", "text")
+terminal, ways = packed_leaf("terminal", "text"), packed_leaf("terminal", "ways")
 around, log_to = packed_leaf("terminal", "daemon"), packed_leaf("terminal", "log")
 arguments = (terminal.config_arguments, terminal.log_arguments, around.arguments)
 
@@ -75,10 +75,43 @@ def check_owners(opts: dict[str, Any]) -> None:
                 owner = user_name(info.st_uid)
                 raise Failure(f"{path} belongs to {owner}, who could change what the {role} does: chown it first.")
             sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+            if path.endswith(".pem") and info.st_mode & stat.S_IROTH:
+                log.warning("%s can be read by everybody, who could then be this %s: `chmod 600 %s`", path, role, path)
             if info.st_mode & stat.S_IWOTH and not sticky:
                 raise Failure(f"{path} can be written by everybody: `chmod o-w {path}` first.")
             if info.st_mode & stat.S_IWGRP and not sticky and info.st_gid not in (0, *os.getgroups(), os.getegid()):
                 raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
+
+
+def check_user(opts: Mapping[str, Any]) -> None:
+    """Failure where the user that the daemon will run as cannot read the interpreter, of which more is loaded then."""
+    user, role = opts["user"], opts["role"]
+    try:
+        entry = pwd.getpwnam(user)
+    except (KeyError, TypeError):  # none, or one that does not exist, of which others tell
+        return
+    if os.geteuid() or not entry.pw_uid:
+        return
+    with ways.rights_of(entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)):
+        for path in (os.__file__, sys.modules["saltlite"].__file__ or os.__file__):
+            try:
+                with open(path):
+                    pass
+            except OSError as error:
+                whose = f"{path} is closed to {user}, whom the option user names ({error.strerror})"
+                raise Failure(f"{whose}: run the {role} with the system's python3, or as another user.") from None
+
+
+def tell_new_key(opts: Mapping[str, Any]) -> None:
+    """Say so where the key of a master that has minions is not there: it makes another, and nobody believes it."""
+    pki = opts["pki_dir"]
+    with contextlib.suppress(OSError):
+        if os.listdir(f"{pki}/minions") and not os.path.lexists(f"{pki}/master.pem"):
+            log.warning(
+                "there is no %s/master.pem, so a new key is made: minions that know the old one will not believe this "
+                "master; put the old one back, or remove minion_master.pub on each of them",
+                pki,
+            )
 
 
 def given_on(args: argparse.Namespace) -> dict[str, Any]:
@@ -98,6 +131,7 @@ def daemon_opts(role: str, args: argparse.Namespace, more: Callable[[dict[str, A
         log_to.set_up({"log_level": opts["log_level"]})
         say_warnings(opts)
         check_owners(opts)
+        check_user(opts)
         more(opts)
         raise SystemExit(EX_OK)
     around.prepare(opts, args)
@@ -105,13 +139,16 @@ def daemon_opts(role: str, args: argparse.Namespace, more: Callable[[dict[str, A
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     check_owners(opts)
+    check_user(opts)
     opts["__limits__"] = harden()
     signal.signal(signal.SIGUSR1, say_where)
     return opts
 
 
 def main(args: argparse.Namespace) -> int:
-    return around.serve(Master, daemon_opts("master", args))
+    opts = daemon_opts("master", args)
+    tell_new_key(opts)
+    return around.serve(Master, opts)
 
 
 EXAMPLES = """
