@@ -1836,10 +1836,10 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(text, yaml_loader())
     except (ValueError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
+        where = f" line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
         problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
-        raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
+        tab = " (a tab: YAML wants blanks)" if mark and text[mark.index : mark.index + 1] == "\t" else ""
+        raise Failure(f"{path}{where}: this is not YAML: {problem}{tab}.") from None
 
 
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -5931,7 +5931,7 @@ class Link:
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""
-        self._say(logging.ERROR, f"{self.host}: {self.protocol.why}; trying again")
+        self._say(logging.ERROR, f"{self.host}: {self.protocol.why}; trying again within a minute")
         # spread, and never for ever: what one reply has said, the next may take back
         pause = self.opts["random_reauth_delay"] * (0.5 + token(1)[0] / 256) * 2**self.refusals
         self.refusals = min(self.refusals + 1, 4)
