@@ -1849,8 +1849,8 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure.
 
     `overrides` are laid over the files: what was said on the command line. It is kept by the daemons as
-    "__given__", so that SIGHUP does not lose it. `role` and `__role` say whose options they are, the second as
-    Salt's modules ask for it."""
+    "__given__", so that SIGHUP does not lose it. `__role` says whose options they are, as Salt's modules ask
+    for it: no name of a site's own, as `role` would be, is one of these."""
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
         raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.", EX_USAGE)
@@ -1873,7 +1873,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
     opts |= {name: place(name, root) for name in ("log_file", "pidfile") if opts[name] and "://" not in opts[name]}
-    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
+    opts |= {"conf_dir": str(conf), "root_dir": str(root), "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
 
@@ -1918,11 +1918,11 @@ def say_warnings(opts: Mapping[str, Any]) -> None:
 def reload_opts(opts: dict[str, Any]) -> None:
     """Read the configuration again, in place; what needs a restart keeps its value, and is named."""
     try:
-        new = load_opts(opts["role"], opts["conf_dir"], opts["__given__"])
+        new = load_opts(opts["__role"], opts["conf_dir"], opts["__given__"])
     except Failure as error:
         log.error("the configuration is not taken over: %s", error)
         return
-    for name, option in options_of(opts["role"]).items():
+    for name, option in options_of(opts["__role"]).items():
         if option.restart and new[name] != opts[name]:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]

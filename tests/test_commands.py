@@ -662,6 +662,12 @@ def test_call_shows_grains_and_documentation(tmp_path):
     assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
 
 
+def test_what_a_site_has_named_is_not_hidden_by_what_is_noted_among_the_options(fleet):
+    assert fleet.master.returns("web*", "config.get", "role") == {"web1": "front", "web2": "back"}
+    names = fleet.master.returns("web2", "config.items")["web2"]
+    assert "role" not in names and not [name for name in names if name.startswith("__") and name != "__role"]
+
+
 def test_call_speaks_to_the_master_beside_the_running_minion(fleet):
     done = command("call", "-c", fleet.web2.conf, "grains.get", "role")
     assert (done.returncode, done.stdout) == (0, "local:\n    back\n"), done.stderr

@@ -123,7 +123,7 @@ def test_an_interpreter_that_is_closed_to_the_daemons_user_is_told_before_it_is_
         for name, module in (("os", os), ("saltlite", saltlite)):
             (path := Path(home, name)).touch(0o600 if name == closed else 0o644)
             monkeypatch.setattr(module, "__file__", str(path))
-        opts = {"user": "nobody", "role": "master"}
+        opts = {"user": "nobody", "__role": "master"}
         with pytest.raises(saltlite.Failure, match=f"{home}/{closed} is closed to nobody"):
             masters.check_user(opts)
         assert os.geteuid() == 0

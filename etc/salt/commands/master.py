@@ -61,7 +61,7 @@ def say_where(number: int, frame: Any) -> None:
 def check_owners(opts: dict[str, Any]) -> None:
     """Failure where somebody else could change what the daemon reads, or what it believes: the configuration, the keys,
     the cache, or a directory above them. `/` is not looked at, nor what a user has who has called sudo."""
-    role, conf = opts["role"], opts["conf_dir"]
+    role, conf = opts["__role"], opts["conf_dir"]
     ours = {0, os.geteuid(), int(os.environ.get("SUDO_UID") or 0)}
     with contextlib.suppress(KeyError):
         ours.add(pwd.getpwnam(opts["user"]).pw_uid)
@@ -85,7 +85,7 @@ def check_owners(opts: dict[str, Any]) -> None:
 
 def check_user(opts: Mapping[str, Any]) -> None:
     """Failure where the user that the daemon will run as cannot read the interpreter, of which more is loaded then."""
-    user, role = opts["user"], opts["role"]
+    user, role = opts["user"], opts["__role"]
     try:
         entry = pwd.getpwnam(user)
     except (KeyError, TypeError):  # none, or one that does not exist, of which others tell

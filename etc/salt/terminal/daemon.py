@@ -87,7 +87,7 @@ def ready(opts: dict[str, Any], pid_file: int) -> None:
 
 def prepare(opts: dict[str, Any], args: argparse.Namespace) -> None:
     """Before anything is opened: where the log goes, whether we go behind, the pid file. Raises Failure."""
-    root, role = Path(opts["root_dir"]), opts["role"]
+    root, role = Path(opts["root_dir"]), opts["__role"]
     behind, opts["__behind__"] = args.daemon or args.behind, False
     if behind:
         places = {"log_file": root / f"var/log/salt/{role}", "pidfile": root / f"var/run/salt-{role}.pid"}
@@ -216,7 +216,7 @@ def serve(make: Callable[[dict[str, Any]], Any], opts: dict[str, Any]) -> int:
     renewal = Renewal(daemon, opts)
     daemon.loop.on_signal(signal.SIGHUP, renewal.reload)
     daemon.loop.on_signal(signal.SIGUSR2, renewal.check)
-    if opts["role"] == "minion":
+    if opts["__role"] == "minion":
         trial.watch(daemon, opts, renewal.renew)
     opts["__ready__"]()
     code: int = daemon.run()
