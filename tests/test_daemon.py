@@ -211,10 +211,10 @@ def test_options_of_the_command_line_are_those_of_the_files(conf, tmp_path):
 @pytest.fixture
 def logger(tmp_path):
     """The program's logger, which is as it was afterwards."""
-    found = logging.getLogger("saltlite")
-    before = found.handlers[:], found.filters[:], found.level, found.propagate
+    found, root = logging.getLogger("saltlite"), logging.getLogger()
+    before = found.handlers[:], found.filters[:], found.level, found.propagate, root.handlers[:], root.level
     yield found
-    found.handlers[:], found.filters[:], found.level, found.propagate = before
+    found.handlers[:], found.filters[:], found.level, found.propagate, root.handlers[:], root.level = before
 
 
 def test_each_goal_has_its_level_and_a_flood_is_counted_once(logger, tmp_path, capsys):
@@ -368,6 +368,24 @@ def test_a_request_of_any_name_is_tied_to_its_jid_in_the_log(tmp_path):
         line = master.says("jobs/new/deploy-of-today", "test.ping")
         assert "test.ping for * (minions: 1), by " in line and "job 2" in line
         assert "web1: its key is pending (" in master.text()
+
+
+def test_what_a_jobs_process_has_to_say_is_in_the_daemons_log(tmp_path):
+    with running_master(tmp_path) as master:
+        options = {"mine_functions": {"no.such": []}}
+        with running_minion(master, "web1", options) as minion:
+            modules, grains = Path(minion.conf, "modules"), Path(minion.conf, "_grains")
+            for directory in (modules, grains):
+                directory.mkdir(mode=0o755)
+            text = "import logging\nlog = logging.getLogger(__name__)\ndef x():\n    log.warning('odd: %s', 7)\n"
+            (modules / "speaking.py").write_text(text)
+            (grains / "failing.py").write_text("def f():\n    return {'x': 1 / 0}\n")
+            master.returns("*", "speaking.x")
+            minion.says("odd: 7")
+            master.returns("*", "saltutil.refresh_grains")
+            minion.says("the grains of", "failing.py", "ZeroDivisionError")
+            master.returns("*", "mine.update")
+            minion.says("no.such does not go into the mine")
 
 
 def test_versions_report_and_help_name_what_there_is(conf):

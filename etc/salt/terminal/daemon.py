@@ -94,6 +94,7 @@ def prepare(opts: dict[str, Any], args: argparse.Namespace) -> None:
         given = {name: opts[name] or str(path) for name, path in places.items()}
         opts.update(given)
         opts["__given__"] |= given
+    opts["__daemon__"] = True
     log_to.set_up(opts)
     opts["__log__"] = log_to.set_up
     opts["__probe__"] = probe
@@ -112,6 +113,7 @@ def prepare(opts: dict[str, Any], args: argparse.Namespace) -> None:
         signal.signal(number, lambda *_: None)
     if behind and not args.behind:
         go_behind()
+        log_to.set_up(opts)  # to the stderr that there is now: whoever waits for the end of the other one may go on
     opts["__behind__"] = behind
 
 
