@@ -662,6 +662,16 @@ def test_call_shows_grains_and_documentation(tmp_path):
     assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
 
 
+def test_call_says_what_it_does_at_the_level_debug_and_what_pillar_lacks_at_each(fleet, tmp_path):
+    done = command("call", "-c", fleet.web2.conf, "-l", "debug", "test.ping")
+    assert done.returncode == 0 and "local:\n    True\n" == done.stdout
+    for said in ("id web2", "has taken the key", "keys in the pillar", "test.ping is called", "its retcode is 0"):
+        assert said in done.stderr
+    (tmp_path / "top.sls").write_text("base: {'*': [gone]}\n")
+    done = command("call", "-c", fleet.web2.conf, "--local", "--pillar-root", tmp_path, "pillar.get", "x", "none")
+    assert done.stdout == "local:\n    none\n" and "[ERROR   ] pillar: Specified SLS 'gone'" in done.stderr
+
+
 def test_what_a_site_has_named_is_not_hidden_by_what_is_noted_among_the_options(fleet):
     assert fleet.master.returns("web*", "config.get", "role") == {"web1": "front", "web2": "back"}
     names = fleet.master.returns("web2", "config.items")["web2"]

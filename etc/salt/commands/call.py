@@ -32,6 +32,7 @@ from saltlite import (
     jid_of,
     keep_alive,
     load_opts,
+    log,
     master_list,
     merge_options,
     options_of,
@@ -230,14 +231,25 @@ def main(args: argparse.Namespace) -> int:
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     load |= {"metadata": yaml_word(args.set_metadata)} if args.set_metadata else {}
+    log.debug("configuration below %s, id %s, cache %s", opts["conf_dir"], opts["id"], opts["cachedir"])
     conversation = None if args.local else converse(opts, tree)
     master: Any = conversation or Masterless(opts)
+    if conversation:
+        log.debug("the master %s port %s has taken the key", conversation.host, conversation.ret_port)
+    else:
+        log.debug("no master is asked: files and pillar are this machine's")
     execution = Execution(opts, tree, load, master=master.ask)
     execution.local, execution.heeds_blackout = args.local, False
     execution.grains = {} if args.skip_grains else collect_grains(opts)
+    log.debug("%s grains collected", len(execution.grains))
     found = master.ask(pillar_load(opts, execution.grains))
     execution.pillar = found if isinstance(found, dict) else {}
+    log.debug("%s keys in the pillar", len(execution.pillar))
+    for error in execution.pillar.get("_errors", ()):
+        log.error("pillar: %s", error)
+    log.debug("%s is called", args.fun)
     made = execution.run_job()
+    log.debug("its retcode is %s", made["retcode"])
     out = "docs" if args.fun == "sys.doc" else made.get("out")
     name = words.reports.named("local", words.reports.retcode_of(made)) if terminal.for_people(args) else "local"
     show({name: made["return"]}, args, out, made["retcode"])
