@@ -660,6 +660,8 @@ def test_call_shows_grains_and_documentation(tmp_path):
     assert nothing.returncode == 64 and "call needs the name of a function" in nothing.stderr
     lost = command("call", "-c", tmp_path, "--file-root", "/srv/x", "test.ping")
     assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
+    lost = command("call", "-c", tmp_path, "--local", "--pillar-root", tmp_path / "x", "test.ping")
+    assert lost.returncode == 64 and lost.stderr == f"saltlite: --pillar-root {tmp_path}/x is no directory.\n"
 
 
 def test_call_says_what_it_does_at_the_level_debug_and_what_pillar_lacks_at_each(fleet, tmp_path):
@@ -781,6 +783,11 @@ def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(f
 def test_what_a_command_line_lacks_is_named(fleet, words, missing):
     done = command("salt", "-c", fleet.master.conf, *words)
     assert done.returncode == 64 and done.stderr.endswith(f"the following arguments are required: {missing}.\n")
+
+
+def test_an_empty_target_is_named(fleet):
+    done = command("salt", "-c", fleet.master.conf, "", "test.ping")
+    assert done.returncode == 64 and done.stderr.endswith("saltlite: TARGET is empty: '*' is all minions.\n")
 
 
 def test_docs_without_a_target_are_those_of_all(fleet):

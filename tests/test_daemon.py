@@ -128,8 +128,10 @@ def test_an_interpreter_that_is_closed_to_the_daemons_user_is_told_before_it_is_
             masters.check_user(opts)
         assert os.geteuid() == 0
         Path(home, closed).chmod(0o644)
-        for user in ("nobody", "root", "", "no such user"):
+        for user in ("nobody", "root", ""):
             masters.check_user(opts | {"user": user})
+    with pytest.raises(saltlite.Failure, match="the option user names 'no such user', who does not exist here"):
+        masters.check_user(opts | {"user": "no such user"})
 
 
 def test_returns_that_a_master_has_no_room_for_are_not_laid_to_the_minions(tmp_path):

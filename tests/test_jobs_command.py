@@ -236,6 +236,7 @@ def test_show_of_an_active_job_does_not_wait_and_says_how_to(tree):
 WRONG = {
     "show": (64, "wants a jid"),
     "shw last": (64, "did you mean 'show'?"),
+    "xyz": (64, "resume, stop."),
     "show 20260101000000000000": (1, "there is no job"),
     "show ../../x": (1, "is no jid"),
     "show last": (1, "no job has been published yet"),

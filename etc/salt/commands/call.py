@@ -212,6 +212,8 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
         if root and not args.local:
             raise Failure(f"--{name[:-1].replace('_', '-')} needs --local: else the master's files count.", EX_USAGE)
+        if root and not os.path.isdir(root):
+            raise Failure(f"--{name[:-1].replace('_', '-')} {root} is no directory.", EX_USAGE)
         opts |= {name: {"base": [os.path.abspath(root)]}} if root else {}
     opts["module_dirs"] = [*args.module_dirs, *opts["module_dirs"]]
     words.state_style(args, opts)

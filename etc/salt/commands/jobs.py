@@ -294,7 +294,7 @@ def main(args: argparse.Namespace) -> int:
         args.verb, args.jid = "show", args.verb
     verb = VERBS.get(args.verb)
     if verb is None:
-        raise Failure(f"jobs {args.verb}: the verbs are {', '.join(VERBS)}{nearest(args.verb, VERBS)}", EX_USAGE)
+        raise Failure(f"jobs {args.verb}: the verbs are {', '.join(VERBS)}{nearest(args.verb, VERBS) or '.'}", EX_USAGE)
     if verb.wants_jid and not args.jid:
         raise Failure(f"jobs {args.verb} wants a jid: `saltlite jobs` shows them; `last` is the newest.", EX_USAGE)
     if args.jid and not verb.wants_jid and verb.call is not list_queued:

@@ -84,13 +84,16 @@ def check_owners(opts: dict[str, Any]) -> None:
 
 
 def check_user(opts: Mapping[str, Any]) -> None:
-    """Failure where the user that the daemon will run as cannot read the interpreter, of which more is loaded then."""
+    """Failure where the user that the daemon will run as does not exist, or cannot read the interpreter, of which more
+    is loaded then."""
     user, role = opts["user"], opts["__role"]
+    if not user or os.geteuid():
+        return
     try:
         entry = pwd.getpwnam(user)
-    except (KeyError, TypeError):  # none, or one that does not exist, of which others tell
-        return
-    if os.geteuid() or not entry.pw_uid:
+    except KeyError:
+        raise Failure(f"the option user names {user!r}, who does not exist here.") from None
+    if not entry.pw_uid:
         return
     with ways.rights_of(entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)):
         for path in (os.__file__, sys.modules["saltlite"].__file__ or os.__file__):

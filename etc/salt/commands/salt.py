@@ -319,6 +319,8 @@ def main(args: argparse.Namespace) -> int:
     given = {"TARGET": args.tgt is not None, "FUNCTION": args.fun or args.preview}
     if missing := [name for name, there in given.items() if not there]:
         args.wrong(f"the following arguments are required: {', '.join(missing)}")
+    if not args.tgt:
+        args.wrong("TARGET is empty: '*' is all minions")
     client = client_class("LocalClient")(args.config_dir)
     state_style(args, client.opts)
     fleet = targets.Fleet(client.opts, local_client.caller())
