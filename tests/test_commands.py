@@ -785,6 +785,17 @@ def test_what_a_command_line_lacks_is_named(fleet, words, missing):
     assert done.returncode == 64 and done.stderr.endswith(f"the following arguments are required: {missing}.\n")
 
 
+def test_a_directory_of_requests_that_was_removed_is_named(fleet):
+    new = fleet.master.jobs / "new"
+    new.rename(new.with_name("away"))
+    try:
+        done = fleet.master.salt("*", "test.ping")
+    finally:
+        new.with_name("away").rename(new)
+    assert done.returncode == 1 and f"{new} is gone" in done.stderr and "start it again" in done.stderr
+    assert fleet.master.returns("web2", "test.ping") == {"web2": True}
+
+
 def test_an_empty_target_is_named(fleet):
     done = command("salt", "-c", fleet.master.conf, "", "test.ping")
     assert done.returncode == 64 and done.stderr.endswith("saltlite: TARGET is empty: '*' is all minions.\n")
