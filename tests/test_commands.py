@@ -769,8 +769,24 @@ def test_options_of_salts_that_scripts_have(fleet):
     assert command("run", "-c", fleet.master.conf, "manage.up", *quiet, "--state_verbose=false").returncode == 0
     done = command("call", "-c", fleet.web2.conf, "--local", "grains.get", "id", *values)
     assert done.stdout == "web2\n"
-    for flag in ("-T", "--mktoken"):
-        assert "no external authentication" in command("salt", flag, "*", "test.ping").stderr
+    assert command("run", "-c", fleet.master.conf, "manage.up", "--quiet", "-t", "5", "--hard-crash").stdout == ""
+    for name, flag, said in (
+        ("salt", "-T", "no external authentication"),
+        ("run", "--eauth=pam", "no external authentication"),
+        ("key", "--mktoken", "no external authentication"),
+        ("key", "--gen-signature", "master_sign_pubkey"),
+        ("run", "--async", "it is no job"),
+        ("call", "--metadata", "saltlite jobs show"),
+    ):
+        done = command(name, flag)
+        assert (
+            done.returncode == 64
+            and done.stderr.startswith(f"saltlite: {flag.split('=')[0]}: ")
+            and said in done.stderr
+        )
+    place = fleet.web2.conf / "elsewhere"
+    assert command("call", "-c", fleet.web2.conf, "--cachedir", place, "cp.list_master").returncode == 0
+    assert place.is_dir()
 
 
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])

@@ -215,8 +215,8 @@ def test_a_key_that_lies_elsewhere_is_named_with_the_option_that_takes_it(tree, 
 def test_a_word_without_a_verb_and_an_unknown_option_are_told_apart(tree):
     done = tree.key("web2")
     assert done.returncode == 64 and "'web2': say what to do with it: -a web2 accepts" in done.stderr
-    done = tree.key("--user", "root", "-L")
-    assert done.returncode == 64 and "there is no option --user" in done.stderr
+    done = tree.key("--userr", "root", "-L")
+    assert done.returncode == 64 and "there is no option --userr; did you mean '--user'?" in done.stderr
     assert tree.key("-F", "master").returncode == 0
 
 

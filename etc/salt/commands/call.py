@@ -55,22 +55,17 @@ caller = packed_leaf("clients", "LocalClient").caller
 
 
 PROBE_SECONDS = 2  # to find out why a master does not answer
-REFUSED = {  # of Salt's options, and why they are not here
-    ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout",
-    ("--proxyid",): "there are no proxy minions",
-    ("--module-executors", "--executor-opts"): "there are no executors",
-    ("--states-dir",): "states are applied by Salt itself, which reads its own configuration",
-    ("--priv",): "run this as that user",
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout.",
+    ("--proxyid",): "there are no proxy minions.",
+    ("--module-executors", "--executor-opts"): "there are no executors.",
+    ("--states-dir",): "states are applied by Salt itself, which reads its own configuration.",
+    ("--priv",): "run this as that user.",
+    ("--metadata",): "the return alone is printed; at the master `saltlite jobs show JID` has the rest.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
 }
 WITHOUT_EFFECT = ("--hard-crash", "--refresh-grains-cache")  # what they ask for is so in any case
-
-
-class Refused(argparse.Action):
-    """One of REFUSED."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, flag: str | None = None) -> None:
-        why = next(why for flags, why in REFUSED.items() if flag in flags)
-        raise Failure(f"{flag} is not supported: {why}.", EX_USAGE)
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,10 +86,9 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-return-event", action="store_true", help="send no return to the master")
     parser.add_argument("-t", "--timeout", type=float, metavar="SEC", help="wait so long for each answer of the master")
     parser.add_argument("--set-metadata", metavar="YAML", help="what the job bears as its metadata")
-    for flags in REFUSED:
-        parser.add_argument(*flags, dest="refused", action=Refused, help=argparse.SUPPRESS)
-    for flag in WITHOUT_EFFECT:
-        parser.add_argument(flag, dest="ignored", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--cachedir", metavar="DIR", help="where the cache is, in place of the option cachedir")
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, *WITHOUT_EFFECT)
     for kind in ("file", "pillar"):
         text = f"with --local: where states find {'files' if kind == 'file' else 'pillar'}, in place of {kind}_roots"
         parser.add_argument(f"--{kind}-root", metavar="DIR", help=text)
@@ -200,7 +194,8 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
 
 def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
-    opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
+    given = {"id": args.id, "cachedir": args.cachedir and os.path.abspath(args.cachedir)}
+    opts = load_opts("minion", args.config_dir, {name: value for name, value in given.items() if value})
     how = {"log_level": args.log_level or "warning", "user": "", "log_file": args.log_file or ""}
     log_to.set_up(how | {"log_level_logfile": args.log_file_level or ""})
     say_warnings(opts)

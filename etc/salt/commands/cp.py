@@ -64,6 +64,7 @@ NOT_THERE = "' is not available."  # what a minion returns that does not know th
 
 def cp_arguments(parser: argparse.ArgumentParser) -> None:
     as_salt = os.path.basename(parser.prog) == "salt-cp"  # where -C is not --compound
+    terminal.ignore(parser, "--hard-crash")
     kinds = parser.add_mutually_exclusive_group()
     for flag, name, tgt_type in targets.TARGET_FLAGS:
         flags = [name] if as_salt and flag == "-C" else [flag, name]

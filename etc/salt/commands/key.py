@@ -70,6 +70,15 @@ LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
 
 
+SIGNED = "with master_sign_pubkey the master signs its key itself, at each start."
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    terminal.EAUTH: terminal.NO_EAUTH,
+    ("--gen-signature", "--auto-create", "--priv", "--pub", "--signature-path"): SIGNED,
+    ("--rotate-aes-key",): "the shared key is renewed whenever an accepted key goes.",
+    ("-u", "--user"): "run this as that user, or as root, who has the rights of the master's user here.",
+}
+
+
 def key_arguments(parser: argparse.ArgumentParser) -> None:
     terminal.no_log_arguments(parser)
     verbs = parser.add_mutually_exclusive_group()
@@ -101,6 +110,9 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
+    parser.add_argument("--log-level", type=terminal.level_of, metavar="LEVEL", help=argparse.SUPPRESS)
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash")
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(wrong=parser.error)
 

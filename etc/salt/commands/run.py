@@ -68,6 +68,14 @@ NO_NEED = {  # and those whose work is done in any case
 }
 
 
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    ("-a", *terminal.EAUTH): terminal.NO_EAUTH,
+    ("--async", "--jid"): "what is here reads files and ends at once; it is no job.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
+}
+
+
 class Runner:
     """The functions, with Salt's arguments; what is no argument of Salt's is refused."""
 
@@ -293,6 +301,10 @@ FUNCTIONS |= {"batch.list_active": Runner.batch_list_active}
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     text = "list the functions, or show the arguments of FUNCTION, or of those of a module"
     parser.add_argument("-d", "--doc", "--documentation", action="store_true", help=text)
+    parser.add_argument("--quiet", action="store_true", help="do not print what comes of it")
+    parser.add_argument("-t", "--timeout", help=argparse.SUPPRESS)  # nobody is asked, so nobody waits
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash", "--skip-grains")
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
 
@@ -365,7 +377,8 @@ def main(args: argparse.Namespace) -> int:
     if isinstance(found, dict) and found.keys() == {"outputter", "data"}:
         out, found = found["outputter"], found["data"]
     words.state_style(args, load_opts("master", args.config_dir))
-    terminal.show(found, args, out)
+    if not args.quiet:
+        terminal.show(found, args, out)
     return EX_OK
 
 

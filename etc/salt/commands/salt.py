@@ -17,7 +17,6 @@ from saltlite import (
     EX_FAILED,
     EX_NO_MATCH,
     EX_OK,
-    EX_USAGE,
     KWARG,
     Command,
     Failure,
@@ -106,25 +105,17 @@ ROLL_OUT: tuple[tuple[tuple[str, ...], Callable[[str], Any] | None, str, str], .
 )
 FIELDS = [flags[-1][2:].replace("-", "_") for flags, *_ in ROLL_OUT]
 
-NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
 REFUSED = {  # Salt's options that are not here: why, and what to do
     ("--return",): local_client.NO_RETURNERS,
     ("--return_config", "--return_kwargs"): local_client.NO_RETURNERS,
-    ("-a", "--auth", "--eauth", "--external-auth"): NO_EAUTH,
-    ("--username", "--password", "-T", "--make-token", "--mktoken"): NO_EAUTH,
+    ("-a", *terminal.EAUTH): terminal.NO_EAUTH,
     ("--batch-safe-limit", "--batch-safe-size"): "say -b with the number of minions that run at a time.",
     ("--delimiter",): "the delimiter is the colon; in a compound target a letter may have its own, as in G;@a;b.",
     ("--module-executors", "--executor-opts"): "there are no module executors; leave it out.",
     ("--args-separator",): "functions are parted by a comma, as in `a.b,c.d 1 , 2`.",
-    ("--no-parse",): "quote the value for YAML instead, as in name='\"1\"'.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
 }
-
-
-class Refused(argparse.Action):
-    """An option of Salt's that is not here."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        raise Failure(f"{option_string}: {self.const}", EX_USAGE)
 
 
 def target_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,8 +132,8 @@ def target_arguments(parser: argparse.ArgumentParser) -> None:
     for flags, read, metavar, text in ROLL_OUT:
         how: dict[str, Any] = {"type": read, "metavar": metavar} if read else {"action": "store_true", "default": None}
         parser.add_argument(*flags, dest=flags[-1][2:].replace("-", "_"), help=text, **how)
-    for flags, why in REFUSED.items():
-        parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash")
     tgt = "ids as a glob, a node set such as web[01-40], or as the letter"
     parser.add_argument("tgt", nargs="?", metavar="TARGET", help=tgt)
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")

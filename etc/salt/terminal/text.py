@@ -165,6 +165,31 @@ class Versions(argparse.Action):
         parser.exit(EX_OK)
 
 
+class Refused(argparse.Action):
+    """An option of Salt's that is not here; `const` says why, and what to do."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        raise Failure(f"{option_string}: {self.const}", EX_USAGE)
+
+
+NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
+EAUTH = ("--auth", "--eauth", "--external-auth", "--username", "--password", "-T", "--make-token", "--mktoken")
+NO_STDIN = "give the arguments as words, $(cat FILE) among them."
+NO_PARSE = "quote the value for YAML instead, as in name='\"1\"'."
+
+
+def refuse(parser: argparse.ArgumentParser, refused: Mapping[tuple[str, ...], str]) -> None:
+    """Take options for what they are, and refuse them: {flags: why, and what to do}."""
+    for flags, why in refused.items():
+        parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
+
+
+def ignore(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """Take options of Salt's without a value whose wish is fulfilled in any case."""
+    for flag in flags:
+        parser.add_argument(flag, dest="ignored", action="store_true", help=argparse.SUPPRESS)
+
+
 def config_arguments(parser: argparse.ArgumentParser) -> None:
     """-c and -V, which every command has."""
     parser.add_argument("-V", "--versions-report", nargs=0, action=Versions, help="say what this is made of, and end")
