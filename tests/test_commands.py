@@ -781,7 +781,7 @@ def test_options_of_salts_that_scripts_have(fleet):
         done = command(name, flag)
         assert (
             done.returncode == 64
-            and done.stderr.startswith(f"saltlite: {flag.split('=')[0]}: ")
+            and done.stderr.startswith(f"saltlite: {flag.split('=')[0]} is not ")
             and said in done.stderr
         )
     place = fleet.web2.conf / "elsewhere"

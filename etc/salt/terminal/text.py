@@ -169,7 +169,7 @@ class Refused(argparse.Action):
     """An option of Salt's that is not here; `const` says why, and what to do."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        raise Failure(f"{option_string}: {self.const}", EX_USAGE)
+        raise Failure(f"{option_string} is not supported: {self.const}", EX_USAGE)
 
 
 NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
