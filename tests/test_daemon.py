@@ -141,6 +141,7 @@ def test_returns_that_a_master_has_no_room_for_are_not_laid_to_the_minions(tmp_p
             f"The master takes no returns: less than keep_free ({1 << 60} bytes) is free on {master.cache}; make room"
         )
         assert done.returncode == 1 and said in done.stderr, done
+        assert f"{said}.\n" in command("status", "-c", master.conf).stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")

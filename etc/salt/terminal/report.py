@@ -8,7 +8,6 @@ repeats) goes to stderr, so that json and yaml stay data.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
@@ -480,8 +479,8 @@ class Report:
             self._say(f"failed with retcode {code}: {nodes.fold(ids)}")
         if facts.silent and len(facts.expected) > 1:
             self._say(f"silent: {nodes.fold(facts.silent)}")
-        if facts.silent and (full := self._no_room()):
-            self._say(full)
+        if facts.silent and self._fleet and (full := terminal.no_room(self._fleet.tree)):
+            self._say(f"{full}; those of this job come then.")
         if rest := self._not_run():
             self._say(f"not run: {nodes.fold(rest)}")
         for until in sorted({line.get("until") or 0 for line in facts.queued.values()}):
@@ -492,18 +491,6 @@ class Report:
             states = [state for state, ids in (("failed", facts.failed()), ("silent", facts.silent)) if ids]
             for state in states:
                 self._say(f"again for the {state}: {self.again(f'@{self.jid}.{state}')}")
-
-    def _no_room(self) -> str:
-        """That the master takes no returns for want of room, "" if it does."""
-        try:
-            if self._fleet:
-                self._fleet.tree.check_room()
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                opts = self._fleet.opts
-                least = f"less than keep_free ({opts['keep_free']} bytes) is free on {opts['cachedir']}"
-                return f"The master takes no returns: {least}; make room, and those of this job come."
-        return ""
 
     def _counts(self) -> str:
         facts, times = self.facts, sorted(self.facts.times.values())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -25,6 +26,7 @@ from saltlite import (
     EX_OK,
     EX_USAGE,
     Failure,
+    MasterTree,
     leaf_files,
     nearest,
     options_of,
@@ -253,6 +255,17 @@ def check_out(args: argparse.Namespace) -> None:
                 pass
         except OSError as error:
             raise Failure(f"--out-file {path} cannot be written: {error.strerror}.", EX_USAGE) from None
+
+
+def no_room(tree: MasterTree) -> str:
+    """That a master takes no returns for want of room, "" if it does."""
+    try:
+        tree.check_room()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            least = f"less than keep_free ({tree.opts['keep_free']} bytes) is free on {tree.cache}"
+            return f"The master takes no returns: {least}; make room"
+    return ""
 
 
 def is_terminal(stream: Any) -> bool:
