@@ -115,6 +115,19 @@ def test_a_master_that_has_lost_its_key_says_what_follows(tmp_path):
         master.says("there is no", "master.pem, so a new key is made")
 
 
+def test_a_public_key_that_is_not_that_of_a_copied_private_one_is_written_anew(tmp_path):
+    with running_master(tmp_path) as master, running_minion(master, "web1") as minion:
+        for daemon, path in ((master, master.pki / "master.pub"), (minion, minion.conf / "pki/minion/minion.pub")):
+            right = path.read_text()
+            assert "is written anew" not in daemon.text()
+            daemon.stop()
+            path.write_text(public(3))
+            daemon.start()
+            daemon.says(path.name, "is written anew")
+            assert path.read_text() == right
+        assert master.returns("*", "test.ping") == {"web1": True}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 @pytest.mark.parametrize("closed", ["os", "saltlite"])
 def test_an_interpreter_that_is_closed_to_the_daemons_user_is_told_before_it_is_needed(monkeypatch, closed):

@@ -22,7 +22,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from saltlite import EX_FAILED, EX_OK, Failure, log, make_parents, packed_leaf, printable
+from saltlite import (
+    EX_FAILED,
+    EX_OK,
+    MAX_KEY_FILE,
+    Failure,
+    clean,
+    log,
+    make_parents,
+    packed_leaf,
+    printable,
+    put,
+    read,
+)
 
 CHECK_SECONDS = 60.0  # for the new program to say that it can run: at its first start it is unpacked
 PROBE_SECONDS = 4  # for a connection to a master that does not answer: less than it was waited for
@@ -209,12 +221,24 @@ def lock_descriptors(opts: Mapping[str, Any]) -> list[int]:
     return found
 
 
+def check_public_key(daemon: Any, opts: Mapping[str, Any]) -> None:
+    """Write ROLE.pub anew where it is not that of ROLE.pem, which somebody has copied here: commands show it, and other
+    machines are told its fingerprint."""
+    pem = (daemon.key if opts["__role"] == "minion" else daemon.protocol.key).public.pem
+    path = Path(opts["pki_dir"], f"{opts['__role']}.pub")
+    with contextlib.suppress(OSError):
+        if clean(read(path, MAX_KEY_FILE).decode("ascii", "replace")) != clean(pem):
+            put(path, pem + "\n", 0o644)
+            log.warning("%s was not that of %s.pem, and is written anew", path, opts["__role"])
+
+
 def serve(make: Callable[[dict[str, Any]], Any], opts: dict[str, Any]) -> int:
     """Make a Master or a Minion and run it to its end, or to that of its program; gives the exit code."""
     held = lock_descriptors(opts)  # by the program that we were: so nobody ever saw that no daemon was here
     for fd in held:
         os.close(fd)
     daemon = make(opts)
+    check_public_key(daemon, opts)
     renewal = Renewal(daemon, opts)
     daemon.loop.on_signal(signal.SIGHUP, renewal.reload)
     daemon.loop.on_signal(signal.SIGUSR2, renewal.check)
