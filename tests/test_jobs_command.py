@@ -281,6 +281,18 @@ def test_nothing_of_a_job_moves_the_cursor(tree):
     assert done.stdout.count("\n") == 2 and not re.search("[\x1b\u202e]", done.stdout)
 
 
+@pytest.mark.parametrize(
+    "fun, arg",
+    [("a.b", "x"), ("a.b", None), (["a.b", "c.d"], ["x", None]), (["a.b"], []), ("a.b", [b"\xff".hex(), [None]])],
+)
+def test_a_job_with_odd_arguments_is_shown(tree, fun, arg):
+    jid = tree.ended(0, fun=fun, arg=arg, failed=1)
+    done = tree.run("jobs", "show", jid)
+    assert "again for the failed: " in done.stderr and "Traceback" not in done.stderr
+    evil = tree.ended(1, fun="cmd.run", arg=["\x1b[2J\nx", {"__kwarg__": True, "a": "\x1b]0;x\a"}], failed=1)
+    assert "\x1b" not in tree.run("jobs", "show", evil).stderr
+
+
 # run
 
 

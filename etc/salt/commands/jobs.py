@@ -180,6 +180,7 @@ def show_with(args: argparse.Namespace, client: Any, jobs: Any, job: Any) -> int
     fun = header["fun"] if isinstance(header["fun"], str) else ",".join(map(str, header["fun"]))
     row = command("salt")
     groups = [header.get("arg") or []] if isinstance(header["fun"], str) else header.get("arg") or []
+    groups = [group if isinstance(group, list) else [group] for group in groups]
     arg = [word for group in groups for word in (",", *words.words_of(group))][1:]
     given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun, *arg])) | vars(args)
     shown = argparse.Namespace(**given | {"fun": fun, "static": bool(given["static"] or args.out)})

@@ -38,13 +38,8 @@ from saltlite import (
 )
 
 PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
-UNASKED = (
-    "docs",
-    "key",
-    "newline_values_only",
-    "no_return",
-    "quiet",
-)  # no return asks for these: they leave out what was said, or by whom
+# No return asks for these: they leave out what was said, or by whom
+UNASKED = ("docs", "key", "newline_values_only", "no_return", "quiet")
 SECONDS = 1.0  # that an outputter may take
 BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
