@@ -1836,10 +1836,10 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(text, yaml_loader())
     except (ValueError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
+        where = f" line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
         problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
-        raise Failure(f"{path}{where}: this is not YAML: {problem}.") from None
+        tab = " (a tab: YAML wants blanks)" if mark and text[mark.index : mark.index + 1] == "\t" else ""
+        raise Failure(f"{path}{where}: this is not YAML: {problem}{tab}.") from None
 
 
 def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -1849,8 +1849,8 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     conf_dir, root_dir, pki_dir and cachedir come out as absolute str. Raises Failure.
 
     `overrides` are laid over the files: what was said on the command line. It is kept by the daemons as
-    "__given__", so that SIGHUP does not lose it. `role` and `__role` say whose options they are, the second as
-    Salt's modules ask for it."""
+    "__given__", so that SIGHUP does not lose it. `__role` says whose options they are, as Salt's modules ask
+    for it: no name of a site's own, as `role` would be, is one of these."""
     conf = Path(os.path.abspath(conf_dir))
     if not conf.is_dir():
         raise Failure(f"{conf} is not a directory; make it, or name the configuration directory with -c.", EX_USAGE)
@@ -1873,7 +1873,7 @@ def load_opts(role: str, conf_dir: str, overrides: Mapping[str, Any] | None = No
     opts["pki_dir"] = place("pki_dir", home / "pki" / role)
     opts["cachedir"] = place("cachedir", root / "var/cache/salt" / role)
     opts |= {name: place(name, root) for name in ("log_file", "pidfile") if opts[name] and "://" not in opts[name]}
-    opts |= {"conf_dir": str(conf), "root_dir": str(root), "role": role, "__role": role, "__warnings__": told}
+    opts |= {"conf_dir": str(conf), "root_dir": str(root), "__role": role, "__warnings__": told}
     told += packed_leaf("configuration", role).finish(opts, others)
     return opts
 
@@ -1915,11 +1915,11 @@ def say_warnings(opts: Mapping[str, Any]) -> None:
 def reload_opts(opts: dict[str, Any]) -> None:
     """Read the configuration again, in place; what needs a restart keeps its value, and is named."""
     try:
-        new = load_opts(opts["role"], opts["conf_dir"], opts["__given__"])
+        new = load_opts(opts["__role"], opts["conf_dir"], opts["__given__"])
     except Failure as error:
         log.error("the configuration is not taken over: %s", error)
         return
-    for name, option in options_of(opts["role"]).items():
+    for name, option in options_of(opts["__role"]).items():
         if option.restart and new[name] != opts[name]:
             log.warning("%s is changed at the next start only", name)
             new[name] = opts[name]
@@ -2701,7 +2701,7 @@ class MasterTree:
         """OSError where less than keep_free is free, which is left to whoever runs this machine."""
         info = os.statvfs(self.cache)
         if info.f_bavail * info.f_frsize < self.opts["keep_free"]:
-            raise OSError(errno.ENOSPC, "less is free than keep_free says", str(self.cache))
+            raise OSError(errno.ENOSPC, "less is free than keep_free says: make room", str(self.cache))
 
     def count(self, state: str) -> int:
         """How many keys are in a state, whatever their names."""
@@ -5926,7 +5926,7 @@ class Link:
 
     def back_off(self) -> None:
         """Refused. The next try comes later each time, and at a moment of its own for each minion."""
-        self._say(logging.ERROR, f"{self.host}: {self.protocol.why}; trying again")
+        self._say(logging.ERROR, f"{self.host}: {self.protocol.why}; trying again within a minute")
         # spread, and never for ever: what one reply has said, the next may take back
         pause = self.opts["random_reauth_delay"] * (0.5 + token(1)[0] / 256) * 2**self.refusals
         self.refusals = min(self.refusals + 1, 4)

@@ -660,6 +660,24 @@ def test_call_shows_grains_and_documentation(tmp_path):
     assert nothing.returncode == 64 and "call needs the name of a function" in nothing.stderr
     lost = command("call", "-c", tmp_path, "--file-root", "/srv/x", "test.ping")
     assert lost.returncode == 64 and lost.stderr.startswith("saltlite: --file-root needs --local")
+    lost = command("call", "-c", tmp_path, "--local", "--pillar-root", tmp_path / "x", "test.ping")
+    assert lost.returncode == 64 and lost.stderr == f"saltlite: --pillar-root {tmp_path}/x is no directory.\n"
+
+
+def test_call_says_what_it_does_at_the_level_debug_and_what_pillar_lacks_at_each(fleet, tmp_path):
+    done = command("call", "-c", fleet.web2.conf, "-l", "debug", "test.ping")
+    assert done.returncode == 0 and "local:\n    True\n" == done.stdout
+    for said in ("id web2", "has taken the key", "keys in the pillar", "test.ping is called", "its retcode is 0"):
+        assert said in done.stderr
+    (tmp_path / "top.sls").write_text("base: {'*': [gone]}\n")
+    done = command("call", "-c", fleet.web2.conf, "--local", "--pillar-root", tmp_path, "pillar.get", "x", "none")
+    assert done.stdout == "local:\n    none\n" and "[ERROR   ] pillar: Specified SLS 'gone'" in done.stderr
+
+
+def test_what_a_site_has_named_is_not_hidden_by_what_is_noted_among_the_options(fleet):
+    assert fleet.master.returns("web*", "config.get", "role") == {"web1": "front", "web2": "back"}
+    names = fleet.master.returns("web2", "config.items")["web2"]
+    assert "role" not in names and not [name for name in names if name.startswith("__") and name != "__role"]
 
 
 def test_call_speaks_to_the_master_beside_the_running_minion(fleet):
@@ -736,6 +754,41 @@ def test_an_unknown_option_before_the_target_is_named(option, said):
     )
 
 
+@pytest.mark.parametrize("name", ["salt", "run", "cp", "call", "master", "minion"])
+def test_a_log_level_that_is_none_is_refused(name, tmp_path):
+    done = command(name, "-c", tmp_path, "-l", "verbose")
+    assert done.returncode == 64 and "-l verbose: the level is quiet," in done.stderr
+
+
+def test_options_of_salts_that_scripts_have(fleet):
+    quiet = ("--log-file", "/dev/null", "--log-file-level", "quiet")
+    values = ("--out", "newline_values_only")
+    done = command("salt", "-c", fleet.master.conf, "web2", "test.ping", *quiet, "--state_output=mixed", *values)
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+    assert command("key", "-c", fleet.master.conf, "-l", "acc", *quiet).returncode == 0
+    assert command("run", "-c", fleet.master.conf, "manage.up", *quiet, "--state_verbose=false").returncode == 0
+    done = command("call", "-c", fleet.web2.conf, "--local", "grains.get", "id", *values)
+    assert done.stdout == "web2\n"
+    assert command("run", "-c", fleet.master.conf, "manage.up", "--quiet", "-t", "5", "--hard-crash").stdout == ""
+    for name, flag, said in (
+        ("salt", "-T", "no external authentication"),
+        ("run", "--eauth=pam", "no external authentication"),
+        ("key", "--mktoken", "no external authentication"),
+        ("key", "--gen-signature", "master_sign_pubkey"),
+        ("run", "--async", "it is no job"),
+        ("call", "--metadata", "saltlite jobs show"),
+    ):
+        done = command(name, flag)
+        assert (
+            done.returncode == 64
+            and done.stderr.startswith(f"saltlite: {flag.split('=')[0]} is not ")
+            and said in done.stderr
+        )
+    place = fleet.web2.conf / "elsewhere"
+    assert command("call", "-c", fleet.web2.conf, "--cachedir", place, "cp.list_master").returncode == 0
+    assert place.is_dir()
+
+
 @pytest.mark.parametrize("words", [["-Q"], ["-t", "abc"], []])
 def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(fleet, words):
     done = command("salt", "-c", fleet.master.conf, "*", *(["test.ping"] if words else []), *words)
@@ -746,6 +799,22 @@ def test_a_wrong_command_line_is_not_mistaken_for_a_target_that_nobody_matches(f
 def test_what_a_command_line_lacks_is_named(fleet, words, missing):
     done = command("salt", "-c", fleet.master.conf, *words)
     assert done.returncode == 64 and done.stderr.endswith(f"the following arguments are required: {missing}.\n")
+
+
+def test_a_directory_of_requests_that_was_removed_is_named(fleet):
+    new = fleet.master.jobs / "new"
+    new.rename(new.with_name("away"))
+    try:
+        done = fleet.master.salt("*", "test.ping")
+    finally:
+        new.with_name("away").rename(new)
+    assert done.returncode == 1 and f"{new} is gone" in done.stderr and "start it again" in done.stderr
+    assert fleet.master.returns("web2", "test.ping") == {"web2": True}
+
+
+def test_an_empty_target_is_named(fleet):
+    done = command("salt", "-c", fleet.master.conf, "", "test.ping")
+    assert done.returncode == 64 and done.stderr.endswith("saltlite: TARGET is empty: '*' is all minions.\n")
 
 
 def test_docs_without_a_target_are_those_of_all(fleet):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
+import zmq
 from live import (
     ENVIRONMENT,
     PROGRAM,
     WireMinion,
     command,
     free_port,
+    public,
     running_master,
     running_minion,
     until,
@@ -24,7 +29,8 @@ from live import (
 
 import saltlite
 
-log_to = saltlite.packed_leaf("terminal", "log")
+masters = saltlite.packed_leaf("commands", "master")
+log_to, around = saltlite.packed_leaf("terminal", "log"), saltlite.packed_leaf("terminal", "daemon")
 
 
 @pytest.fixture
@@ -77,6 +83,78 @@ def test_what_keeps_a_daemon_from_working_is_said_before_it_goes_behind(conf, tm
         (conf / "minion").write_text(text)
         done = command("minion", "-c", conf, "--check")
         assert done.returncode == 1 and sentence in done.stderr, done.stderr
+
+
+def test_two_ports_are_wanted(conf):
+    (conf / "master").write_text("publish_port: 4999\nret_port: 4999\n")
+    done = command("master", "-c", conf, "--check")
+    assert done.returncode == 1 and "publish_port and ret_port are both 4999: two ports are wanted." in done.stderr
+
+
+@pytest.mark.parametrize("mode, told", [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_private_key_that_all_can_read_is_told(conf, mode, told):
+    pem = conf / "pki/master/master.pem"
+    pem.parent.mkdir(parents=True)
+    pem.touch()
+    pem.chmod(mode)
+    done = command("master", "-c", conf, "--check")
+    assert done.returncode == 0 and (f"`chmod 600 {pem}`" in done.stderr) is told
+
+
+def test_a_master_that_has_lost_its_key_says_what_follows(tmp_path):
+    with running_master(tmp_path) as master:
+        assert "a new key is made" not in master.log.read_text()
+        master.stop()
+        (master.pki / "master.pem").unlink()
+        master.start()
+        assert "a new key is made" not in master.log.read_text(), "nobody knows the old one"
+        master.stop()
+        (master.pki / "master.pem").unlink()
+        (master.pki / "minions/web1").write_text(public())
+        master.start()
+        master.says("there is no", "master.pem, so a new key is made")
+
+
+def test_a_public_key_that_is_not_that_of_a_copied_private_one_is_written_anew(tmp_path):
+    with running_master(tmp_path) as master, running_minion(master, "web1") as minion:
+        for daemon, path in ((master, master.pki / "master.pub"), (minion, minion.conf / "pki/minion/minion.pub")):
+            right = path.read_text()
+            assert "is written anew" not in daemon.text()
+            daemon.stop()
+            path.write_text(public(3))
+            daemon.start()
+            daemon.says(path.name, "is written anew")
+            assert path.read_text() == right
+        assert master.returns("*", "test.ping") == {"web1": True}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("closed", ["os", "saltlite"])
+def test_an_interpreter_that_is_closed_to_the_daemons_user_is_told_before_it_is_needed(monkeypatch, closed):
+    with tempfile.TemporaryDirectory(prefix="saltlite-closed-") as home:
+        Path(home).chmod(0o755)
+        for name, module in (("os", os), ("saltlite", saltlite)):
+            (path := Path(home, name)).touch(0o600 if name == closed else 0o644)
+            monkeypatch.setattr(module, "__file__", str(path))
+        opts = {"user": "nobody", "__role": "master"}
+        with pytest.raises(saltlite.Failure, match=f"{home}/{closed} is closed to nobody"):
+            masters.check_user(opts)
+        assert os.geteuid() == 0
+        Path(home, closed).chmod(0o644)
+        for user in ("nobody", "root", ""):
+            masters.check_user(opts | {"user": user})
+    with pytest.raises(saltlite.Failure, match="the option user names 'no such user', who does not exist here"):
+        masters.check_user(opts | {"user": "no such user"})
+
+
+def test_returns_that_a_master_has_no_room_for_are_not_laid_to_the_minions(tmp_path):
+    with running_master(tmp_path, {"keep_free": 1 << 60}) as master, running_minion(master, "web1"):
+        done = master.salt("*", "test.ping", "-t", "0.5", "--gather-job-timeout", "0.5")
+        said = (
+            f"The master takes no returns: less than keep_free ({1 << 60} bytes) is free on {master.cache}; make room"
+        )
+        assert done.returncode == 1 and said in done.stderr, done
+        assert f"{said}.\n" in command("status", "-c", master.conf).stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
@@ -149,10 +227,10 @@ def test_options_of_the_command_line_are_those_of_the_files(conf, tmp_path):
 @pytest.fixture
 def logger(tmp_path):
     """The program's logger, which is as it was afterwards."""
-    found = logging.getLogger("saltlite")
-    before = found.handlers[:], found.filters[:], found.level, found.propagate
+    found, root = logging.getLogger("saltlite"), logging.getLogger()
+    before = found.handlers[:], found.filters[:], found.level, found.propagate, root.handlers[:], root.level
     yield found
-    found.handlers[:], found.filters[:], found.level, found.propagate = before
+    found.handlers[:], found.filters[:], found.level, found.propagate, root.handlers[:], root.level = before
 
 
 def test_each_goal_has_its_level_and_a_flood_is_counted_once(logger, tmp_path, capsys):
@@ -221,6 +299,57 @@ def test_a_minion_says_why_its_master_does_not_answer(tmp_path, host, said):
             assert done.returncode == 1 and said in done.stderr
 
 
+PEERS = {  # what listens where a master is looked for -> what it answers to a connection; None: nothing
+    "hangs": (None, "whoever listens there says nothing: a master that hangs, or none"),
+    "web": (
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        "does not speak as a Salt master does: a minion is given the master's",
+    ),
+    "ssh": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak as a Salt master does"),
+    "closes": (b"", "whoever listens there says nothing"),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_who_listens_and_is_no_master_is_told_from_a_pending_key(name):
+    answer, said = PEERS[name]
+    held = []
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                held.append(peer)
+                if answer is not None:
+                    peer.recv(64)
+                    peer.sendall(answer)
+                    peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=[listener], daemon=True).start()
+        assert said in around.why_silent("127.0.0.1", listener.getsockname()[1], 1)
+        listener.shutdown(socket.SHUT_RDWR)
+    for peer in held:
+        peer.close()
+
+
+@pytest.mark.parametrize(
+    "kind, said", [(zmq.ROUTER, ""), (zmq.PUB, "that is a port of publications"), (zmq.XPUB, "publications")]
+)
+def test_of_a_masters_two_ports_the_wrong_one_is_named(kind, said):
+    with zmq.Context() as context, context.socket(kind) as peer:
+        found = around.why_silent("127.0.0.1", peer.bind_to_random_port("tcp://127.0.0.1"), 2)
+        assert said in found and bool(said) is bool(found)
+
+
+def test_of_our_own_two_ports_the_wrong_one_is_named(tmp_path):
+    with running_master(tmp_path) as master:
+        opts = saltlite.load_opts("master", str(master.conf))
+        ports = [opts[name] for name in ("publish_port", "ret_port")]
+        assert "that is a port of publications" in around.why_silent("127.0.0.1", ports[0], 2)
+        assert around.why_silent("127.0.0.1", ports[1], 2) == ""
+
+
 def test_a_minion_whose_key_is_held_is_told_that_it_may_be_pending(tmp_path):
     with (
         running_master(tmp_path) as master,
@@ -255,6 +384,24 @@ def test_a_request_of_any_name_is_tied_to_its_jid_in_the_log(tmp_path):
         line = master.says("jobs/new/deploy-of-today", "test.ping")
         assert "test.ping for * (minions: 1), by " in line and "job 2" in line
         assert "web1: its key is pending (" in master.text()
+
+
+def test_what_a_jobs_process_has_to_say_is_in_the_daemons_log(tmp_path):
+    with running_master(tmp_path) as master:
+        options = {"mine_functions": {"no.such": []}}
+        with running_minion(master, "web1", options) as minion:
+            modules, grains = Path(minion.conf, "modules"), Path(minion.conf, "_grains")
+            for directory in (modules, grains):
+                directory.mkdir(mode=0o755)
+            text = "import logging\nlog = logging.getLogger(__name__)\ndef x():\n    log.warning('odd: %s', 7)\n"
+            (modules / "speaking.py").write_text(text)
+            (grains / "failing.py").write_text("def f():\n    return {'x': 1 / 0}\n")
+            master.returns("*", "speaking.x")
+            minion.says("odd: 7")
+            master.returns("*", "saltutil.refresh_grains")
+            minion.says("the grains of", "failing.py", "ZeroDivisionError")
+            master.returns("*", "mine.update")
+            minion.says("no.such does not go into the mine")
 
 
 def test_versions_report_and_help_name_what_there_is(conf):

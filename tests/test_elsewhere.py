@@ -113,6 +113,19 @@ def test_without_salt_the_sentence_says_what_is_missing_and_the_nearest_function
     assert alone.run("test.pingg") == (near, 1, False)
 
 
+@pytest.mark.parametrize(
+    "fun, said",
+    [
+        ("cp.push", "`saltlite cp --from ID PATH DIRECTORY`"),
+        ("publish.full_data", "is for `salt` at the master"),
+        ("saltutil.runner", "`saltlite run`"),
+    ],
+)
+def test_of_what_reaches_out_of_a_minion_it_is_said_what_is_used_instead(alone, fun, said):
+    text, code, _ = alone.run(fun)
+    assert text.startswith(f"'{fun}' is not available. ") and said in text and "Did you mean" not in text and code
+
+
 def test_it_can_be_switched_off(tmp_path):
     program(tmp_path / "bin/salt-call")
     for value in (False, "false", "no", 0):

@@ -97,11 +97,19 @@ def test_hooks_of_an_event_run_in_order_and_get_it_on_stdin(place):
 @pytest.mark.parametrize(
     "name, mode", [("x.bak", 0o755), (".x.swp", 0o755), ("x~", 0o755), ("x.sh", 0o755), ("x", 0o644)]
 )
-def test_what_run_parts_would_not_run_does_not_run(place, name, mode):
+def test_what_run_parts_would_not_run_does_not_run_and_is_named(place, logged, name, mode):
     place.hook("salt/key", name, f"echo ran >> {place.path}/out", mode)
     place.tell("salt/key")
     place.run()
     assert place.out() == []
+    why = (
+        ""
+        if name[0] == "."
+        else "is not executable"
+        if name == "x"
+        else "its name may hold letters, digits, - and _ only"
+    )
+    assert [why in text for text in logged()] == [True] * bool(why)
 
 
 def test_what_others_could_change_does_not_run(place, logged):

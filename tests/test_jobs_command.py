@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from live import command, write_config
 
 import saltlite
 
+salt, times = saltlite.packed_leaf("commands", "salt"), saltlite.packed_leaf("terminal", "times")
 BASE = 1_790_000_000.0
 MINIONS = ["db1", "web1", "web2"]
 
@@ -187,6 +189,36 @@ def test_since_is_a_span_or_a_moment(tree):
     assert done.returncode == 64 and "2h" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_since_is_also_what_list_jobs_prints():
+    for text in ("2026, Nov 27", "2026, Nov 27 00:00", "2026, Nov 27 00:00:00", "2026, Nov 27 00:00:00.000000"):
+        assert times.moment(text, 0) == times.moment("2026-11-27", 0)
+    for text in ("2026, Nov", "2026, Nov 31", "27", "Nov 27 2026"):
+        with pytest.raises(saltlite.Failure, match="is wanted"):
+            times.moment(text, 0)
+
+
+@pytest.mark.parametrize(
+    "fun, arg, words",
+    [
+        ("cmd.run", ["exit 3; # no", {"__kwarg__": True, "env": {"A": "1", "b": [None]}}], ["'exit 3; # no'", "env="]),
+        ("test.arg", [5, "5", "a=b", "no", "", "-x", True, 1.5, {"a": "b, c"}, [1, "2"]], ["-- 5 '\"5\"'"]),
+        (["test.arg", "test.ping"], [["x y"], []], ["test.arg,test.ping 'x y' ,"]),
+    ],
+)
+def test_what_a_job_shows_to_repeat_it_has_its_arguments(tree, fun, arg, words):
+    jid = tree.ended(0, fun=fun, arg=arg, failed=1)
+    done = tree.run("jobs", "show", jid)
+    line = next(line for line in done.stderr.splitlines() if line.startswith("again for the failed: "))
+    assert all(word in line for word in words), line
+    args = saltlite.parse_words(saltlite.parser_of(saltlite.command("salt"), "salt"), shlex.split(line)[6:])
+    found, *rest = salt.job_words(args)
+    if isinstance(fun, str):
+        kwarg = [{"__kwarg__": True, **rest[1]}] if rest[1] else []
+        assert (found, rest[0] + kwarg) == (fun, arg)
+    else:
+        assert (found, rest[0]) == (fun, arg)
+
+
 def test_show_prints_what_salt_has_printed(tree):
     jid = tree.ended(0, returned=2, silent=0, late=[ret("web2", "late!")])
     done = tree.run("jobs", "show", jid)
@@ -204,6 +236,7 @@ def test_show_of_an_active_job_does_not_wait_and_says_how_to(tree):
 WRONG = {
     "show": (64, "wants a jid"),
     "shw last": (64, "did you mean 'show'?"),
+    "xyz": (64, "resume, stop."),
     "show 20260101000000000000": (1, "there is no job"),
     "show ../../x": (1, "is no jid"),
     "show last": (1, "no job has been published yet"),
@@ -248,6 +281,18 @@ def test_nothing_of_a_job_moves_the_cursor(tree):
     assert done.stdout.count("\n") == 2 and not re.search("[\x1b\u202e]", done.stdout)
 
 
+@pytest.mark.parametrize(
+    "fun, arg",
+    [("a.b", "x"), ("a.b", None), (["a.b", "c.d"], ["x", None]), (["a.b"], []), ("a.b", [b"\xff".hex(), [None]])],
+)
+def test_a_job_with_odd_arguments_is_shown(tree, fun, arg):
+    jid = tree.ended(0, fun=fun, arg=arg, failed=1)
+    done = tree.run("jobs", "show", jid)
+    assert "again for the failed: " in done.stderr and "Traceback" not in done.stderr
+    evil = tree.ended(1, fun="cmd.run", arg=["\x1b[2J\nx", {"__kwarg__": True, "a": "\x1b]0;x\a"}], failed=1)
+    assert "\x1b" not in tree.run("jobs", "show", evil).stderr
+
+
 # run
 
 
@@ -275,10 +320,16 @@ def test_runners_that_are_not_here_are_named(tree):
         (["jobs.lookup"], "did you mean"),
         (["state.orchestrate", "x"], "a shell script"),
         (["jobs.list_jobs", "typo=1"], "typo"),
+        (["pillar.show_pillar", "web1"], "here: use `salt ID pillar.items`"),
+        (["fileserver.update"], "not needed: files are read when they are asked for."),
+        (["manage.stauts"], "did you mean 'manage.status'? `run -d` lists them all."),
+        (["-d", "nope"], "nope is no runner function here."),
     ):
         done = tree.run("run", *words)
         assert done.returncode == 64 and said in done.stderr and done.stderr.count("\n") == 1
     assert "manage.up" in tree.run("run", "-d").stdout.split()
+    assert tree.run("run", "-d", "jobs.lookup_jid").stdout == "jobs.lookup_jid(jid, returned=True, missing=False)\n"
+    assert {line.partition(".")[0] for line in tree.run("run", "-d", "jobs").stdout.splitlines()} == {"jobs"}
 
 
 # events

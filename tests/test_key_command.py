@@ -192,6 +192,34 @@ def test_accept_asks_first(tree, answer, done):
     assert done or keys(tree) == KEYS
 
 
+@pytest.mark.parametrize("words", [("-a", "web2"), ("-r", "web2"), ("-d", "web2"), ("-A",), ("-D",)])
+def test_where_nobody_answers_a_script_is_told_that_nothing_was_done(tree, words):
+    done = tree.key(*words, input="")
+    assert done.returncode == 1 and "nobody answers, so nothing was done; -y" in done.stderr and keys(tree) == KEYS
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("-a", "web1"), "Already accepted: web1.\n"),
+        (("-a", "web3"), "But rejected ones: web3. --include-rejected takes such keys too.\n"),
+        (("-r", "web1"), "But accepted ones: web1. --include-accepted takes such keys too.\n"),
+        (("-a", "nobody"), ""),
+    ],
+)
+def test_a_key_that_lies_elsewhere_is_named_with_the_option_that_takes_it(tree, words, said):
+    done = tree.key("-y", *words)
+    assert "does not match any unaccepted keys" in done.stdout and done.stderr == said and keys(tree) == KEYS
+
+
+def test_a_word_without_a_verb_and_an_unknown_option_are_told_apart(tree):
+    done = tree.key("web2")
+    assert done.returncode == 64 and "'web2': say what to do with it: -a web2 accepts" in done.stderr
+    done = tree.key("--userr", "root", "-L")
+    assert done.returncode == 64 and "there is no option --userr; did you mean '--user'?" in done.stderr
+    assert tree.key("-F", "master").returncode == 0
+
+
 @pytest.mark.parametrize("answer, done", [("y\n", True), ("\n", False), ("", False)])
 def test_delete_asks_and_no_is_the_default(tree, answer, done):
     assert "Proceed? [N/y]" in tree.key("-d", "web2", input=answer).stdout

@@ -118,6 +118,8 @@ def test_directory_of_pieces_is_read_in_order_and_only_conf_files(tmp_path):
     "text, said",
     [
         (b"a: [", "not YAML"),
+        (b"a:\n\tb", "line 2: this is not YAML: .*tab"),
+        (b"a: 1\n\tb: 2", "line 2: this is not YAML: .*tab"),
         (b"\xff\xfe", "UTF-8"),
         (b"a: !!python/object/apply:os.system [id]", "not YAML"),
         (b"- a", "map"),

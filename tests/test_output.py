@@ -438,6 +438,12 @@ RECORDED = [
     ("key", {"color": False}, {}, ""),
     ("key", {"color": True}, {}, ""),
     (
+        "newline_values_only",
+        {},
+        {"m1": ["a", {"b": None}], "m2": "c\nd", "m3": [], "m4": {}},
+        "a\n{'b': None}\nc\nd\n{}",
+    ),
+    (
         "no_return",
         {"color": False},
         {"m2": "Minion did not return. [No response]", "m1": "Minion did not return\ntwo"},

@@ -48,7 +48,7 @@ def show(tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize("out", ["docs", "quiet", "no_return", "key", "docs ", "../docs", ""])
+@pytest.mark.parametrize("out", ["docs", "quiet", "no_return", "newline_values_only", "key", "docs ", "../docs", ""])
 @pytest.mark.parametrize("words", ["", "--static", "--group"])
 def test_no_minion_chooses_a_form_in_which_it_speaks_for_another_or_hides_one(show, words, out):
     evil = ret("evil", {"a": "doc\nweb9:\n    True"}, out=out)

@@ -305,6 +305,13 @@ class LocalClient:
                 os.close(fd)
         return jid
 
+    def _closed(self, error: OSError) -> Failure:
+        """The sentence about a jobs/new that cannot be written to."""
+        new = self.jobs / "new"
+        if error.errno == errno.ENOENT:
+            return Failure(f"{new} is gone, so this master takes no jobs: start it again, and it is made anew.")
+        return Failure(f"{new} does not take a job from you: {error.strerror}.")
+
     @contextlib.contextmanager
     def _new(self) -> Iterator[int]:
         """jobs/new, open: if it is the master's user's, that user may put a link in its place at any moment, and root
@@ -312,7 +319,7 @@ class LocalClient:
         try:
             directory = os.open(self.jobs / "new", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise Failure(f"{self.jobs / 'new'} does not take a job from you: {error.strerror}.") from None
+            raise self._closed(error) from None
         try:
             yield directory
         finally:
@@ -331,7 +338,7 @@ class LocalClient:
                     raise Failure(f"the jid {jid} is taken.") from None
                 now += 1e-6
             except OSError as error:
-                raise Failure(f"{self.jobs / 'new'} does not take a job from you: {error.strerror}.") from None
+                raise self._closed(error) from None
 
     def follow(self, jid: str, tick: float = 0) -> Iterator[Any]:
         """The lines of a job's file as they come, `new` first, until its `end`; Failure if it was refused. With `tick`

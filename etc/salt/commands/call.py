@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -33,6 +32,7 @@ from saltlite import (
     jid_of,
     keep_alive,
     load_opts,
+    log,
     master_list,
     merge_options,
     options_of,
@@ -50,26 +50,22 @@ terminal, log_to = packed_leaf("terminal", "text"), packed_leaf("terminal", "log
 configuration = packed_leaf("configuration", "master")
 show = terminal.show
 
-words, daemon = packed_leaf("commands", "salt"), packed_leaf("commands", "master")
+words, daemon = packed_leaf("commands", "salt"), packed_leaf("terminal", "daemon")
 caller = packed_leaf("clients", "LocalClient").caller
 
 
-REFUSED = {  # of Salt's options, and why they are not here
-    ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout",
-    ("--proxyid",): "there are no proxy minions",
-    ("--module-executors", "--executor-opts"): "there are no executors",
-    ("--states-dir",): "states are applied by Salt itself, which reads its own configuration",
-    ("--priv",): "run this as that user",
+PROBE_SECONDS = 2  # to find out why a master does not answer
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    ("--return",): "there are no returners; the return goes to the master, and with --out json to stdout.",
+    ("--proxyid",): "there are no proxy minions.",
+    ("--module-executors", "--executor-opts"): "there are no executors.",
+    ("--states-dir",): "states are applied by Salt itself, which reads its own configuration.",
+    ("--priv",): "run this as that user.",
+    ("--metadata",): "the return alone is printed; at the master `saltlite jobs show JID` has the rest.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
 }
 WITHOUT_EFFECT = ("--hard-crash", "--refresh-grains-cache")  # what they ask for is so in any case
-
-
-class Refused(argparse.Action):
-    """One of REFUSED."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, flag: str | None = None) -> None:
-        why = next(why for flags, why in REFUSED.items() if flag in flags)
-        raise Failure(f"{flag} is not supported: {why}.", EX_USAGE)
 
 
 def call_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,28 +86,14 @@ def call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-return-event", action="store_true", help="send no return to the master")
     parser.add_argument("-t", "--timeout", type=float, metavar="SEC", help="wait so long for each answer of the master")
     parser.add_argument("--set-metadata", metavar="YAML", help="what the job bears as its metadata")
-    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
-    parser.add_argument("--log-file-level", metavar="LEVEL", help="how much is said there")
-    for flags in REFUSED:
-        parser.add_argument(*flags, dest="refused", action=Refused, help=argparse.SUPPRESS)
-    for flag in WITHOUT_EFFECT:
-        parser.add_argument(flag, dest="ignored", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--cachedir", metavar="DIR", help="where the cache is, in place of the option cachedir")
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, *WITHOUT_EFFECT)
     for kind in ("file", "pillar"):
         text = f"with --local: where states find {'files' if kind == 'file' else 'pillar'}, in place of {kind}_roots"
         parser.add_argument(f"--{kind}-root", metavar="DIR", help=text)
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
-
-
-def why_silent(host: str, port: int) -> str:
-    """Why nothing comes from a master, "" if it takes connections."""
-    try:
-        socket.create_connection((host, port), 2).close()
-    except socket.gaierror as error:
-        return f"its name cannot be resolved ({error.strerror})"
-    except OSError as error:
-        return f"{(error.strerror or str(error)).lower()}"
-    return ""
 
 
 class Conversation:
@@ -151,7 +133,10 @@ class Conversation:
     def _receive(self, seconds: float) -> bytes:
         if not self.socket.poll(int(seconds * 1000)):
             minion_id = self.protocol.id
-            why = why_silent(self.host, self.ret_port) or f"the key of {minion_id} is pending there, perhaps"
+            why = (
+                daemon.why_silent(self.host, self.ret_port, PROBE_SECONDS)
+                or f"the key of {minion_id} is pending there, perhaps"
+            )
             where = f"{self.host} port {self.ret_port}"
             raise Failure(f"the master {where} does not answer: {why}; use --local to go without a master.")
         return self.socket.recv_multipart()[-1]
@@ -209,9 +194,10 @@ def converse(opts: dict[str, Any], tree: MinionTree) -> Conversation:
 
 def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     """The minion's options, with what the command line says."""
-    opts = load_opts("minion", args.config_dir, {"id": args.id} if args.id else None)
-    how = {"log_level": daemon.level_of(args.log_level or "warning"), "user": "", "log_file": args.log_file or ""}
-    log_to.set_up(how | {"log_level_logfile": daemon.level_of(args.log_file_level or "", "--log-file-level")})
+    given = {"id": args.id, "cachedir": args.cachedir and os.path.abspath(args.cachedir)}
+    opts = load_opts("minion", args.config_dir, {name: value for name, value in given.items() if value})
+    how = {"log_level": args.log_level or "warning", "user": "", "log_file": args.log_file or ""}
+    log_to.set_up(how | {"log_level_logfile": args.log_file_level or ""})
     say_warnings(opts)
     if args.master:
         opts["master"] = args.master
@@ -221,6 +207,8 @@ def call_opts(args: argparse.Namespace) -> dict[str, Any]:
     for name, root in (("file_roots", args.file_root), ("pillar_roots", args.pillar_root)):
         if root and not args.local:
             raise Failure(f"--{name[:-1].replace('_', '-')} needs --local: else the master's files count.", EX_USAGE)
+        if root and not os.path.isdir(root):
+            raise Failure(f"--{name[:-1].replace('_', '-')} {root} is no directory.", EX_USAGE)
         opts |= {name: {"base": [os.path.abspath(root)]}} if root else {}
     opts["module_dirs"] = [*args.module_dirs, *opts["module_dirs"]]
     words.state_style(args, opts)
@@ -240,14 +228,25 @@ def main(args: argparse.Namespace) -> int:
     load = {"jid": jid_of(time.time()), "fun": args.fun, "tgt": opts["id"], "tgt_type": "glob", "ret": ""}
     load |= {"arg": [*arg, {"__kwarg__": True, **kwarg}] if kwarg else arg, "user": caller()}
     load |= {"metadata": yaml_word(args.set_metadata)} if args.set_metadata else {}
+    log.debug("configuration below %s, id %s, cache %s", opts["conf_dir"], opts["id"], opts["cachedir"])
     conversation = None if args.local else converse(opts, tree)
     master: Any = conversation or Masterless(opts)
+    if conversation:
+        log.debug("the master %s port %s has taken the key", conversation.host, conversation.ret_port)
+    else:
+        log.debug("no master is asked: files and pillar are this machine's")
     execution = Execution(opts, tree, load, master=master.ask)
     execution.local, execution.heeds_blackout = args.local, False
     execution.grains = {} if args.skip_grains else collect_grains(opts)
+    log.debug("%s grains collected", len(execution.grains))
     found = master.ask(pillar_load(opts, execution.grains))
     execution.pillar = found if isinstance(found, dict) else {}
+    log.debug("%s keys in the pillar", len(execution.pillar))
+    for error in execution.pillar.get("_errors", ()):
+        log.error("pillar: %s", error)
+    log.debug("%s is called", args.fun)
     made = execution.run_job()
+    log.debug("its retcode is %s", made["retcode"])
     out = "docs" if args.fun == "sys.doc" else made.get("out")
     name = words.reports.named("local", words.reports.retcode_of(made)) if terminal.for_people(args) else "local"
     show({name: made["return"]}, args, out, made["retcode"])
@@ -265,4 +264,5 @@ salt-call state.apply test=True         with this minion's master; states are ap
 salt-call -d cmd.run                    what there is to say of a function
 salt-call --local --retcode-passthrough cmd.run 'exit 3'
 """
-COMMAND = Command("run a function here", main, (*words.arguments, call_arguments), EXAMPLES)
+shared = (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, words.state_arguments)
+COMMAND = Command("run a function here", main, (*shared, call_arguments), EXAMPLES)

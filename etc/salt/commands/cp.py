@@ -65,6 +65,7 @@ NOT_THERE = "' is not available."  # what a minion returns that does not know th
 
 def cp_arguments(parser: argparse.ArgumentParser) -> None:
     as_salt = os.path.basename(parser.prog) == "salt-cp"  # where -C is not --compound
+    terminal.ignore(parser, "--hard-crash")
     kinds = parser.add_mutually_exclusive_group()
     for flag, name, tgt_type in targets.TARGET_FLAGS:
         flags = [name] if as_salt and flag == "-C" else [flag, name]
@@ -617,7 +618,13 @@ def main(args: argparse.Namespace) -> int:
     return copy.end()
 
 
-arguments = (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, cp_arguments)
+arguments = (
+    terminal.config_arguments,
+    terminal.level_arguments,
+    terminal.no_log_arguments,
+    terminal.out_arguments,
+    cp_arguments,
+)
 EXAMPLES = """
 saltlite cp 'web*' nginx.conf conf.d /etc/nginx/     files and directories, to all whom the target means
 saltlite cp -G os:Debian motd /etc/                  the target is a grain

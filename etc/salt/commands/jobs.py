@@ -179,7 +179,10 @@ def show_with(args: argparse.Namespace, client: Any, jobs: Any, job: Any) -> int
     header = jobs.header(job)
     fun = header["fun"] if isinstance(header["fun"], str) else ",".join(map(str, header["fun"]))
     row = command("salt")
-    given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun])) | vars(args)
+    groups = [header.get("arg") or []] if isinstance(header["fun"], str) else header.get("arg") or []
+    groups = [group if isinstance(group, list) else [group] for group in groups]
+    arg = [word for group in groups for word in (",", *words.words_of(group))][1:]
+    given = vars(parse_words(parser_of(row, "salt"), ["-c", args.config_dir, "--", "*", fun, *arg])) | vars(args)
     shown = argparse.Namespace(**given | {"fun": fun, "static": bool(given["static"] or args.out)})
     words.state_style(shown, args.opts)
     return int(words.show_job(shown, client, job.jid))
@@ -292,7 +295,7 @@ def main(args: argparse.Namespace) -> int:
         args.verb, args.jid = "show", args.verb
     verb = VERBS.get(args.verb)
     if verb is None:
-        raise Failure(f"jobs {args.verb}: the verbs are {', '.join(VERBS)}{nearest(args.verb, VERBS)}", EX_USAGE)
+        raise Failure(f"jobs {args.verb}: the verbs are {', '.join(VERBS)}{nearest(args.verb, VERBS) or '.'}", EX_USAGE)
     if verb.wants_jid and not args.jid:
         raise Failure(f"jobs {args.verb} wants a jid: `saltlite jobs` shows them; `last` is the newest.", EX_USAGE)
     if args.jid and not verb.wants_jid and verb.call is not list_queued:

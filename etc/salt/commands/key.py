@@ -70,7 +70,17 @@ LISTED = (ACCEPTED, DENIED, PENDING, REJECTED)
 STATE_PREFIXES = (("acc", ACCEPTED), ("pre", PENDING), ("un", PENDING), ("rej", REJECTED), ("den", DENIED))
 
 
+SIGNED = "with master_sign_pubkey the master signs its key itself, at each start."
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    terminal.EAUTH: terminal.NO_EAUTH,
+    ("--gen-signature", "--auto-create", "--priv", "--pub", "--signature-path"): SIGNED,
+    ("--rotate-aes-key",): "the shared key is renewed whenever an accepted key goes.",
+    ("-u", "--user"): "run this as that user, or as root, who has the rights of the master's user here.",
+}
+
+
 def key_arguments(parser: argparse.ArgumentParser) -> None:
+    terminal.no_log_arguments(parser)
     verbs = parser.add_mutually_exclusive_group()
     verbs.add_argument(
         "-L", "--list-all", dest="verb", action="store_const", const=("list", "all"), help="list all keys"
@@ -100,7 +110,11 @@ def key_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of what is done")
-    parser.add_argument("master", nargs="?", choices=["master"], help=argparse.SUPPRESS)  # `-F master` in many a guide
+    parser.add_argument("--log-level", type=terminal.level_of, metavar="LEVEL", help=argparse.SUPPRESS)
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash")
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.set_defaults(wrong=parser.error)
 
 
 def keys_of(tree: MasterTree, glob: str, states: Iterable[str]) -> dict[str, list[str]]:
@@ -223,11 +237,12 @@ def local_keys(tree: MasterTree, glob: str) -> list[str]:
 
 
 def agreed(default: str) -> bool:
-    """Ask at the terminal; no answer (no terminal) is the careful one."""
+    """Ask at the terminal; Failure where nobody is there to answer, so that no script takes that for done."""
     try:
         answer = input("Proceed? [n/Y] " if default == "y" else "Proceed? [N/y] ")
     except EOFError:
-        return False
+        print()
+        raise Failure("nobody answers, so nothing was done; -y does not ask.") from None
     return (answer.strip() or default).lower() in ("y", "yes")
 
 
@@ -319,6 +334,8 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
     found = {state: ids for state, ids in meant_keys(args, tree, glob, states).items() if ids}
     if not found:
         say(f"The key glob {glob!r} does not match any{' unaccepted' if target else ''} keys.")
+        for sentence in elsewhere(args, tree, glob, target, states) if target else ():
+            print(printable(sentence), file=sys.stderr)
         return EX_OK
     structured = args.out in STRUCTURED
     if structured and verb == "delete" and not args.yes:
@@ -340,6 +357,20 @@ def key_verb(args: argparse.Namespace, tree: MasterTree, verb: str, glob: str, s
     return EX_OK if done == found else EX_FAILED
 
 
+def elsewhere(
+    args: argparse.Namespace, tree: MasterTree, glob: str, target: str, looked: Iterable[str]
+) -> Iterator[str]:
+    """Sentences about keys that a verb was perhaps meant for, and does not take unless it is told to."""
+    states = tuple(state for state in LISTED if state not in looked)
+    found = by_fingerprint(tree, glob, states) if args.by_fingerprint else keys_of(tree, glob, states)
+    for state, ids in found.items():
+        names_of = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"
+        if ids and state == target:
+            yield f"Already {state}: {names_of}."
+        elif ids:
+            yield f"But {state} ones: {names_of}. --include-{state} takes such keys too."
+
+
 def key_make(args: argparse.Namespace) -> int:
     """Make a pair of keys for --gen-keys; one that is there stays."""
     directory, name = Path(args.gen_keys_dir), args.gen_keys
@@ -357,6 +388,8 @@ def key_make(args: argparse.Namespace) -> int:
 
 def main(args: argparse.Namespace) -> int:
     """salt-key on the tree: no master needs to run, and none is told; it sees the files move."""
+    if others := [word for word in args.words if word != "master"]:  # `-F master` is in many a guide
+        args.wrong(f"{others[0]!r}: say what to do with it: -a {others[0]} accepts, -r rejects, -d deletes, -f shows")
     if args.gen_keys:
         return key_make(args)
     opts = load_opts("master", args.config_dir)

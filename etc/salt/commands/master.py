@@ -14,35 +14,25 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from saltlite import (
     EX_OK,
-    EX_USAGE,
     Command,
     Failure,
     Master,
     load_opts,
     log,
-    options_of,
     packed_leaf,
     say_warnings,
     user_name,
 )
 
-terminal = packed_leaf("terminal", "text")
+terminal, ways = packed_leaf("terminal", "text"), packed_leaf("terminal", "ways")
 around, log_to = packed_leaf("terminal", "daemon"), packed_leaf("terminal", "log")
 arguments = (terminal.config_arguments, terminal.log_arguments, around.arguments)
-
-
-def level_of(level: str, flag: str = "-l") -> str:
-    """The level that -l, or another flag, names; Failure if it is none."""
-    kind = options_of("minion")["log_level"].kind
-    if level and not kind.right(level.lower()):
-        raise Failure(f"{flag} {level}: the level is {kind.wanted}.", EX_USAGE)
-    return level.lower()
 
 
 def harden() -> tuple[int, tuple[int, int], tuple[int, int]]:
@@ -71,7 +61,7 @@ def say_where(number: int, frame: Any) -> None:
 def check_owners(opts: dict[str, Any]) -> None:
     """Failure where somebody else could change what the daemon reads, or what it believes: the configuration, the keys,
     the cache, or a directory above them. `/` is not looked at, nor what a user has who has called sudo."""
-    role, conf = opts["role"], opts["conf_dir"]
+    role, conf = opts["__role"], opts["conf_dir"]
     ours = {0, os.geteuid(), int(os.environ.get("SUDO_UID") or 0)}
     with contextlib.suppress(KeyError):
         ours.add(pwd.getpwnam(opts["user"]).pw_uid)
@@ -85,21 +75,53 @@ def check_owners(opts: dict[str, Any]) -> None:
                 owner = user_name(info.st_uid)
                 raise Failure(f"{path} belongs to {owner}, who could change what the {role} does: chown it first.")
             sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+            if path.endswith(".pem") and info.st_mode & stat.S_IROTH:
+                log.warning("%s can be read by everybody, who could then be this %s: `chmod 600 %s`", path, role, path)
             if info.st_mode & stat.S_IWOTH and not sticky:
                 raise Failure(f"{path} can be written by everybody: `chmod o-w {path}` first.")
             if info.st_mode & stat.S_IWGRP and not sticky and info.st_gid not in (0, *os.getgroups(), os.getegid()):
                 raise Failure(f"{path} can be written by another group: `chmod g-w {path}` first.")
 
 
+def check_user(opts: Mapping[str, Any]) -> None:
+    """Failure where the user that the daemon will run as does not exist, or cannot read the interpreter, of which more
+    is loaded then."""
+    user, role = opts["user"], opts["__role"]
+    if not user or os.geteuid():
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise Failure(f"the option user names {user!r}, who does not exist here.") from None
+    if not entry.pw_uid:
+        return
+    with ways.rights_of(entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)):
+        for path in (os.__file__, sys.modules["saltlite"].__file__ or os.__file__):
+            try:
+                with open(path):
+                    pass
+            except OSError as error:
+                whose = f"{path} is closed to {user}, whom the option user names ({error.strerror})"
+                raise Failure(f"{whose}: run the {role} with the system's python3, or as another user.") from None
+
+
+def tell_new_key(opts: Mapping[str, Any]) -> None:
+    """Say so where the key of a master that has minions is not there: it makes another, and nobody believes it."""
+    pki = opts["pki_dir"]
+    with contextlib.suppress(OSError):
+        if os.listdir(f"{pki}/minions") and not os.path.lexists(f"{pki}/master.pem"):
+            log.warning(
+                "there is no %s/master.pem, so a new key is made: minions that know the old one will not believe this "
+                "master; put the old one back, or remove minion_master.pub on each of them",
+                pki,
+            )
+
+
 def given_on(args: argparse.Namespace) -> dict[str, Any]:
     """The options that the command line gives, as configuration files would."""
     given = {"user": args.user, "pidfile": args.pid_file, "log_file": args.log_file}
+    given |= {"log_level": args.log_level, "log_level_logfile": args.log_file_level}
     given = {name: value for name, value in given.items() if value is not None}
-    for name, flag, level in (
-        ("log_level", "-l", args.log_level),
-        ("log_level_logfile", "--log-file-level", args.log_file_level),
-    ):
-        given |= {name: level_of(level, flag)} if level else {}
     return given | {name: os.path.abspath(given[name]) for name in ("pidfile", "log_file") if given.get(name)}
 
 
@@ -112,6 +134,7 @@ def daemon_opts(role: str, args: argparse.Namespace, more: Callable[[dict[str, A
         log_to.set_up({"log_level": opts["log_level"]})
         say_warnings(opts)
         check_owners(opts)
+        check_user(opts)
         more(opts)
         raise SystemExit(EX_OK)
     around.prepare(opts, args)
@@ -119,13 +142,16 @@ def daemon_opts(role: str, args: argparse.Namespace, more: Callable[[dict[str, A
     if not os.path.exists(path := os.path.join(opts["conf_dir"], role)):
         log.warning("there is no %s: every option has its default, but for those in %s.d", path, role)
     check_owners(opts)
+    check_user(opts)
     opts["__limits__"] = harden()
     signal.signal(signal.SIGUSR1, say_where)
     return opts
 
 
 def main(args: argparse.Namespace) -> int:
-    return around.serve(Master, daemon_opts("master", args))
+    opts = daemon_opts("master", args)
+    tell_new_key(opts)
+    return around.serve(Master, opts)
 
 
 EXAMPLES = """

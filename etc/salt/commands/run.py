@@ -40,15 +40,39 @@ job_files = packed_leaf("clients", "JobFiles")
 
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 UPGRADE, SAME, NEWER, OFFLINE = "Minion requires update", "Up to date", "Minion newer than master", "Minion offline"
-INSTEAD = {  # runners of Salt's that are not here -> what is used instead
-    "state.orchestrate": "a shell script that calls `salt`, or LocalClient from Python",
-    "state.orch": "a shell script that calls `salt`, or LocalClient from Python",
-    "fileserver.update": "nothing: files are read when they are asked for",
-    "manage.safe_accept": "`saltlite key -a ID --by-fingerprint`",
+SHELL = "a shell script that calls `salt`, or LocalClient from Python"
+CACHED = "`salt ID {}`, or the files minions/ID/{}.json in the master's cache"
+INSTEAD = {  # runners of Salt's that are not here, modules or functions -> what is used instead
+    "state.orchestrate": SHELL,
+    "state.orch": SHELL,
+    "fileserver.file_list": "`salt ID cp.list_master`",
+    "manage.safe_accept": "`saltlite key -a FINGERPRINT --by-fingerprint`",
+    "manage.bootstrap": "`saltlite install minion` on that machine",
     "jobs.master": "`saltlite jobs active`",
     "batch.stop": "`saltlite jobs stop JID`",
-    "cache.grains": "the files minions/ID/grains.json in the master's cache",
-    "mine.get": "`salt ID mine.get`",
+    "cache.grains": CACHED.format("grains.items", "grains"),
+    "cache.pillar": CACHED.format("pillar.items", "pillar"),
+    "cache.mine": CACHED.format("mine.get", "mine"),
+    "mine.get": CACHED.format("mine.get", "mine"),
+    "pillar": "`salt ID pillar.items`, which is compiled anew",
+    "salt": "`salt`",
+    "survey": "`salt --group`, or `--diff`",
+    "reactor": "executables in master.d/hooks/TAG/",
+    "event": "`saltlite events`; on a minion event.send",
+    "doc": "`salt -d`",
+}
+NO_NEED = {  # and those whose work is done in any case
+    "fileserver": "files are read when they are asked for",
+    "git_pillar": "there are no git pillars",
+    "saltutil": "the master takes no modules of a site",
+}
+
+
+REFUSED = {  # Salt's options that are not here: why, and what to do
+    ("-a", *terminal.EAUTH): terminal.NO_EAUTH,
+    ("--async", "--jid"): "what is here reads files and ends at once; it is no job.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
 }
 
 
@@ -275,7 +299,12 @@ FUNCTIONS |= {"batch.list_active": Runner.batch_list_active}
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", "--doc", "--documentation", action="store_true", help="list the functions")
+    text = "list the functions, or show the arguments of FUNCTION, or of those of a module"
+    parser.add_argument("-d", "--doc", "--documentation", action="store_true", help=text)
+    parser.add_argument("--quiet", action="store_true", help="do not print what comes of it")
+    parser.add_argument("-t", "--timeout", help=argparse.SUPPRESS)  # nobody is asked, so nobody waits
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash", "--skip-grains")
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
     parser.add_argument("arg", nargs="*", metavar="ARG", help="YAML; k=v is a keyword argument")
 
@@ -300,11 +329,39 @@ def called(function: Callable[..., Any], name: str, head: Any, arg: list[Any], k
     return function(head, *arg, **kwarg)
 
 
+def no_function(fun: str) -> Failure:
+    """The sentence about what is no function here: what is used instead, or was perhaps meant."""
+    module = fun.partition(".")[0]
+    if instead := INSTEAD.get(fun) or INSTEAD.get(module):
+        more = f": use {instead}."
+    elif why := NO_NEED.get(module):
+        more = f", and not needed: {why}."
+    else:
+        near = nearest(fun, [*FUNCTIONS, "state.event"])
+        more = f"{near}{'' if near else '.'} `run -d` lists them all."
+    return Failure(printable(f"{fun} is no runner function here{more}"), EX_USAGE)
+
+
+def documentation(asked: str | None) -> str:
+    """The names of all functions, or, of one or of a module, how they are called."""
+    table: dict[str, Callable[..., Any]] = {**FUNCTIONS, "state.event": state_event}
+    if not asked:
+        return "\n".join(sorted(table))
+    lines = []
+    for name in sorted(table):
+        if name == asked or name.startswith(f"{asked}."):
+            parameters = list(inspect.signature(table[name]).parameters.values())[1:]
+            own = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+            lines.append(f"{name}{inspect.Signature(own)}")
+    if not lines:
+        raise no_function(asked)
+    return "\n".join(lines)
+
+
 def main(args: argparse.Namespace) -> int:
     """Call a runner's function and print what it gives."""
-    known = [*FUNCTIONS, "state.event"]
     if args.doc or not args.fun:
-        say("\n".join(sorted(known)))
+        say(documentation(args.fun))
         return EX_OK if args.doc else EX_USAGE
     arg, kwarg = words.load_yaml_args(args.arg)
     try:
@@ -312,9 +369,7 @@ def main(args: argparse.Namespace) -> int:
             return int(called(state_event, args.fun, args, arg, kwarg))
         function = FUNCTIONS.get(args.fun)
         if function is None:
-            instead = f"; use {INSTEAD[args.fun]}" if args.fun in INSTEAD else nearest(args.fun, known)
-            sentence = f"{args.fun} is no runner function here{instead.rstrip('?')}{'?' if '?' in instead else '.'}"
-            raise Failure(printable(f"{sentence} `run -d` lists them all."), EX_USAGE)
+            raise no_function(args.fun)
         found = called(function, args.fun, Runner(args), arg, kwarg)
     except PermissionError as error:
         raise Failure(f"{error.filename} is closed to you: run this as the master's user.") from None
@@ -322,7 +377,8 @@ def main(args: argparse.Namespace) -> int:
     if isinstance(found, dict) and found.keys() == {"outputter", "data"}:
         out, found = found["outputter"], found["data"]
     words.state_style(args, load_opts("master", args.config_dir))
-    terminal.show(found, args, out)
+    if not args.quiet:
+        terminal.show(found, args, out)
     return EX_OK
 
 
@@ -335,6 +391,6 @@ salt-run state.event pretty=True              what happens, until Ctrl-C
 COMMAND = Command(
     "Salt's runners: jobs, manage, state.event",
     main,
-    (terminal.config_arguments, terminal.log_arguments, terminal.out_arguments, words.state_arguments, run_arguments),
+    (*words.arguments, run_arguments),
     EXAMPLES,
 )

@@ -5,6 +5,7 @@ What the words of a command line mean, and how states are shown, is here for `ca
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import select
 import signal
@@ -16,7 +17,6 @@ from saltlite import (
     EX_FAILED,
     EX_NO_MATCH,
     EX_OK,
-    EX_USAGE,
     KWARG,
     Command,
     Failure,
@@ -105,25 +105,17 @@ ROLL_OUT: tuple[tuple[tuple[str, ...], Callable[[str], Any] | None, str, str], .
 )
 FIELDS = [flags[-1][2:].replace("-", "_") for flags, *_ in ROLL_OUT]
 
-NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
 REFUSED = {  # Salt's options that are not here: why, and what to do
     ("--return",): local_client.NO_RETURNERS,
     ("--return_config", "--return_kwargs"): local_client.NO_RETURNERS,
-    ("-a", "--auth", "--eauth", "--external-auth"): NO_EAUTH,
-    ("--username", "--password"): NO_EAUTH,
+    ("-a", *terminal.EAUTH): terminal.NO_EAUTH,
     ("--batch-safe-limit", "--batch-safe-size"): "say -b with the number of minions that run at a time.",
     ("--delimiter",): "the delimiter is the colon; in a compound target a letter may have its own, as in G;@a;b.",
     ("--module-executors", "--executor-opts"): "there are no module executors; leave it out.",
     ("--args-separator",): "functions are parted by a comma, as in `a.b,c.d 1 , 2`.",
-    ("--no-parse",): "quote the value for YAML instead, as in name='\"1\"'.",
+    ("--no-parse",): terminal.NO_PARSE,
+    ("--args-stdin",): terminal.NO_STDIN,
 }
-
-
-class Refused(argparse.Action):
-    """An option of Salt's that is not here."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        raise Failure(f"{option_string}: {self.const}", EX_USAGE)
 
 
 def target_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,8 +132,8 @@ def target_arguments(parser: argparse.ArgumentParser) -> None:
     for flags, read, metavar, text in ROLL_OUT:
         how: dict[str, Any] = {"type": read, "metavar": metavar} if read else {"action": "store_true", "default": None}
         parser.add_argument(*flags, dest=flags[-1][2:].replace("-", "_"), help=text, **how)
-    for flags, why in REFUSED.items():
-        parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
+    terminal.refuse(parser, REFUSED)
+    terminal.ignore(parser, "--hard-crash")
     tgt = "ids as a glob, a node set such as web[01-40], or as the letter"
     parser.add_argument("tgt", nargs="?", metavar="TARGET", help=tgt)
     parser.add_argument("fun", nargs="?", metavar="FUNCTION")
@@ -163,6 +155,32 @@ def load_yaml_args(words: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
+def word_of(value: Any) -> str:
+    """A word of a command line that `load_yaml_args` takes for this value."""
+    if isinstance(value, str):
+        plain = not KWARG.match(value) and yaml_word(value) == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    return f"[{', '.join(map(flow, value))}]" if isinstance(value, list) else json.dumps(value, default=str)
+
+
+def flow(value: Any) -> str:
+    """A value inside of {…} or […]."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else word_of(value)
+
+
+def words_of(arg: Iterable[Any]) -> list[str]:
+    """The words that `load_yaml_args` takes for these arguments, as a job has them: the reverse of it."""
+    words: list[str] = []
+    for value in arg:
+        if isinstance(value, dict) and value.get("__kwarg__"):
+            words += [f"{name}={word_of(each)}" for name, each in value.items() if name != "__kwarg__"]
+        else:
+            words.append(word_of(value))
+    return words
+
+
 STATE_FLAGS = ("state_verbose", "state_output_pct", "state_compress_ids")  # options that are True or False
 
 
@@ -170,9 +188,11 @@ def state_arguments(parser: argparse.ArgumentParser) -> None:
     """How states are shown, each as the option of the same name in the configuration."""
     options = options_of("master")
     parser.add_argument("--state-output", metavar="HOW", help=options["state_output"].kind.wanted)
+    parser.add_argument("--state_output", dest="state_output", help=argparse.SUPPRESS)  # Salt's other names
     for name in STATE_FLAGS:
         how: dict[str, Any] = {"type": str.capitalize, "choices": ["True", "False"], "help": options[name].help}
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="BOOL", **how)
+        parser.add_argument(f"--{name}", dest=name, **how | {"help": argparse.SUPPRESS})
 
 
 def state_style(args: argparse.Namespace, opts: Mapping[str, Any]) -> None:
@@ -290,6 +310,8 @@ def main(args: argparse.Namespace) -> int:
     given = {"TARGET": args.tgt is not None, "FUNCTION": args.fun or args.preview}
     if missing := [name for name, there in given.items() if not there]:
         args.wrong(f"the following arguments are required: {', '.join(missing)}")
+    if not args.tgt:
+        args.wrong("TARGET is empty: '*' is all minions")
     client = client_class("LocalClient")(args.config_dir)
     state_style(args, client.opts)
     fleet = targets.Fleet(client.opts, local_client.caller())
@@ -304,7 +326,13 @@ def main(args: argparse.Namespace) -> int:
     return show_job(args, client, jid, target, fleet)
 
 
-arguments = (terminal.config_arguments, terminal.log_arguments, out_arguments, state_arguments)
+arguments = (
+    terminal.config_arguments,
+    terminal.level_arguments,
+    terminal.no_log_arguments,
+    out_arguments,
+    state_arguments,
+)
 EXAMPLES = """
 salt '*' test.ping                      who is there
 salt 'web*' cmd.run 'uptime' cwd=/tmp   a command; words of the form k=v are keyword arguments

@@ -302,6 +302,8 @@ def main(args: argparse.Namespace) -> int:
         terminal.show(chosen(found, args), args, None)
     else:
         say(status_text(found, args, colored))
+        if full := terminal.no_room(MasterTree(opts)):
+            say(f"\n{full}.")
     well = all(entry["state"] in (UP, REJECTED, PENDING) for entry in found["minions"].values())
     return EX_OK if well and found["master"]["running"] else EX_FAILED
 

@@ -51,6 +51,8 @@ def finish(opts: dict[str, Any], others: Mapping[str, str]) -> list[tuple[int, s
     told += [(logging.ERROR, sentence) for sentence in missing_pillars(opts["ext_pillar"])]
     for name in ("file_roots", "pillar_roots"):
         opts[name] = place_roots(opts[name], Path(opts["root_dir"]), opts[name] is table[name].default)
+    if opts["publish_port"] == opts["ret_port"]:
+        raise Failure(f"publish_port and ret_port are both {opts['ret_port']}: two ports are wanted.")
     if opts["file_roots"].pop("__env__", None) is not None:
         sentence = "file_roots: __env__ is ignored: minions would name directories; name each environment."
         told.append((logging.ERROR, sentence))

@@ -193,9 +193,24 @@ def needed(minion: Execution, fun: str, args: tuple[Any, ...], kwargs: dict[str,
     return call(minion, program, fun, args, kwargs)
 
 
+INSTEAD = {  # functions and modules of Salt's that reach out of their minion: what is used here
+    "cp.push": "A minion's files are fetched with `saltlite cp --from ID PATH DIRECTORY` at the master.",
+    "cp.push_dir": "A minion's files are fetched with `saltlite cp --from ID PATH DIRECTORY` at the master.",
+    "publish": "A minion runs nothing on others: that is for `salt` at the master; what others say of themselves is in "
+    "the mine (mine.get).",
+    "saltutil.cmd": "That is for `salt` at the master.",
+    "saltutil.cmd_iter": "That is for `salt` at the master.",
+    "saltutil.runner": "That is for `saltlite run` at the master.",
+    "saltutil.wheel": "That is for `saltlite key` at the master.",
+}
+
+
 def _hint(minion: Execution, fun: str, why: str) -> str:
-    """Why a module is not here, or the function here that was perhaps meant."""
-    return f" {why}." if why else nearest(fun, minion.functions).replace("; did", " Did")
+    """Why a module is not here, what is used instead of it, or the function here that was perhaps meant."""
+    if why:
+        return f" {why}."
+    instead = INSTEAD.get(fun) or INSTEAD.get(fun.partition(".")[0])
+    return f" {instead}" if instead else nearest(fun, minion.functions).replace("; did", " Did")
 
 
 def function(minion: Execution, fun: str) -> Callable[..., Any]:

@@ -73,7 +73,7 @@ def items(minion: Execution):
     """All options of the minion, the defaults included.
 
     CLI Example: salt '*' config.items"""
-    return minion.all_opts
+    return {name: value for name, value in minion.all_opts.items() if not str(name).endswith("__")}
 
 
 def manage_mode(mode):

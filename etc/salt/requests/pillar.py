@@ -53,7 +53,7 @@ MAX_PARSED = 1 << 14  # characters of a text whose data are remembered
 IMPORTED = ("yaml", "jinja2.sandbox")  # which the first pillar of all needs, each in a step of its own
 CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 SAID = 32  # characters of a PGP message that a minion may know of it, at most
-OWN_NAMES = {"conf_dir", "role", "conf_file", "config_dir"}  # of the options, and in no table
+OWN_NAMES = {"conf_dir", "conf_file", "config_dir"}  # of the options, and in no table
 OLD_PIPES = {f"{data}_jinja": f"jinja|{data}" for data in ("yaml", "json", "yamlex")}
 
 

@@ -22,7 +22,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from saltlite import EX_FAILED, EX_OK, Failure, log, make_parents, packed_leaf, printable
+from saltlite import (
+    EX_FAILED,
+    EX_OK,
+    MAX_KEY_FILE,
+    Failure,
+    clean,
+    log,
+    make_parents,
+    packed_leaf,
+    printable,
+    put,
+    read,
+)
 
 CHECK_SECONDS = 60.0  # for the new program to say that it can run: at its first start it is unpacked
 PROBE_SECONDS = 4  # for a connection to a master that does not answer: less than it was waited for
@@ -35,8 +47,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--daemon", action="store_true", help="go behind once it works, and log to a file")
     parser.add_argument("-u", "--user", metavar="USER", help="the user to run as, when started as root")
     parser.add_argument("--pid-file", metavar="FILE", help="a file for the process id")
-    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
-    parser.add_argument("--log-file-level", metavar="LEVEL", help="how much is said there")
     parser.add_argument(
         "--check", dest="only_check", action="store_true", help="say what is wrong with the configuration, and end"
     )
@@ -89,13 +99,14 @@ def ready(opts: dict[str, Any], pid_file: int) -> None:
 
 def prepare(opts: dict[str, Any], args: argparse.Namespace) -> None:
     """Before anything is opened: where the log goes, whether we go behind, the pid file. Raises Failure."""
-    root, role = Path(opts["root_dir"]), opts["role"]
+    root, role = Path(opts["root_dir"]), opts["__role"]
     behind, opts["__behind__"] = args.daemon or args.behind, False
     if behind:
         places = {"log_file": root / f"var/log/salt/{role}", "pidfile": root / f"var/run/salt-{role}.pid"}
         given = {name: opts[name] or str(path) for name, path in places.items()}
         opts.update(given)
         opts["__given__"] |= given
+    opts["__daemon__"] = True
     log_to.set_up(opts)
     opts["__log__"] = log_to.set_up
     opts["__probe__"] = probe
@@ -114,6 +125,7 @@ def prepare(opts: dict[str, Any], args: argparse.Namespace) -> None:
         signal.signal(number, lambda *_: None)
     if behind and not args.behind:
         go_behind()
+        log_to.set_up(opts)  # to the stderr that there is now: whoever waits for the end of the other one may go on
     opts["__behind__"] = behind
 
 
@@ -209,16 +221,28 @@ def lock_descriptors(opts: Mapping[str, Any]) -> list[int]:
     return found
 
 
+def check_public_key(daemon: Any, opts: Mapping[str, Any]) -> None:
+    """Write ROLE.pub anew where it is not that of ROLE.pem, which somebody has copied here: commands show it, and other
+    machines are told its fingerprint."""
+    pem = (daemon.key if opts["__role"] == "minion" else daemon.protocol.key).public.pem
+    path = Path(opts["pki_dir"], f"{opts['__role']}.pub")
+    with contextlib.suppress(OSError):
+        if clean(read(path, MAX_KEY_FILE).decode("ascii", "replace")) != clean(pem):
+            put(path, pem + "\n", 0o644)
+            log.warning("%s was not that of %s.pem, and is written anew", path, opts["__role"])
+
+
 def serve(make: Callable[[dict[str, Any]], Any], opts: dict[str, Any]) -> int:
     """Make a Master or a Minion and run it to its end, or to that of its program; gives the exit code."""
     held = lock_descriptors(opts)  # by the program that we were: so nobody ever saw that no daemon was here
     for fd in held:
         os.close(fd)
     daemon = make(opts)
+    check_public_key(daemon, opts)
     renewal = Renewal(daemon, opts)
     daemon.loop.on_signal(signal.SIGHUP, renewal.reload)
     daemon.loop.on_signal(signal.SIGUSR2, renewal.check)
-    if opts["role"] == "minion":
+    if opts["__role"] == "minion":
         trial.watch(daemon, opts, renewal.renew)
     opts["__ready__"]()
     code: int = daemon.run()
@@ -233,22 +257,60 @@ def serve(make: Callable[[dict[str, Any]], Any], opts: dict[str, Any]) -> int:
 # ---- why a master does not answer ----
 
 PROBE = """
-import socket, sys
+import socket, sys, time
+until, said, taken = time.monotonic() + int(sys.argv[3]), b"", False
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3])).close()
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3])) as peer:
+        taken = True
+        peer.sendall(b"\\xff" + bytes(8) + b"\\x7f\\x03\\x01NULL" + bytes(48))  # the greeting of ZMTP
+        while len(said) < 4096 and b"Socket-Type" not in said[:-16]:
+            peer.settimeout(max(0.01, until - time.monotonic()))
+            part = peer.recv(4096)
+            if not part:
+                break
+            said += part
 except socket.gaierror as error:
     print(f"its name cannot be resolved ({error.strerror})")
+    sys.exit()
 except TimeoutError:
-    print("nothing comes back from there (is it up, and does a firewall let this through?)")
+    if not taken:
+        print("nothing comes back from there (is it up, and does a firewall let this through?)")
+        sys.exit()
 except OSError as error:
-    print(f"{(error.strerror or str(error)).lower()}: no master listens there, or the way is barred")
+    if not said:
+        print(f"{(error.strerror or str(error)).lower()}: no master listens there, or the way is barred")
+        sys.exit()
+port = "a minion is given the master's ret_port, which is 4506 unless told"
+if b"PUB" in said[64:].partition(b"Socket-Type")[2][:16]:
+    print(f"that is a port of publications: {port}")
+elif not said:
+    print(f"whoever listens there says nothing: a master that hangs, or none; {port}")
+elif not said.startswith(b"\\xff"):
+    print(f"whoever listens there does not speak as a Salt master does: {port}")
 """
 
 
+def probing(host: str, port: int, seconds: int) -> list[str]:
+    """The command that says in a line what is wrong with a master's port, and nothing if it is a master's: then the
+    key is pending. It takes `seconds` to connect, and as many for an answer."""
+    return [sys.executable, "-I", "-S", "-c", PROBE, host, str(port), str(seconds)]
+
+
+def why_silent(host: str, port: int, seconds: int) -> str:
+    """What it says, for one who can wait."""
+    try:
+        done = subprocess.run(
+            probing(host, port, seconds), stdin=subprocess.DEVNULL, capture_output=True, timeout=3 * seconds
+        )
+    except (OSError, subprocess.TimeoutExpired):  # a name server lets one wait
+        return ""
+    return str(printable(done.stdout[:1000].decode(errors="replace").strip()))
+
+
 def probe(loop: Any, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Find out what keeps a minion from its master, and `tell` it in words, "" if the port takes connections. In a
-    process of its own, for a name server may let one wait, and the loop must not."""
-    command = [sys.executable, "-I", "-S", "-c", PROBE, host, str(port), str(PROBE_SECONDS)]
+    """Find out what keeps a minion from its master, and `tell` it in words, "" if the key is pending. In a process of
+    its own, for a name server may let one wait, and the loop must not."""
+    command = probing(host, port, PROBE_SECONDS)
     null = subprocess.DEVNULL
     try:
         process = subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null)

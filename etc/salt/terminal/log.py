@@ -80,9 +80,13 @@ def level_number(level: str) -> int:
     return QUIET if level == "quiet" else int(logging.getLevelName(LEVELS.get(level, level.upper())))
 
 
-def to_stderr(level: str) -> logging.Handler:
-    """What writes to stderr."""
-    handler = logging.StreamHandler()
+def to_stderr(level: str, own: bool = False) -> logging.Handler:
+    """What writes to stderr, as this process has it now; with `own` also where a child has another one later: what a
+    job's process, whose stderr is nothing, has to say of grains, the mine or a site's modules is in the log too."""
+    stream = None
+    with contextlib.suppress(OSError):  # it is closed
+        stream = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") if own else None
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(ForJournal("%(message)s") if is_journal(2) else OneLine(PLAIN))
     handler.setLevel(level_number(level))
     return handler
@@ -136,7 +140,7 @@ def set_up(opts: Mapping[str, Any]) -> None:
         raise Failure(f"log_file: {path} is not supported: name a file; for syslog, leave stderr to systemd's journal.")
     file_level = opts.get("log_level_logfile") or opts["log_level"]
     handlers = [to_file(Path(path), file_level, opts["user"])] if path else []
-    handlers += [] if opts.get("__behind__") else [to_stderr(opts["log_level"])]
+    handlers += [] if opts.get("__behind__") else [to_stderr(opts["log_level"], bool(opts.get("__daemon__")))]
     former, logger.handlers[:] = logger.handlers[:], handlers
     for handler in former:
         stream = getattr(handler, "stream", None)
@@ -145,3 +149,6 @@ def set_up(opts: Mapping[str, Any]) -> None:
     logger.filters[:] = [FloodGate()]  # of the logger, for it counts a record once
     logger.propagate = False
     logger.setLevel(min((handler.level for handler in handlers), default=QUIET))
+    root = logging.getLogger()  # of a site's modules, and of libraries: what they warn of
+    root.handlers[:] = [handler for handler in root.handlers if handler not in former] + handlers
+    root.setLevel(max(logging.WARNING, logger.level))

@@ -479,6 +479,8 @@ class Report:
             self._say(f"failed with retcode {code}: {nodes.fold(ids)}")
         if facts.silent and len(facts.expected) > 1:
             self._say(f"silent: {nodes.fold(facts.silent)}")
+        if facts.silent and self._fleet and (full := terminal.no_room(self._fleet.tree)):
+            self._say(f"{full}; those of this job come then.")
         if rest := self._not_run():
             self._say(f"not run: {nodes.fold(rest)}")
         for until in sorted({line.get("until") or 0 for line in facts.queued.values()}):

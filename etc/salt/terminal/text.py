@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -21,10 +22,24 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from saltlite import EX_OK, EX_USAGE, Failure, leaf_files, nearest, pack, packed_leaf, read_leaf, say, why_not
+from saltlite import (
+    EX_OK,
+    EX_USAGE,
+    Failure,
+    MasterTree,
+    leaf_files,
+    nearest,
+    options_of,
+    pack,
+    packed_leaf,
+    read_leaf,
+    say,
+    why_not,
+)
 
 PEOPLE = ("nested", "txt", "text", "highstate", "no_return", "docs")  # outputters; the others give data
-UNASKED = ("docs", "key", "no_return", "quiet")  # no return asks for these: they leave out what was said, or by whom
+# No return asks for these: they leave out what was said, or by whom
+UNASKED = ("docs", "key", "newline_values_only", "no_return", "quiet")
 SECONDS = 1.0  # that an outputter may take
 BYTES_A_SECOND = 50_000  # and more with much data: this is what the slowest (yaml) does
 
@@ -147,15 +162,66 @@ class Versions(argparse.Action):
         parser.exit(EX_OK)
 
 
+class Refused(argparse.Action):
+    """An option of Salt's that is not here; `const` says why, and what to do."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        raise Failure(f"{option_string} is not supported: {self.const}", EX_USAGE)
+
+
+NO_EAUTH = "there is no external authentication: who may publish is who may write into jobs/new, see publisher_acl."
+EAUTH = ("--auth", "--eauth", "--external-auth", "--username", "--password", "-T", "--make-token", "--mktoken")
+NO_STDIN = "give the arguments as words, $(cat FILE) among them."
+NO_PARSE = "quote the value for YAML instead, as in name='\"1\"'."
+
+
+def refuse(parser: argparse.ArgumentParser, refused: Mapping[tuple[str, ...], str]) -> None:
+    """Take options for what they are, and refuse them: {flags: why, and what to do}."""
+    for flags, why in refused.items():
+        parser.add_argument(*flags, action=Refused, const=why, nargs="?", help=argparse.SUPPRESS, dest="refused")
+
+
+def ignore(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """Take options of Salt's without a value whose wish is fulfilled in any case."""
+    for flag in flags:
+        parser.add_argument(flag, dest="ignored", action="store_true", help=argparse.SUPPRESS)
+
+
 def config_arguments(parser: argparse.ArgumentParser) -> None:
     """-c and -V, which every command has."""
     parser.add_argument("-V", "--versions-report", nargs=0, action=Versions, help="say what this is made of, and end")
     parser.add_argument("-c", "--config-dir", default="/etc/salt", metavar="DIR", help="configuration directory")
 
 
-def log_arguments(parser: argparse.ArgumentParser) -> None:
+def level_of(level: str, flag: str = "-l") -> str:
+    """The level that -l, or another flag, names; Failure if it is none."""
+    kind = options_of("minion")["log_level"].kind
+    if not kind.right(level.lower()):
+        raise Failure(f"{flag} {level}: the level is {kind.wanted}.", EX_USAGE)
+    return level.lower()
+
+
+def file_level_of(level: str) -> str:
+    return level_of(level, "--log-file-level")
+
+
+def level_arguments(parser: argparse.ArgumentParser) -> None:
     """-l."""
-    parser.add_argument("-l", "--log-level", metavar="LEVEL", help="quiet, error, warning, info, debug, trace")
+    text = "quiet, error, warning, info, debug, trace"
+    parser.add_argument("-l", "--log-level", type=level_of, metavar="LEVEL", help=text)
+
+
+def log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of a command that keeps a log."""
+    level_arguments(parser)
+    parser.add_argument("--log-file", metavar="FILE", help="log to this file too")
+    parser.add_argument("--log-file-level", type=file_level_of, metavar="LEVEL", help="how much is said there")
+
+
+def no_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of a command that keeps none: Salt's have these, to be silent often enough (`--log-file /dev/null`)."""
+    parser.add_argument("--log-file", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--log-file-level", type=file_level_of, metavar="LEVEL", help=argparse.SUPPRESS)
 
 
 def out_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +250,17 @@ def check_out(args: argparse.Namespace) -> None:
                 pass
         except OSError as error:
             raise Failure(f"--out-file {path} cannot be written: {error.strerror}.", EX_USAGE) from None
+
+
+def no_room(tree: MasterTree) -> str:
+    """That a master takes no returns for want of room, "" if it does."""
+    try:
+        tree.check_room()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            least = f"less than keep_free ({tree.opts['keep_free']} bytes) is free on {tree.cache}"
+            return f"The master takes no returns: {least}; make room"
+    return ""
 
 
 def is_terminal(stream: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import time
@@ -9,6 +10,7 @@ import time
 from saltlite import EX_USAGE, Failure
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+SALTS = [f"%Y, %b %d{clock}" for clock in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")]  # as in jobs.list_jobs
 WANTED = "a span (90s, 30m, 2h, 7d, 1w) or a moment (14:30, 2026-11-26, '2026-11-26 14:30')"
 
 
@@ -19,10 +21,12 @@ def moment(text: str, now: float, option: str = "--since") -> float:
         return now - sum(int(count) * UNITS[unit] for count, unit in re.findall(r"([0-9]+)([smhdw])", text))
     if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?", text):
         text = f"{datetime.date.fromtimestamp(now)} {text.zfill(5 if text.count(':') == 1 else 8)}"
-    try:
+    with contextlib.suppress(ValueError, OverflowError):
         return datetime.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise Failure(f"{option} {text}: {WANTED} is wanted.", EX_USAGE) from None
+    for form in SALTS:
+        with contextlib.suppress(ValueError, OverflowError):
+            return datetime.datetime.strptime(text, form).timestamp()
+    raise Failure(f"{option} {text}: {WANTED} is wanted.", EX_USAGE)
 
 
 def span(seconds: float | None) -> str:

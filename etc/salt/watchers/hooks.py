@@ -178,11 +178,17 @@ class Watcher:
                 above[below[0]] = below[1], (*directories, *dict.fromkeys(below))
             for name in sorted(names):
                 path = f"{directory}/{name}"
-                if not NAME.fullmatch(name) or not os.access(path, os.X_OK) or not os.path.isfile(path):
+                if name.startswith(".") or not os.path.isfile(path):
                     continue
                 if (seen := seen + 1) > MAX_HOOKS:
                     self._say(f"there are more than {MAX_HOOKS} hooks below {top}; the others do not run")
                     return
+                if not NAME.fullmatch(name):
+                    self._say(f"the hook {path} does not run: its name may hold letters, digits, - and _ only")
+                    continue
+                if not os.access(path, os.X_OK):
+                    self._say(f"the hook {path} does not run: it is not executable; chmod +x it")
+                    continue
                 if directory == top:
                     self._say(f"{path} runs on no event: it must lie in a directory that is named as a tag")
                     continue
