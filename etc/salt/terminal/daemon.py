@@ -25,7 +25,7 @@ from typing import Any
 from saltlite import (
     EX_FAILED,
     EX_OK,
-    MAX_KEY_FILE,
+    MAX_PEM,
     Failure,
     clean,
     log,
@@ -227,7 +227,7 @@ def check_public_key(daemon: Any, opts: Mapping[str, Any]) -> None:
     pem = (daemon.key if opts["__role"] == "minion" else daemon.protocol.key).public.pem
     path = Path(opts["pki_dir"], f"{opts['__role']}.pub")
     with contextlib.suppress(OSError):
-        if clean(read(path, MAX_KEY_FILE).decode("ascii", "replace")) != clean(pem):
+        if clean(read(path, MAX_PEM).decode("ascii", "replace")) != clean(pem):
             put(path, pem + "\n", 0o644)
             log.warning("%s was not that of %s.pem, and is written anew", path, opts["__role"])
 
