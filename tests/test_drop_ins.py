@@ -506,8 +506,9 @@ def test_a_call_that_is_local_stays_local(stateful, tmp_path):
         return "--local" in argv, yaml.safe_load(Path(argv[argv.index("-c") + 1], "own").read_text())
 
     assert own()[0] is True and own()[1]["file_roots"] == {"base": ["/srv/conf"]}
-    given = own("--file-root", "/srv/x", "--pillar-root", str(tmp_path))[1]
-    assert (given["file_roots"], given["pillar_roots"]) == ({"base": ["/srv/x"]}, {"base": [str(tmp_path)]})
+    (roots := tmp_path / "roots").mkdir()
+    given = own("--file-root", str(roots), "--pillar-root", str(tmp_path))[1]
+    assert (given["file_roots"], given["pillar_roots"]) == ({"base": [str(roots)]}, {"base": [str(tmp_path)]})
 
 
 def test_what_salt_call_says_instead_of_json_is_shown(stateful):
