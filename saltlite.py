@@ -128,10 +128,10 @@ only what stands above it, so the script can be read from top to bottom, and `te
         27. Commands
 
 What is a list that only grows, or what who trusts the master and the minion need not read, stands in files of its own
-below etc/salt (section 8): options and configuration, transports (the master's ports), requests (pillar, files, the
-mine), apart (what other processes do for a daemon), returns (what of them is kept), rollouts and queues (which minions
-of a job start now, and which later), schedules, reports, watchers, renderers and pillars (what pillar is made by),
-commands, clients, terminal, outputters, modules, elsewhere, grains.
+below etc/salt (section 8): options and configuration, transports (the master's ports), wires (a minion's connections),
+requests (pillar, files, the mine), apart (what other processes do for a daemon), returns (what of them is kept),
+rollouts and queues (which minions of a job start now, and which later), schedules, reports, watchers, renderers and
+pillars (what pillar is made by), commands, clients, terminal, outputters, modules, elsewhere, grains.
 """
 
 from __future__ import annotations
@@ -1698,6 +1698,7 @@ KINDS_OF_LEAVES = {  # kind -> its name below module_dirs and extmods; "": no si
     "requests": "",  # Requests: a class of handlers of what minions ask
     "apart": "",  # what other processes do for a daemon, so that its loop need not wait, and what they tell it
     "transports": "",  # Listener: a class of a master's ports; the option `transport` says which
+    "wires": "",  # Wire: a class of a minion's connections
     "returns": "",  # Quota: what is kept of returns; Late: those after the end; recovered: what a crash has left
     "rollouts": "",  # Rollout: how many minions of a job may start now
     "queues": "",  # Queue: jobs that wait for absent minions
@@ -5729,37 +5730,6 @@ def topics(minion_id: str) -> tuple[bytes, bytes]:
     return b"broadcast", hashlib.sha1(minion_id.encode()).hexdigest().encode()
 
 
-def keep_alive(socket_: zmq.Socket[Any], opts: Mapping[str, Any], host: str) -> None:
-    """The options of a minion's sockets: no lingering, keep-alive, IPv6 where wanted or where `host` is such an
-    address."""
-    socket_.setsockopt(zmq.LINGER, 0)
-    socket_.setsockopt(zmq.TCP_KEEPALIVE, 1 if opts["tcp_keepalive"] else 0)
-    for name in ("IDLE", "CNT", "INTVL"):
-        socket_.setsockopt(getattr(zmq, f"TCP_KEEPALIVE_{name}"), opts[f"tcp_keepalive_{name.lower()}"])
-    if opts["ipv6"] or ":" in host:
-        socket_.setsockopt(zmq.IPV6, 1)
-
-
-def tcp(host: str, port: int) -> str:
-    """A zmq address; an IPv6 address goes in brackets."""
-    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
-
-
-def link_socket(minion: Minion, kind: int, host: str) -> zmq.Socket[Any]:
-    """A socket for one of the two connections to a master."""
-    socket_, opts = minion.context.socket(kind), minion.opts
-    keep_alive(socket_, opts, host)
-    # a NAT that forgets a connection says nothing: heartbeats notice within 30 s, at the master within 60; a name
-    # is resolved at each try to connect, which without an end would last two minutes where packets are dropped
-    settings = {"HEARTBEAT_IVL": 15000, "HEARTBEAT_TIMEOUT": 15000, "HEARTBEAT_TTL": 60000}
-    settings |= {"RECONNECT_IVL": opts["recon_default"], "RECONNECT_IVL_MAX": opts["recon_max"]}
-    settings |= {"CONNECT_TIMEOUT": 10000, "HANDSHAKE_IVL": 10000, "SNDHWM": 100, "RCVHWM": 1000}
-    settings["MAXMSGSIZE"] = 256 << 20
-    for name, value in settings.items():
-        socket_.setsockopt(getattr(zmq, name), value)
-    return socket_
-
-
 class Link:
     """The two connections to one master: a DEALER with one request at a time, and a SUB.
 
@@ -5780,9 +5750,8 @@ class Link:
         self.name = host
         self.host, self.ret_port = host_and_port(host, minion.opts["master_port"])
         self.protocol = MinionProtocol(minion.opts, minion.tree, minion.key)
-        self.dealer: zmq.Socket[Any] | None = None
-        self.sub: zmq.Socket[Any] | None = None
-        self.monitor: Any = None  # of `sub`: says when it comes up and goes down
+        self.dealer: Any = None  # a Wire, while there is something to ask
+        self.sub: Any = None  # a Wire
         self.queue: list[Ask] = []
         self.current: Ask | None = None
         self.unread: list[bytes] = []
@@ -5818,11 +5787,8 @@ class Link:
     def _send(self, data: bytes, timeout: float) -> None:
         """Send bytes, and set the timer that misses their answer."""
         if self.dealer is None:
-            self.dealer = link_socket(self.minion, zmq.DEALER, self.host)
-            self.dealer.connect(tcp(self.host, self.ret_port))
-            self.loop.watch(self.dealer, self.answered)
-        with contextlib.suppress(zmq.Again):
-            self.dealer.send_multipart([b"", data], zmq.NOBLOCK)
+            self.dealer = self._wire(zmq.DEALER, self.ret_port, self.answered)
+        self.dealer.send([b"", data])
         self.loop.at(self.timer("answer"), timeout, self.timed_out)
 
     def timer(self, name: str) -> str:
@@ -5834,15 +5800,14 @@ class Link:
         self.queue[:0] = [self.current] if self.current else []
         self.current = None
         if self.dealer:
-            self.loop.unwatch(self.dealer)
-            self.dealer.close(0)
+            self.dealer.close()
             self.dealer = None
 
     def answered(self) -> None:
         """Replies have come."""
         while self.dealer:
             try:
-                data = self.dealer.recv_multipart(zmq.NOBLOCK)[-1]
+                data = self.dealer.recv()[-1]
             except zmq.Again:
                 return
             try:
@@ -5951,13 +5916,8 @@ class Link:
         self.loop.cancel(self.timer("answer"))
         self.tries, self.said, self.rekeying = 0, "", False
         if self.sub is None:
-            self.sub = link_socket(self.minion, zmq.SUB, self.host)
-            for topic in topics(self.protocol.id) if self.opts["zmq_filtering"] else (b"",):
-                self.sub.setsockopt(zmq.SUBSCRIBE, topic)
-            self.monitor = self.sub.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-            self.loop.watch(self.sub, self.published)
-            self.loop.watch(self.monitor, self.monitored)
-            self.sub.connect(tcp(self.host, self.port()))
+            wanted = topics(self.protocol.id) if self.opts["zmq_filtering"] else (b"",)
+            self.sub = self._wire(zmq.SUB, self.port(), self.published, self.changed, wanted)
         self.read_unread()
         self.minion.connected(self)
         self.pump()
@@ -5970,12 +5930,14 @@ class Link:
         """Where the master publishes: as our configuration says, else as it told us itself."""
         return self.opts["publish_port"] or self.protocol.publish_port
 
-    def monitored(self) -> None:
-        """The connection for publications came up or went down, says libzmq."""
-        event = Lazy("zmq.utils.monitor").recv_monitor_message(self.monitor)[
-            "event"
-        ]  # one of the two that `connect` asks for
-        self.up, self.since = event == zmq.EVENT_HANDSHAKE_SUCCEEDED, time.monotonic()
+    def _wire(self, kind: int, port: int, heard: Callable[[], None], *more: Any) -> Any:
+        """One of the two connections; `more`: what is called when it comes or goes, and the topics."""
+        made = packed_leaf("wires", "minion").Wire
+        return made(self.loop, self.minion.context.socket(kind), self.opts, (self.host, port), heard, *more)
+
+    def changed(self, up: bool) -> None:
+        """The connection for publications came up or went down."""
+        self.up, self.since = up, time.monotonic()
         if self.current:  # it, or its answer, has gone down with a connection; a master that was restarted waits for it
             self.loop.at(self.timer("answer"), 1.0, self.timed_out)
         if self.up:
@@ -6004,10 +5966,9 @@ class Link:
 
     def published(self) -> None:
         """Publications have come; some at a time, so that nothing else starves."""
-        assert self.sub
         for _ in range(100):
             try:
-                self.publication(self.sub.recv_multipart(zmq.NOBLOCK))
+                self.publication(self.sub.recv())
             except zmq.Again:
                 return
 
@@ -6046,10 +6007,7 @@ class Link:
         self.loop.cancel(self.timer("answer"))
         self.loop.cancel(self.timer("wake"))
         if self.sub:
-            self.loop.unwatch(self.sub)
-            self.loop.unwatch(self.monitor)
-            self.sub.disable_monitor()
-            self.sub.close(0)
+            self.sub.close()
         self.sub = None
         left = [asked for asked in self.queue if asked.load.get("jid") != self.sending or not self.sending]
         self.queue, self.sending = [], ""

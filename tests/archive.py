@@ -25,7 +25,7 @@ sys.exit(saltlite.main())
 """
 FAULTS = {  # what goes wrong, but not before it is looked for
     "": "",
-    "does not reach the master": "saltlite.tcp = lambda host, port: 'tcp://127.0.0.1:9'",
+    "does not reach the master": "saltlite.packed_leaf('wires', 'minion').tcp = lambda host, port: 'tcp://127.0.0.1:9'",
     "does not start": "if starting: sys.exit(3)",
     "hangs": "if starting: time.sleep(1000)",
     "refuses the configuration": "if '--check' in sys.argv: sys.exit('saltlite: it is not to my taste.')",

@@ -221,6 +221,14 @@ PROMISES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     (
         PATH,
+        "who answers for a master cannot fill a minion, with messages that have no end or with many",
+        (
+            "test_wires::test_a_message_that_has_no_end_ends_the_connection",
+            "test_wires::test_who_sends_more_than_is_taken_is_hung_up_on",
+        ),
+    ),
+    (
+        PATH,
         "nothing of a publication is unpacked before its signature holds",
         ("test_promises::test_nothing_of_a_publication_is_unpacked_before_its_signature_holds",),
     ),

@@ -388,6 +388,7 @@ OFFERS = {
     "commands": ("COMMAND",),
     "outputters": ("output",),
     "transports": ("Listener",),
+    "wires": ("Wire",),
     "schedules": ("Schedule",),
     "rollouts": ("Rollout",),
     "queues": ("Queue",),

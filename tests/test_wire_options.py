@@ -437,6 +437,6 @@ def test_publications_carry_the_topic_that_all_hear(tmp_path):
 def test_sockets_of_both_roles_get_keep_alive_and_ipv6_from_the_options(host, ipv6, found):
     opts = {"tcp_keepalive": True, "tcp_keepalive_idle": 77, "tcp_keepalive_cnt": 5, "tcp_keepalive_intvl": 9}
     with zmq.Context() as context, context.socket(zmq.DEALER) as made:
-        saltlite.keep_alive(made, opts | {"ipv6": ipv6}, host)
+        saltlite.packed_leaf("wires", "minion").keep_alive(made, opts | {"ipv6": ipv6}, host)
         values = [made.getsockopt(getattr(zmq, f"TCP_KEEPALIVE{name}")) for name in ("", "_IDLE", "_CNT", "_INTVL")]
         assert values == [1, 77, 5, 9] and made.getsockopt(zmq.IPV6) == found

@@ -22,6 +22,7 @@ from saltlite import (
     Execution,
     Failure,
     Heard,
+    Loop,
     MasterTree,
     MinionProtocol,
     MinionTree,
@@ -30,7 +31,6 @@ from saltlite import (
     collect_grains,
     host_and_port,
     jid_of,
-    keep_alive,
     load_opts,
     log,
     master_list,
@@ -41,7 +41,6 @@ from saltlite import (
     pillar_load,
     read_private_key,
     say_warnings,
-    tcp,
     unpack,
     yaml_word,
 )
@@ -109,9 +108,10 @@ class Conversation:
         self.opts = opts
         self.host, self.ret_port = host_and_port(master, opts["master_port"])
         self.protocol = MinionProtocol(opts, tree, read_private_key(tree.pki / "minion.pem"))
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
-        keep_alive(self.socket, opts, self.host)
-        self.socket.connect(tcp(self.host, self.ret_port))
+        self.loop, self._answer = Loop(zmq.Poller()), b""
+        dealer: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        place = self.host, self.ret_port
+        self.wire = packed_leaf("wires", "minion").Wire(self.loop, dealer, opts, place, self._heard)
         self._authenticate()
 
     def _authenticate(self) -> None:
@@ -128,10 +128,17 @@ class Conversation:
             raise Failure(f"{self.host}: {self.protocol.why}; use --local to go without a master.")
 
     def _send(self, data: bytes) -> None:
-        self.socket.send_multipart([b"", data])
+        self.wire.send([b"", data])
+
+    def _heard(self) -> None:
+        self._answer = self.wire.recv()[-1]
+        self.loop.stop()
 
     def _receive(self, seconds: float) -> bytes:
-        if not self.socket.poll(int(seconds * 1000)):
+        self._answer, self.loop.running = b"", True
+        self.loop.at("silence", seconds, self.loop.stop)
+        self.loop.run()
+        if not self._answer:
             minion_id = self.protocol.id
             why = (
                 daemon.why_silent(self.host, self.ret_port, PROBE_SECONDS)
@@ -139,7 +146,7 @@ class Conversation:
             )
             where = f"{self.host} port {self.ret_port}"
             raise Failure(f"the master {where} does not answer: {why}; use --local to go without a master.")
-        return self.socket.recv_multipart()[-1]
+        return self._answer
 
     def ask(self, load: dict[str, Any]) -> Any:
         """The object in the master's reply."""
