@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from compared import stays
+
 CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("disk.usage", [], {}),
     ("disk.usage", ["al"], {}),
@@ -38,7 +40,8 @@ NOT_COMPARED: dict[str, str] = {}
 def at_rest(value: Any) -> Any:
     """Without what another process may change meanwhile."""
     moving = {"used", "available", "capacity", "free", "use"}
-    return {place: {key: each for key, each in row.items() if key not in moving} for place, row in value.items()}
+    rows = {place: row for place, row in value.items() if stays(place)}
+    return {place: {key: each for key, each in row.items() if key not in moving} for place, row in rows.items()}
 
 
 NORMAL = {

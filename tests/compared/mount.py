@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from compared import stays
+
 PRIVATE = ["/etc"]  # with it a mount namespace, in which mounting harms nobody
 AFTER = True
 FSTAB = """# a comment
@@ -88,6 +90,7 @@ def without_ids(value: dict[str, dict[str, Any]]) -> Any:
     """Mounts without what is another number in each namespace, and without the layers of this run."""
     moving = {"mountid", "parentid", "major", "minor"}
     rows = {place: row for place, row in value.items() if row["fstype"] != "overlay" and "overlays" not in place}
+    rows = {place: row for place, row in rows.items() if stays(place)}
     return {place: {key: each for key, each in row.items() if key not in moving} for place, row in rows.items()}
 
 
