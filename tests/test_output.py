@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaves import TERMINAL as SCREEN
 
@@ -534,6 +534,7 @@ def test_colours_survive_the_terminal():
 
 
 @given(st.recursive(st.text() | st.binary(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@settings(max_examples=50)
 def test_no_data_reaches_a_terminal_as_a_control(data):
     for out in leaf_files("outputters"):
         text = printed(data, out, style(True, no_color=True))
@@ -542,6 +543,7 @@ def test_no_data_reaches_a_terminal_as_a_control(data):
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@settings(max_examples=50)
 def test_yaml_and_json_can_be_read_back_from_a_pipe(data):
     assert yaml.safe_load(printed({"m1": data}, "yaml", style(False))) == {"m1": data}
     for indent in (None, 0, -1, "pretty"):

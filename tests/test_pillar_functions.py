@@ -545,7 +545,7 @@ def test_what_does_not_fit_together_is_an_error(compiled, call, good):
 
 
 def test_what_is_put_together_is_counted(compiled, caplog, monkeypatch):
-    monkeypatch.setattr(SANDBOX, "MAX_STEPS", 100_000)
+    monkeypatch.setattr(SANDBOX, "MAX_STEPS", 20_000)
     text = "{% set ns = namespace(d={}) %}{% for n in range(40) %}{% set ns.d = salt['slsutil.merge']({'a': ns.d}, "
     text += "{'b': ns.d}) %}{% endfor %}a: {{ ns.d.a|length }}\n"
     assert compiled({"top.sls": TOP, "a.sls": text}) == {"_errors": [SAFE]}

@@ -154,7 +154,7 @@ class Walk(RuleBasedStateMachine):
             assert len(self.site.files() & {"minions", "minions_pre", "minions_rejected"}) <= 1
 
 
-Walk.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+Walk.TestCase.settings = settings(max_examples=15, stateful_step_count=25)
 TestWalk = Walk.TestCase
 
 

@@ -412,7 +412,7 @@ GLOB = st.text("ab*?[]!-^\\\n&|~", max_size=12)
 
 
 @given(st.text("ab-!]^\\\nc", max_size=8), GLOB)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=700)
 def test_globs_mean_what_they_mean_to_python(text, pattern):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

@@ -322,7 +322,7 @@ def test_what_is_kept_is_counted_and_let_go():
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_messages_come_whole_however_they_are_cut(bodies, data):
     stream = b"".join(message(b"", body) + command(b"PING", b"\0\0") for body in bodies)
     codec, found, at = opened(ROUTER), [], 0
