@@ -4462,12 +4462,12 @@ class Master:
             reply.envelope(reply.data)
 
     def rung(self) -> None:
-        """The doorbell: look now, or in a moment if we have just looked; looking takes a third of the time at most."""
+        """The doorbell: look now, or in a moment if we have just looked: to look computes for a third of the time at most."""
         self.loop.at("look", max(0.0, self._look_again - time.monotonic()), self.look)
 
     def look(self) -> None:
         """What the trees say now: keys that moved, jobs that came or went."""
-        now, began = time.time(), time.monotonic()
+        now, began = time.time(), time.thread_time()
         requests = self.jobs.requests()
         self.reply(self.admission.look(now))
         if self.admission.moved > (0 if self.loop.waits("storm") else self.STORM):
@@ -4482,7 +4482,7 @@ class Master:
         if requests:
             self.loop.at("look", 0, self.look)
         self.work()
-        self._look_again = 3 * time.monotonic() - 2 * began
+        self._look_again = time.monotonic() + 2 * (time.thread_time() - began)  # a slow disk makes nobody wait longer
 
     def work(self) -> None:
         """What follows from requests and looks: publications, the jobs' deadlines, events, held requests in slices."""
