@@ -4462,7 +4462,7 @@ class Master:
             reply.envelope(reply.data)
 
     def rung(self) -> None:
-        """The doorbell: look now, or in a moment if we have just looked: to look computes for a third of the time at most."""
+        """The doorbell: look now, or soon if we have just looked, which computes for a third of the time at most."""
         self.loop.at("look", max(0.0, self._look_again - time.monotonic()), self.look)
 
     def look(self) -> None:
