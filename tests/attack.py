@@ -1,7 +1,7 @@
 """What strangers and accepted minions can do to a master: `./build.sh attack` tries it, and says what it has cost.
 
-A row is an attack; it says what was measured and what may be, and fails where that is more. The short form takes some
-two minutes; `--minutes N` goes on with other seeds for as long, `--seed` begins elsewhere."""
+A row is an attack; it says what was measured and what may be, and fails where that is more. The short form takes a
+minute and a half; `--minutes N` goes on with other seeds for as long, `--seed` begins elsewhere."""
 
 from __future__ import annotations
 

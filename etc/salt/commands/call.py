@@ -131,8 +131,11 @@ class Conversation:
         self.wire.send([b"", data])
 
     def _heard(self) -> None:
-        self._answer = self.wire.recv()[-1]
-        self.loop.stop()
+        import zmq
+
+        with contextlib.suppress(zmq.Again):
+            self._answer = self.wire.recv()[-1]
+            self.loop.stop()
 
     def _receive(self, seconds: float) -> bytes:
         self._answer, self.loop.running = b"", True

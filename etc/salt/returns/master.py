@@ -127,13 +127,17 @@ class Late:
     def reading(self, jobs: Returns, load: Mapping[str, Any]) -> Generator[float, None, None]:
         """Read it in steps, if there is one, for `take`."""
         if path := self.unread(jobs, load):
-            mend(path)
-            found: set[str] = set()
-            for number, _ in enumerate(returned(path, found), 1):
-                if number % PIECES_AT_ONCE == 0:
-                    yield 0.0
-            if path.stem not in self.ended:  # another one has read it meanwhile
-                self.remember(path.stem, found)
+            yield from self._read(path)
+
+    def _read(self, path: Path) -> Generator[float, None, None]:
+        """Learn from a job's file who has returned, in steps."""
+        mend(path)
+        found: set[str] = set()
+        for number, _ in enumerate(returned(path, found), 1):
+            if number % PIECES_AT_ONCE == 0:
+                yield 0.0
+        if path.stem not in self.ended:  # else another one has read it meanwhile
+            self.remember(path.stem, found)
 
     def header(self, path: Path) -> dict[str, Any] | None:
         """The first line of a finished job's file; None if there is none, or somebody has made it another file: what
@@ -160,10 +164,7 @@ class Late:
             log.warning("%s sent a return for job %s, which was not meant for it", minion_id, jid)
             return None
         if jid not in self.ended:  # for the first time in this run
-            mend(path)
-            found: set[str] = set()
-            collections.deque(returned(path, found), 0)
-            self.remember(jid, found)
+            collections.deque(self._read(path), 0)
         if minion_id in self.ended[jid]:
             return None
         text = memoryview(jobs.quota.line(minion_id, load, now)[1])[:-1]  # without its last bracket
